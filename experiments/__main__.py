@@ -1,0 +1,33 @@
+"""``python -m experiments``: lists the studies, or runs the one that is named."""
+
+import importlib
+import sys
+
+from experiments.errors import suggest
+from experiments.runner import STUDIES, USAGE_ERROR
+
+COMMANDS = (*STUDIES, "report")
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Runs ``argv``: a command and its flags; returns the exit status."""
+    argv = sys.argv[1:] if argv is None else argv
+    if not argv or argv[0] in ("--help", "-h", "help"):
+        print("usage: python -m experiments NAME [--flag=value ...]; NAME --help lists its flags\n")
+        for name in COMMANDS:
+            summary = (_module(name).__doc__ or "").partition("\n")[0]
+            print(f"  {name:12s}  {summary}")
+        return 0
+    name, *flags = argv
+    if name not in COMMANDS:
+        print(f"experiments: no study {name!r}; {suggest(name, COMMANDS)}", file=sys.stderr)
+        return USAGE_ERROR
+    return _module(name).main(flags)
+
+
+def _module(name: str):
+    return importlib.import_module(f"experiments.{name}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

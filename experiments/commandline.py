@@ -1,0 +1,117 @@
+"""Flags, derived from the fields of a configuration; presets are flag files."""
+
+import dataclasses
+import pathlib
+import textwrap
+import typing
+from collections.abc import Sequence
+
+from absl import flags
+
+from experiments.config import CHOICES
+from experiments.errors import UserError, suggest
+
+PRESETS = pathlib.Path(__file__).parent / "presets"
+
+ConfigType = typing.TypeVar("ConfigType")
+
+
+class _ListParser(flags.ArgumentParser):
+    """Comma-separated values, each parsed by the parser of one."""
+
+    syntactic_help = "a comma-separated list"
+
+    def __init__(self, item: flags.ArgumentParser):
+        self._item = item
+
+    def parse(self, argument):
+        if isinstance(argument, tuple):
+            return argument
+        return tuple(self._item.parse(text.strip()) for text in argument.split(",") if text.strip())
+
+
+_PARSERS = {int: flags.IntegerParser(), float: flags.FloatParser(), str: flags.ArgumentParser()}
+
+
+def _parser(annotation) -> flags.ArgumentParser:
+    if annotation in _PARSERS:
+        return _PARSERS[annotation]
+    return _ListParser(_PARSERS[typing.get_args(annotation)[0]])
+
+
+def show(value) -> str:
+    """A value as one would type it after the flag."""
+    return ",".join(map(show, value)) if isinstance(value, tuple) else f"{value}"
+
+
+def presets() -> list[str]:
+    """The names of the presets that come with the package."""
+    return sorted(path.stem for path in PRESETS.glob("*.flags"))
+
+
+def parse(defaults: ConfigType, argv: Sequence[str]) -> ConfigType:
+    """The configuration that a command line asks for.
+
+    Args:
+      defaults: a dataclass instance; its fields are the flags.
+      argv: the arguments, without the program's name.
+
+    Raises:
+      UserError: a flag is unknown or its value cannot be read.
+    """
+    values = flags.FlagValues()
+    types = typing.get_type_hints(type(defaults))
+    for field in dataclasses.fields(defaults):
+        default = getattr(defaults, field.name)
+        flags.DEFINE(
+            _parser(types[field.name]), field.name, default, field.metadata["help"], values
+        )
+    try:
+        rest = values(["", *_expand_presets(argv)])[1:]
+    except flags.Error as error:
+        raise UserError(_reword(error, list(values))) from None
+    if rest:
+        raise UserError(f"{rest[0]!r} is not a flag; flags look like --depths=4,8")
+    return dataclasses.replace(
+        defaults, **{field.name: values[field.name].value for field in dataclasses.fields(defaults)}
+    )
+
+
+def _expand_presets(argv: Sequence[str]) -> list[str]:
+    """Turns ``--preset=NAME`` into its flag file, and puts it first so that other flags win."""
+    files, others = [], []
+    arguments = iter(argv)
+    for argument in arguments:
+        name, equals, value = argument.partition("=")
+        if name not in ("--preset", "-preset"):
+            others.append(argument)
+            continue
+        value = value if equals else next(arguments, "")
+        if value not in presets():
+            raise UserError(f"--preset={value}: {suggest(value, presets())}")
+        files.append(f"--flagfile={PRESETS / value}.flags")
+    return files + others
+
+
+def _reword(error: flags.Error, known: Sequence[str]) -> str:
+    if isinstance(error, flags.UnrecognizedFlagError):
+        return f"there is no flag --{error.flagname}; {suggest(error.flagname, [*known, 'preset'])}"
+    return " ".join(str(error).split())
+
+
+def help_text(program: str, summary: str, defaults) -> str:
+    """What ``--help`` prints."""
+    lines = [summary, "", f"usage: python -m {program} [--flag=value ...]", ""]
+    entries = [
+        ("--preset=", f"a flag file that comes with the package: {', '.join(presets())}"),
+        ("--flagfile=", "a flag file of your own; flags given beside either kind win"),
+    ]
+    for field in dataclasses.fields(defaults):
+        text = field.metadata["help"]
+        if field.name in CHOICES:
+            text += f" ({', '.join(CHOICES[field.name])})"
+        entries.append((f"--{field.name}={show(getattr(defaults, field.name))}", text))
+    for flag, text in entries:
+        lines.append(f"  {flag}")
+        lines.extend(textwrap.wrap(text, 94, initial_indent=" " * 6, subsequent_indent=" " * 6))
+    return "\n".join(lines)

@@ -1,0 +1,50 @@
+"""Degradation: does training error rise with depth, and do shortcuts keep it from rising?
+
+The question of He et al. 2015 (Figures 1 and 6) and of the lecture's main figure: plain networks
+and residual ones, the same in everything but the shortcut weight, at one depth after the other.
+"""
+
+import pathlib
+import sys
+
+from experiments import runner, store
+from experiments.config import Config
+
+
+def report(workdir: pathlib.Path) -> None:
+    """Writes summary.csv and figures/, and prints the table and what was found.
+
+    A pure function of results.csv and history.csv.
+    """
+    import pandas as pd  # this and what follows takes seconds to import, which --help need not
+
+    from experiments import figures, summary, terminal
+
+    results = pd.read_csv(workdir / store.RESULTS)
+    history = pd.read_csv(workdir / store.HISTORY)
+    table = summary.summarise(results)
+    store.write_text(workdir / store.SUMMARY, table.to_csv(index=False, lineterminator="\n"))
+    errors = {"train_error": "Training error", "test_error": "Test error"}
+    losses = {"train_loss": "Training loss", "test_loss": "Test loss"}
+    drawn = {
+        "error_over_depth": figures.over_depth(results, errors),
+        "loss_over_depth": figures.over_depth(results, losses),
+        "training_error_curves": figures.training_curves(results, history, "train_error"),
+        "training_loss_curves": figures.training_curves(results, history, "train_loss"),
+        "learning_rates": figures.rates(results),
+    }
+    for name, figure in drawn.items():
+        figures.save(figure, workdir / "figures", name)
+    terminal.show(table, workdir)
+
+
+STUDY = runner.Study("degradation", __doc__, Config(), report)
+
+
+def main(argv: list[str] | None = None, **own_block) -> int:
+    """Runs the study as a command; see :func:`experiments.runner.main` for ``own_block``."""
+    return runner.main(STUDY, argv, **own_block)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

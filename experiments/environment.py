@@ -1,0 +1,61 @@
+"""What a study ran on, for whoever reads its results later."""
+
+import importlib.metadata
+import os
+import pathlib
+import platform
+import subprocess
+
+PACKAGES = ("resnet_jax", "jax", "jaxlib", "flax", "optax", "numpy", "scikit-learn")
+
+
+def usable_cores() -> int:
+    """Processor cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def describe(devices: list[str]) -> dict:
+    """Versions, machine and source revision; what cannot be found out is None."""
+    return {
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "processor": _processor(),
+        "cores": usable_cores(),
+        "devices": devices,
+        "packages": {name: _version(name) for name in PACKAGES},
+        "git_revision": _git_revision(),
+    }
+
+
+def _version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _processor() -> str | None:
+    try:
+        text = pathlib.Path("/proc/cpuinfo").read_text(encoding="utf-8")
+    except OSError:
+        return platform.processor() or None
+    names = [line.partition(":")[2].strip() for line in text.splitlines() if "model name" in line]
+    return names[0] if names else None
+
+
+def _git_revision() -> str | None:
+    """The revision of this source, where it lies in a git checkout; ``-dirty`` if changed since."""
+    try:
+        described = subprocess.run(
+            ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"],
+            cwd=pathlib.Path(__file__).parent,
+            capture_output=True,
+            text=True,
+            timeout=5,
+            check=True,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return described.stdout.strip()

@@ -1,0 +1,16 @@
+"""Users' mistakes, and how a list of names helps to mend them."""
+
+import difflib
+from collections.abc import Iterable
+
+
+class UserError(Exception):
+    """A mistake its maker can mend: the message is one line that says what is wrong and how."""
+
+
+def suggest(name: str, known: Iterable[str]) -> str:
+    """What to say of an unknown name: the nearest known one, if any is near, and all of them."""
+    known = list(known)
+    near = difflib.get_close_matches(name, known, n=1)
+    hint = f"did you mean {near[0]!r}? " if near else ""
+    return f"{hint}known are {', '.join(known)}"

@@ -1,0 +1,42 @@
+"""What a study says while it runs: a bar with time left on a terminal, and a line a cell always."""
+
+import contextlib
+from collections.abc import Iterator
+
+import rich.console
+import rich.progress
+
+
+class Progress:
+    """Progress over a known amount of work, counted in layer-steps, the unit that takes time."""
+
+    def __init__(self, total: int):
+        self._console = rich.console.Console(stderr=True, highlight=False)
+        self._bar = rich.progress.Progress(
+            rich.progress.TextColumn("{task.description}"),
+            rich.progress.BarColumn(),
+            rich.progress.TaskProgressColumn(),
+            rich.progress.TimeRemainingColumn(elapsed_when_finished=True),
+            console=self._console,
+            transient=True,
+            disable=not self._console.is_terminal,
+        )
+        self._task = self._bar.add_task("starting", total=max(total, 1))
+
+    @contextlib.contextmanager
+    def shown(self) -> Iterator["Progress"]:
+        """Shows the bar for as long as the block runs."""
+        with self._bar:
+            yield self
+
+    def say(self, line: str) -> None:
+        """Prints a line above the bar."""
+        self._console.print(line, markup=False, soft_wrap=True)
+
+    def now(self, description: str) -> None:
+        """Says what is being done."""
+        self._bar.update(self._task, description=description)
+
+    def done(self, work: int) -> None:
+        """Counts work as done."""
+        self._bar.advance(self._task, work)

@@ -1,0 +1,39 @@
+"""Report: draws the summary, figures and findings of a work directory again, from its tables."""
+
+import dataclasses
+import importlib
+import pathlib
+import sys
+
+from experiments import runner, store
+from experiments.errors import UserError, suggest
+
+
+@dataclasses.dataclass(frozen=True)
+class ReportConfig:
+    """What to report on."""
+
+    workdir: str = dataclasses.field(
+        default="runs/degradation",
+        metadata={"help": "a study's work directory, finished or not, wherever it lies now"},
+    )
+
+
+def report(config: ReportConfig) -> None:
+    """Lets the study that filled a directory report on it."""
+    workdir = pathlib.Path(config.workdir)
+    study = store.read_manifest(workdir).get("study")
+    if study not in runner.STUDIES:
+        raise UserError(f"--workdir={workdir}: study {study!r}: {suggest(study, runner.STUDIES)}")
+    if not (workdir / store.RESULTS).exists():
+        raise UserError(f"--workdir={workdir} has no finished cell to report on yet")
+    importlib.import_module(f"experiments.{study}").STUDY.report(workdir)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Runs the command; returns its exit status."""
+    return runner.command("report", __doc__, ReportConfig(), report, argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,121 @@
+"""The runner: from a command line to a finished work directory.
+
+Everything that a user can get wrong is checked before JAX is imported.
+"""
+
+import os
+import pathlib
+import sys
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from experiments import commandline, environment, memory
+from experiments.config import Config, validate
+from experiments.errors import UserError
+from experiments.store import Store, settings_of
+
+#: The studies that ``python -m experiments`` offers.
+STUDIES = ("degradation",)
+
+USAGE_ERROR, INTERRUPTED = 2, 75
+
+
+class Study(NamedTuple):
+    """A question, as a grid of cells and what is drawn from it.
+
+    Attributes:
+      name: of the study, and of its module in this package.
+      question: what it asks, for ``--help``.
+      defaults: its configuration without flags.
+      report: draws and prints what a work directory's tables say.
+    """
+
+    name: str
+    question: str
+    defaults: Config
+    report: Callable[[pathlib.Path], None]
+
+
+def command(
+    name: str, question: str, defaults, act: Callable, argv: Sequence[str] | None = None
+) -> int:
+    """Runs ``act(config)`` for a command line, and turns what goes wrong into a line and a status.
+
+    Args:
+      name: of the command's module in this package.
+      question: what the command is for.
+      defaults: a dataclass; its fields are the flags.
+      act: takes the configuration.
+      argv: flags; those of the process by default.
+
+    Returns:
+      0; 2 after a mistake of the user's; 75 after an interrupt (call again to go on).
+    """
+    argv = sys.argv[1:] if argv is None else argv
+    try:
+        if {"--help", "-h", "--helpfull", "-help"} & set(argv):
+            print(commandline.help_text(f"experiments.{name}", question, defaults))
+        else:
+            act(commandline.parse(defaults, argv))
+    except UserError as error:
+        print(f"{name}: {error}", file=sys.stderr)
+        return USAGE_ERROR
+    except KeyboardInterrupt:
+        print(f"{name}: interrupted; the same command goes on from here", file=sys.stderr)
+        return INTERRUPTED
+    return 0
+
+
+def main(
+    study: Study,
+    argv: Sequence[str] | None = None,
+    block: Callable | None = None,
+    layers_per_block: int = 2,
+) -> int:
+    """Runs a study as a command; returns its exit status.
+
+    Args:
+      study: what to run.
+      argv: flags; those of the process by default.
+      block: a block to put in the place of the lecture's, a Linen module with the fields and the
+        call of :class:`resnet_jax.DenseBlock`.
+      layers_per_block: weight layers on its main path.
+    """
+    act = lambda config: run(study, config, block, layers_per_block)
+    return command(study.name, study.question, study.defaults, act, argv)
+
+
+def run(study: Study, config: Config, block: Callable | None, layers_per_block: int) -> None:
+    """Trains what is not trained yet, and reports.
+
+    Raises:
+      UserError: the study cannot be run as asked; nothing was trained.
+    """
+    from experiments import datasets  # scikit-learn comes with it
+
+    validate(config, layers_per_block)
+    workdir = pathlib.Path(config.workdir or f"runs/{study.name}")
+    name = "lecture" if block is None else f"{block.__module__}.{block.__qualname__}"
+    store = Store(workdir, study.name, settings_of(config, name))
+    dataset = datasets.load(config.dataset)
+    if config.batch_size > len(dataset.x_train):
+        raise UserError(
+            f"--batch_size={config.batch_size}: {config.dataset} has "
+            f"{len(dataset.x_train)} training examples; take that many or fewer"
+        )
+    features, cores = dataset.x_train[0].size, environment.usable_cores()
+    memory.refuse_what_cannot_fit(config, features, dataset.classes, cores)
+    _import_jax(cores)
+    from experiments import cells, sweep
+
+    own = cells.OwnBlock() if block is None else cells.OwnBlock(block, layers_per_block)
+    sweep.train(study.name, config, dataset, own, store)
+    study.report(workdir)
+
+
+def _import_jax(cores: int) -> None:
+    """Imports JAX with every core as a device: runs lie side by side, not the parts of one run."""
+    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
+    import jax
+
+    jax.config.update("jax_num_cpu_devices", cores)

@@ -1,0 +1,140 @@
+"""The work directory: the only module that writes results.
+
+    config.json       what was asked for           results.csv   a row a run
+    environment.json  what it ran on               history.csv   a row a run, step and metric
+    timings.csv       seconds, a row a cell        summary.csv, figures/  drawn from the tables
+
+Each file is whole at every moment: it is written beside its place and renamed into it.
+"""
+
+import csv
+import dataclasses
+import io
+import json
+import os
+import pathlib
+from collections.abc import Iterable, Sequence
+
+from experiments.config import VARIANT_FIELDS
+from experiments.errors import UserError
+
+#: The columns that tell one cell from another, in every table that is written cell by cell.
+CELL_COLUMNS = ("family", "depth", *VARIANT_FIELDS)
+
+RESULTS, HISTORY, TIMINGS, SUMMARY = "results.csv", "history.csv", "timings.csv", "summary.csv"
+CONFIG, ENVIRONMENT = "config.json", "environment.json"
+
+
+def write_text(path: pathlib.Path, text: str) -> None:
+    """Writes a file so that it is there whole, or as it was before."""
+    temporary = path.with_name(path.name + ".part")
+    with open(temporary, "w", encoding="utf-8", newline="") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(temporary, path)
+
+
+def csv_text(rows: Sequence[dict]) -> str:
+    """Rows of equal keys as CSV."""
+    text = io.StringIO()
+    if rows:
+        writer = csv.DictWriter(text, rows[0].keys(), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+    return text.getvalue()
+
+
+def settings_of(config, block: str) -> dict:
+    """What makes two studies the same: every field but the directory, and the block's name."""
+    fields = {
+        field.name: getattr(config, field.name)
+        for field in dataclasses.fields(config)
+        if field.name != "workdir"
+    }
+    return json.loads(json.dumps({**fields, "block": block}))
+
+
+class Store:
+    """One study's directory: fresh, or holding finished cells of the same study."""
+
+    def __init__(self, path: pathlib.Path, study: str, settings: dict):
+        """Checks that the directory may be used; writes nothing yet.
+
+        Raises:
+          UserError: it is a file, holds something else, or holds a study with other settings.
+        """
+        self.path = path
+        self._manifest = {"study": study, "settings": settings}
+        self._tables: dict[str, list[dict]] = {RESULTS: [], HISTORY: [], TIMINGS: []}
+        if any(parent.is_file() for parent in [path, *path.parents]):
+            raise UserError(f"--workdir={path}: a file is in the way; name another directory")
+        nearest = next(parent for parent in [path, *path.parents] if parent.exists())
+        if not os.access(nearest, os.W_OK | os.X_OK):
+            raise UserError(f"--workdir={path}: no permission to write in {nearest}")
+        if path.exists() and any(path.iterdir()):
+            self._continue()
+
+    def _continue(self) -> None:
+        manifest = read_manifest(self.path)
+        if manifest != self._manifest:
+            raise UserError(
+                f"--workdir={self.path} holds another study ({_difference(manifest, self._manifest)}"
+                "); name another directory, or remove this one"
+            )
+        for name in self._tables:
+            if (self.path / name).exists():
+                with open(self.path / name, encoding="utf-8", newline="") as file:
+                    self._tables[name] = list(csv.DictReader(file))
+        finished = self.finished_cells()
+        for name, rows in self._tables.items():  # what an interrupted cell left is dropped
+            self._tables[name] = [row for row in rows if _cell_of(row) in finished]
+
+    def finished_cells(self) -> set[tuple[str, ...]]:
+        """The cells whose results are in, each as the text of its :data:`CELL_COLUMNS`."""
+        return {_cell_of(row) for row in self._tables[RESULTS]}
+
+    def start(self, environment: dict) -> None:
+        """Makes the directory and says what runs here, and on what."""
+        (self.path / "figures").mkdir(parents=True, exist_ok=True)
+        self._write_json(CONFIG, self._manifest)
+        self._write_json(ENVIRONMENT, environment)
+
+    def add_cell(
+        self, results: Iterable[dict], history: Iterable[dict], timings: Iterable[dict]
+    ) -> None:
+        """Adds the rows of one finished cell; results come last and make it count."""
+        new = {TIMINGS: timings, HISTORY: history, RESULTS: results}
+        for name, rows in new.items():
+            self._tables[name].extend(rows)
+            write_text(self.path / name, csv_text(self._tables[name]))
+
+    def _write_json(self, name: str, value: dict) -> None:
+        text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
+        write_text(self.path / name, text + "\n")
+
+
+def read_manifest(path: pathlib.Path) -> dict:
+    """The study and settings of a work directory.
+
+    Raises:
+      UserError: the directory is not one of ours.
+    """
+    try:
+        return json.loads((path / CONFIG).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        raise UserError(
+            f"--workdir={path} holds files that are no study; name another directory"
+        ) from None
+
+
+def _cell_of(row: dict) -> tuple[str, ...]:
+    return tuple(str(row[column]) for column in CELL_COLUMNS)
+
+
+def _difference(there: dict, here: dict) -> str:
+    if not isinstance(there.get("settings"), dict) or there.get("study") != here["study"]:
+        return f"{there.get('study')!r}"
+    old, new = there["settings"], here["settings"]
+    names = sorted(name for name in {*old, *new} if old.get(name) != new.get(name))
+    return "; ".join(f"{name} is {old.get(name)} there, {new.get(name)} here" for name in names)

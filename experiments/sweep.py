@@ -1,0 +1,164 @@
+"""The sweep: trains the cells of a study that are not in its store yet."""
+
+import concurrent.futures
+import time
+from collections.abc import Callable, Iterable, Iterator
+from typing import NamedTuple
+
+import jax
+import numpy as np
+
+from experiments import cells, environment, memory
+from experiments.cells import Cell, OwnBlock
+from experiments.config import Config
+from experiments.datasets import Dataset
+from experiments.progress import Progress
+from experiments.store import Store
+from resnet_jax.population import Population, runs_mesh
+from resnet_jax.training import Metrics, State
+
+#: How long one call of a compiled program is meant to take, so that progress moves and an
+#: interrupt is heard; how a training is cut into calls changes none of its bits.
+CALL_SECONDS = 1.0
+
+
+def train(study: str, config: Config, dataset: Dataset, block: OwnBlock, store: Store) -> None:
+    """Trains every waiting cell and adds its rows to the store."""
+    finished = store.finished_cells()
+    waiting = [
+        cell
+        for cell in cells.cells(config)
+        if tuple(map(str, cell.columns().values())) not in finished
+    ]
+    mesh = runs_mesh()
+    progress = Progress(sum(cell.depth for cell in waiting) * config.steps)
+    progress.say(f"{study}: {_what_runs(config, dataset, len(waiting))}")
+    store.start(environment.describe([device.device_kind for device in jax.devices()]))
+
+    def compiled(cell: Cell) -> CompiledCell:
+        start = time.perf_counter()
+        population = cells.build(cell, config, dataset, block, mesh)
+        return CompiledCell(cell, population, population.compile(), time.perf_counter() - start)
+
+    with progress.shown():
+        progress.now("compiling")
+        for ready in _one_ahead(compiled, waiting):
+            _train_cell(ready, config, store, progress)
+
+
+class CompiledCell(NamedTuple):
+    """A cell ready to train: ``advance`` is its compiled program (:meth:`Population.compile`)."""
+
+    cell: Cell
+    population: Population
+    advance: Callable
+    compile_seconds: float
+
+
+def _one_ahead(function: Callable, items: Iterable) -> Iterator:
+    """``map(function, items)``, each computed in the background while its forerunner is used."""
+    with concurrent.futures.ThreadPoolExecutor(max_workers=1) as background:
+        last = None
+        for item in items:
+            upcoming = background.submit(function, item)
+            if last is not None:
+                yield last.result()
+            last = upcoming
+        if last is not None:
+            yield last.result()
+
+
+def _what_runs(config: Config, dataset: Dataset, waiting: int) -> str:
+    devices, deepest = jax.devices(), max(config.depths)
+    features = dataset.x_train[0].size
+    cost = memory.predict(config, deepest, features, dataset.classes, len(devices))
+    every = list(cells.cells(config))
+    total, runs = len(every), sum(len(cells.runs(config, cell.depth).seed) for cell in every)
+    done = f" ({total - waiting} finished before)" if waiting < total else ""
+    return (
+        f"{dataset.about}, {len(dataset.x_train):,} training and {len(dataset.x_test):,} test "
+        f"examples; {runs:,} runs in {total} cells{done}, up to {cost.parameters:,} parameters each; "
+        f"{len(devices)} × {devices[0].device_kind}"
+    )
+
+
+def _train_cell(ready: CompiledCell, config: Config, store: Store, progress: Progress) -> None:
+    cell, population = ready.cell, ready.population
+    several = len(config.variants()) > 1
+    name = f"depth {cell.depth}" + (f", {', '.join(cell.variant.names())}" if several else "")
+    start = time.perf_counter()
+    states, measured = _advance_to_the_end(name, ready, config, progress)
+    seconds = time.perf_counter() - start
+    progress.say(
+        f"{name}: {population.size} runs × {config.steps} steps in {seconds:.1f} s, "
+        f"compiled in {ready.compile_seconds:.1f} s"
+    )
+    timings = {
+        "compile_seconds": f"{ready.compile_seconds:.3f}",
+        "run_seconds": f"{seconds:.3f}",
+    }
+    store.add_cell(
+        _result_rows(cell, config, population.unpad(states), measured[-1][1]),
+        _history_rows(cell, config, measured),
+        [cell.columns() | timings],
+    )
+
+
+def _advance_to_the_end(
+    name: str, ready: CompiledCell, config: Config, progress: Progress
+) -> tuple[State, list[tuple[int, Metrics]]]:
+    """Trains a cell; returns its final states, and (step, metrics) from step 0 to the last."""
+    states, metrics = ready.advance(None, 0, True)
+    measured = [(0, metrics)]
+    step, stride = 0, 1
+    while step < config.steps:
+        progress.now(f"{name}: step {step} of {config.steps}")
+        border = min(measured[-1][0] + cells.chunk_size(config), config.steps)
+        steps = min(stride, border - step)
+        start = time.perf_counter()
+        states, metrics = ready.advance(states, steps, step + steps == border)
+        elapsed = time.perf_counter() - start
+        step += steps
+        if step == border:
+            measured.append((step, metrics))
+        stride = max(1, min(4 * steps, int(steps * CALL_SECONDS / elapsed)))
+        progress.done(ready.cell.depth * steps)
+    return states, measured
+
+
+def _run_columns(cell: Cell, config: Config) -> list[dict]:
+    """What identifies each run of a cell in a table, in the order of :func:`cells.runs`."""
+    return [
+        {**cell.columns(), "shortcut_weight": weight, "learning_rate": rate, "seed": seed}
+        for rate in config.learning_rates
+        for weight in config.shortcut_weights_at(cell.depth)
+        for seed in config.seeds()
+    ]
+
+
+def _text(value: np.ndarray) -> str:
+    """The shortest digits that give back the same float32."""
+    return str(np.float32(value))
+
+
+def _result_rows(cell: Cell, config: Config, states: State, metrics: Metrics) -> list[dict]:
+    status = cells.status(states)
+    return [
+        {
+            **run,
+            "steps": config.steps,
+            "status": status[index],
+            "diverged_at": states.diverged_at[index] if status[index] == "diverged" else "",
+            **{name: _text(values[index]) for name, values in metrics._asdict().items()},
+        }
+        for index, run in enumerate(_run_columns(cell, config))
+    ]
+
+
+def _history_rows(cell: Cell, config: Config, measured: list[tuple[int, Metrics]]) -> list[dict]:
+    return [
+        {**run, "step": step, "metric": name, "value": _text(values[index])}
+        for index, run in enumerate(_run_columns(cell, config))
+        for step, metrics in measured
+        for name, values in metrics._asdict().items()
+    ]

@@ -1,0 +1,48 @@
+"""A network as three pure functions: all that training, diagnostics and populations see of it.
+
+Another module system can be put underneath by writing these three functions for it.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+from flax import linen as nn
+
+Params = Any  # a tree of arrays
+Statistics = Any  # a tree of arrays: what the normalisations measured on one batch
+
+
+class Network(NamedTuple):
+    """Pure functions of one network.  The shortcut weight is a scalar array in all of them.
+
+    Attributes:
+      init: ``(key, x) -> params``; of ``x`` only the shape matters, and the shortcut weight does
+        not enter: plain and residual networks of one key start from the same bits.
+      forward: ``(params, x, shortcut_weight) -> (logits, statistics)``, normalising by the batch
+        ``x`` itself; what training differentiates.
+      predict: ``(params, statistics, x, shortcut_weight) -> logits``, normalising by statistics
+        measured before; each row of the result depends on its own row of ``x`` alone.
+    """
+
+    init: Callable[[jax.Array, jax.Array], Params]
+    forward: Callable[[Params, jax.Array, jax.Array], tuple[jax.Array, Statistics]]
+    predict: Callable[[Params, Statistics, jax.Array, jax.Array], jax.Array]
+
+
+def functional(module: nn.Module) -> Network:
+    """The pure functions of a Linen module whose call takes ``(x, shortcut_weight)``."""
+
+    def init(key, x):
+        return module.init(key, x, jax.numpy.ones(()))["params"]
+
+    def forward(params, x, shortcut_weight):
+        logits, written = module.apply(
+            {"params": params}, x, shortcut_weight, mutable=["statistics"]
+        )
+        return logits, written.get("statistics", {})
+
+    def predict(params, statistics, x, shortcut_weight):
+        return module.apply({"params": params, "statistics": statistics}, x, shortcut_weight)
+
+    return Network(init, forward, predict)

@@ -1,0 +1,35 @@
+"""How weights begin: He's initialisation, its zero-last variant, and orthogonal.
+
+An :class:`Init` says how the ordinary layers of a network begin and how the *last* operation of
+a branch does.  The two differ in "zero-last" schemes, where every branch is silent at first and a
+residual network therefore starts as the identity, whatever its depth.
+"""
+
+from typing import NamedTuple
+
+from flax import linen as nn
+from jax.nn.initializers import Initializer
+
+
+class Init(NamedTuple):
+    """Initialisers of one network.
+
+    Attributes:
+      kernel: of every weight matrix.
+      zero_last: whether the last operation of each branch (the scale of a closing normalisation,
+        else the last weight matrix) starts at zero.
+    """
+
+    kernel: Initializer
+    zero_last: bool = False
+
+
+#: Variance 2 / fan_in, which keeps the power of a ReLU network level (He et al. 2015,
+#: arXiv 1502.01852, eq. 10).  Flax's own default is LeCun's 1 / fan_in: it halves it at each layer.
+he = Init(nn.initializers.he_normal())
+
+#: He's, with the end of every branch at zero (Goyal et al. 2017, arXiv 1706.02677, section 5.1).
+zero_last = Init(nn.initializers.he_normal(), zero_last=True)
+
+#: Orthogonal matrices times √2, the gain of ReLU (Saxe et al. 2013, arXiv 1312.6120).
+orthogonal = Init(nn.initializers.orthogonal(scale=2**0.5))

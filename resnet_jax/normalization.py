@@ -1,0 +1,107 @@
+"""Normalisations: batch (with an explicit gradient), layer, and none.
+
+Each is a module factory ``norm(scale_init=..., name=...)``.  None of them takes a ``train`` flag.
+:class:`BatchNorm` normalises by its batch, and records that batch's statistics, whenever the
+collection ``"statistics"`` is mutable; otherwise it normalises by the statistics it is given.
+:mod:`resnet_jax.functional` gives the two cases their names.
+"""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+from jax.nn.initializers import Initializer, ones, zeros
+
+EPSILON = 1e-5
+
+
+def _batch_mean(x: jax.Array) -> jax.Array:
+    """Mean over rows ``[1, features]``, as a product with ones: the fastest sum XLA has on CPU."""
+    row = jnp.full((1, x.shape[0]), 1 / x.shape[0], x.dtype)
+    return jnp.matmul(row, x, precision=jax.lax.Precision.HIGHEST)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(3,))
+def batch_norm(
+    x: jax.Array, scale: jax.Array, bias: jax.Array, epsilon: float = EPSILON
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Normalises each feature over the batch (Ioffe & Szegedy 2015, arXiv 1502.03167, alg. 1).
+
+    The variance is taken about the mean, in two passes, so that a large mean costs no accuracy.
+
+    Args:
+      x: activations ``[batch, features]``.
+      scale: γ ``[features]``.
+      bias: β ``[features]``.
+      epsilon: added to the variance.
+
+    Returns:
+      The normalised activations ``[batch, features]``, and the batch's mean and (biased) variance
+      ``[features]``, through which no gradient flows.
+    """
+    return _batch_norm_forward(x, scale, bias, epsilon)[0]
+
+
+def _batch_norm_forward(x, scale, bias, epsilon):
+    mean = _batch_mean(x)
+    centred = x - mean
+    variance = _batch_mean(centred * centred)
+    inverse_deviation = jax.lax.rsqrt(variance + epsilon)
+    y = centred * (inverse_deviation * scale[None]) + bias[None]
+    return (y, mean[0], variance[0]), (x, scale, mean, inverse_deviation)
+
+
+def _batch_norm_backward(epsilon, residuals, cotangents):
+    # dx = γ r (dy − mean(dy) − x̂ mean(dy·x̂)), with r the inverse deviation and x̂ = (x − mean) r.
+    del epsilon
+    x, scale, mean, inverse_deviation = residuals
+    dy = cotangents[0]
+    normalised = (x - mean) * inverse_deviation
+    mean_dy = _batch_mean(dy)
+    mean_dy_x = _batch_mean(dy * normalised)
+    dx = (dy - mean_dy - normalised * mean_dy_x) * (inverse_deviation * scale[None])
+    return dx, mean_dy_x[0] * x.shape[0], mean_dy[0] * x.shape[0]
+
+
+batch_norm.defvjp(_batch_norm_forward, _batch_norm_backward)
+
+
+class BatchNorm(nn.Module):
+    """Batch normalisation over all axes but the last; see the module's docstring for its modes.
+
+    Its parameters are ``scale`` and ``bias``, its statistics ``mean`` and ``variance``, each
+    ``[features]``.
+    """
+
+    scale_init: Initializer = ones
+    epsilon: float = EPSILON
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        features = x.shape[-1:]
+        scale = self.param("scale", self.scale_init, features)
+        bias = self.param("bias", zeros, features)
+        mean = self.variable("statistics", "mean", jnp.zeros, features)
+        variance = self.variable("statistics", "variance", jnp.ones, features)
+        rows = x.reshape(-1, features[0])
+        if self.is_mutable_collection("statistics"):
+            y, mean.value, variance.value = batch_norm(rows, scale, bias, self.epsilon)
+        else:
+            inverse_deviation = jax.lax.rsqrt(variance.value + self.epsilon)
+            y = (rows - mean.value[None]) * (inverse_deviation * scale)[None] + bias[None]
+        return y.reshape(x.shape)
+
+
+class NoNorm(nn.Module):
+    """The identity, in the place of a normalisation; it has no scale to initialise."""
+
+    scale_init: Initializer = ones
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        return x
+
+
+#: Layer normalisation (Ba et al. 2016, arXiv 1607.06450): each example over its own features.
+LayerNorm = functools.partial(nn.LayerNorm, epsilon=EPSILON, use_fast_variance=False)

@@ -1,0 +1,69 @@
+"""Optimisers and learning-rate schedules, as values.
+
+A schedule is made for a number of steps and multiplies the learning rate: ``schedule(steps)`` maps
+a step count to a factor in [0, 1].  An optimiser is made from a learning rate, which may be an
+array or a function of the step count, so that the rate itself can differ between the runs of one
+compiled program: ``optimizer(learning_rate, weight_decay)`` is an Optax gradient transformation.
+"""
+
+import functools
+from collections.abc import Callable
+
+import optax
+
+Optimizer = Callable[[optax.ScalarOrSchedule, float], optax.GradientTransformation]
+Schedule = Callable[[int], optax.Schedule]
+
+
+def _with_l2(transformation, learning_rate, weight_decay: float, **options):
+    """L2 regularisation: the decay joins the gradient, and passes through momentum with it."""
+    update = transformation(learning_rate, **options)
+    if not weight_decay:
+        return update
+    return optax.chain(optax.add_decayed_weights(weight_decay), update)
+
+
+#: Gradient descent on batches.
+sgd: Optimizer = functools.partial(_with_l2, optax.sgd)
+
+#: Heavy-ball momentum 0.9, as He et al. 2015 train (section 3.4).
+momentum: Optimizer = functools.partial(_with_l2, optax.sgd, momentum=0.9)
+
+#: Nesterov's momentum 0.9.
+nesterov: Optimizer = functools.partial(_with_l2, optax.sgd, momentum=0.9, nesterov=True)
+
+#: Adam (Kingma & Ba 2014, arXiv 1412.6980), with L2 in the gradient.
+adam: Optimizer = functools.partial(_with_l2, optax.adam)
+
+
+def adamw(learning_rate: optax.ScalarOrSchedule, weight_decay: float):
+    """Adam with decoupled weight decay (Loshchilov & Hutter 2017, arXiv 1711.05101)."""
+    return optax.adamw(learning_rate, weight_decay=weight_decay)
+
+
+def constant(steps: int) -> optax.Schedule:
+    """The learning rate as it is."""
+    del steps
+    return optax.constant_schedule(1.0)
+
+
+def step_decay(steps: int) -> optax.Schedule:
+    """Divided by ten at 1/2 and at 3/4 of the steps (He et al. 2015, section 4.2)."""
+    return optax.piecewise_constant_schedule(1.0, {steps // 2: 0.1, 3 * steps // 4: 0.1})
+
+
+def cosine(steps: int) -> optax.Schedule:
+    """Half a cosine from 1 to 0 (Loshchilov & Hutter 2016, arXiv 1608.03983, without restarts)."""
+    return optax.cosine_decay_schedule(1.0, max(steps, 1))
+
+
+def warmup(steps: int) -> optax.Schedule:
+    """Linear from 1/n to 1 over the first tenth of the steps (n of them), then constant."""
+    n = max(steps // 10, 1)
+    return lambda count: optax.linear_schedule(0.0, 1.0, n)(count + 1)
+
+
+def warmup_cosine(steps: int) -> optax.Schedule:
+    """:func:`warmup`, then half a cosine down to 0 over what is left."""
+    n = max(steps // 10, 1)
+    return optax.join_schedules([warmup(steps), cosine(steps - n)], [n])

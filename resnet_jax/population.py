@@ -1,0 +1,153 @@
+"""Many runs in one compiled program: over seeds, shortcut weights, rates, and devices.
+
+The population axis is put on from outside a training written for one run.  Runs are sharded over
+a mesh of devices (the cores of a CPU can be devices); on each device its tile of runs is mapped
+one by one (``lax.map``) or vectorised (``vmap``).  Mapping is faster on CPU, where one run's
+weights fit a core's cache and those of many do not; accelerators want ``vmap``.
+"""
+
+from collections.abc import Callable, Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from resnet_jax.training import Data, Metrics, Run, State, Training
+
+AXIS = "runs"
+
+
+def product(
+    seeds: Sequence[int], shortcut_weights: Sequence[float], learning_rates: Sequence[float]
+) -> Run:
+    """All combinations, as a population with arrays ``[runs]``; the seed varies fastest."""
+    rates, weights, seeds = np.meshgrid(
+        np.asarray(learning_rates, np.float32),
+        np.asarray(shortcut_weights, np.float32),
+        np.asarray(seeds, np.int32),
+        indexing="ij",
+    )
+    return Run(seeds.ravel(), weights.ravel(), rates.ravel())
+
+
+def runs_mesh(devices: Sequence[jax.Device] | None = None) -> Mesh:
+    """A mesh with one axis, over runs: all devices, or those given."""
+    return Mesh(np.asarray(jax.devices() if devices is None else devices), (AXIS,))
+
+
+def default_map(mesh: Mesh) -> str:
+    """How runs are mapped where nothing else is asked: ``"map"`` on CPU, else ``"vmap"``."""
+    return "map" if mesh.devices.flat[0].platform == "cpu" else "vmap"
+
+
+def over_runs(function: Callable, how: str) -> Callable:
+    """Maps ``function(run_arguments, shared_arguments)`` over the leading axis of the former.
+
+    Args:
+      function: of one run.
+      how: ``"map"``, one run after the other, each to the same bits whatever its neighbours; or
+        ``"vmap"``, vectorised, where the last bits depend on how many runs there are.
+    """
+    if how == "map":
+        return lambda each, shared: jax.lax.map(lambda one: function(one, shared), each)
+    if how == "vmap":
+        return jax.vmap(function, in_axes=(0, None))
+    raise ValueError(f"runs are mapped by 'map' or 'vmap', not {how!r}")
+
+
+class Population:
+    """The runs that one compiled program trains at once.
+
+    One program does all that its runs need (start, train, measure), so that a population costs
+    one compilation, whatever its size and however its training is cut into chunks.
+    """
+
+    def __init__(self, training: Training, runs: Run, data: Data, mesh: Mesh, how: str):
+        """Lays out a population; nothing is compiled yet.
+
+        Args:
+          training: of one run.
+          runs: arrays ``[runs]``.
+          data: shared by all runs.
+          mesh: see :func:`runs_mesh`.
+          how: see :func:`over_runs`.
+        """
+        self.size = len(runs.seed)
+        # Every device gets equally many: the last run is repeated, and its copies dropped later.
+        rows = np.minimum(np.arange(-(-self.size // mesh.size) * mesh.size), self.size - 1)
+        self._split = NamedSharding(mesh, PartitionSpec(AXIS))
+        shared = NamedSharding(mesh, PartitionSpec())
+        self._runs = jax.device_put(jax.tree.map(lambda leaf: leaf[rows], runs), self._split)
+        self._data = jax.device_put(data, shared)
+        one = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), runs)
+        self._shapes = jax.tree.map(
+            lambda leaf: jax.ShapeDtypeStruct((len(rows), *leaf.shape), leaf.dtype),
+            jax.eval_shape(training.start, one, data),
+        )
+        self._program = jax.jit(_chunk_program(training, mesh, how), donate_argnums=0)
+
+    def compile(self) -> Callable[[State | None, int, bool], tuple[State, Metrics]]:
+        """Compiles the program.
+
+        Returns:
+          ``(states, steps, measure) -> (states, metrics)``: takes all runs ``steps`` further, from
+          their start where ``states`` is None, and measures them if asked.  Metrics ``[runs]`` are
+          NumPy arrays, and meaningless where they were not asked for.  The states passed in are
+          used up.
+        """
+        arguments = (np.bool_(True), np.int32(0), np.bool_(True))
+        states = jax.tree.map(
+            lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=self._split),
+            self._shapes,
+        )
+        compiled = self._program.lower(states, self._runs, self._data, *arguments).compile()
+
+        def advance(states: State | None, steps: int, measure: bool):
+            started = states is not None
+            states, metrics = compiled(
+                states if started else self._blank(),
+                self._runs,
+                self._data,
+                np.bool_(started),
+                np.int32(steps),
+                np.bool_(measure),
+            )
+            return states, self.unpad(metrics)
+
+        return advance
+
+    def unpad(self, tree):
+        """The runs asked for, as NumPy arrays, of a tree of arrays over the padded ones."""
+        return jax.tree.map(lambda leaf: np.asarray(leaf)[: self.size], tree)
+
+    def _blank(self) -> State:
+        zeros = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), self._shapes)
+        return jax.device_put(zeros, self._split)
+
+
+def _chunk_program(training: Training, mesh: Mesh, how: str) -> Callable:
+    """The function that a population compiles, over all its runs and devices."""
+
+    def one_run(each: tuple[State, Run], shared) -> tuple[State, Metrics]:
+        state, run = each
+        data, started, steps, measure = shared
+        state = jax.lax.cond(started, lambda: state, lambda: training.start(run, data))
+        state = training.advance(state, run, data, steps)
+        nothing = Metrics(*[jnp.zeros(())] * len(Metrics._fields))
+        metrics = jax.lax.cond(
+            measure, lambda: training.measure(state, run, data), lambda: nothing
+        )
+        return state, metrics
+
+    def tile(states, runs, data, started, steps, measure):
+        return over_runs(one_run, how)((states, runs), (data, started, steps, measure))
+
+    split, shared = PartitionSpec(AXIS), PartitionSpec()
+    return jax.shard_map(
+        tile,
+        mesh=mesh,
+        in_specs=(split, split, shared, shared, shared, shared),
+        out_specs=(split, split),
+        check_vma=False,  # runs never communicate, so there is no replication to check
+    )

@@ -1,0 +1,209 @@
+"""Training of one run, as pure functions over chunks of steps.
+
+A run is one training of one network: a seed, a shortcut weight and a learning rate.  Everything
+random in it comes from its own seed, folded by purpose and then by epoch, so that no run depends
+on another and plain and residual runs of one seed share initial weights and batches.
+
+Keys: ``root -> seed -> purpose -> epoch``.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from resnet_jax.functional import Network, Params
+
+_INIT, _BATCHES = 0, 1  # purposes of a run's keys
+
+
+class Run(NamedTuple):
+    """What distinguishes one run from another; scalars, or arrays ``[runs]`` for a population."""
+
+    seed: jax.Array
+    shortcut_weight: jax.Array
+    learning_rate: jax.Array
+
+
+class Data(NamedTuple):
+    """A dataset on the device: examples ``[count, ...]`` and integer labels ``[count]``."""
+
+    x_train: jax.Array
+    y_train: jax.Array
+    x_test: jax.Array
+    y_test: jax.Array
+
+
+class State(NamedTuple):
+    """Where a run stands.
+
+    Attributes:
+      params: the network's parameters.
+      optimizer: the optimiser's state.
+      step: updates made.
+      diverged_at: the first step whose update was not finite; -1 while there is none.
+      dead: whether, at the last step, some parameter received no gradient although there was loss
+        to reduce: its norm was zero in float32, so that nothing reached it.
+      gradient_norm: Euclidean norm over all parameters at the last step; 0 before the first.
+    """
+
+    params: Params
+    optimizer: Any
+    step: jax.Array
+    diverged_at: jax.Array
+    dead: jax.Array
+    gradient_norm: jax.Array
+
+
+class Metrics(NamedTuple):
+    """Measurements of a run: mean cross-entropies in nats, errors as fractions."""
+
+    train_loss: jax.Array
+    train_error: jax.Array
+    test_loss: jax.Array
+    test_error: jax.Array
+    gradient_norm: jax.Array
+
+
+class Training(NamedTuple):
+    """Pure functions of one run.
+
+    Attributes:
+      start: ``(run, data) -> state`` before the first step.
+      advance: ``(state, run, data, steps) -> state`` after ``steps`` more of them.  ``steps`` may
+        be traced, up to the chunk size; how a training is cut into chunks changes no bit.
+      measure: ``(state, run, data) -> metrics`` on the whole training and test sets.
+    """
+
+    start: Callable[[Run, Data], State]
+    advance: Callable[[State, Run, Data, jax.Array], State]
+    measure: Callable[[State, Run, Data], Metrics]
+
+
+def _key(run: Run, purpose: int) -> jax.Array:
+    return jax.random.fold_in(jax.random.fold_in(jax.random.key(0), run.seed), purpose)
+
+
+def batch_indices(
+    key: jax.Array, first_step: jax.Array, steps: int, examples: int, batch_size: int
+) -> jax.Array:
+    """Which examples the batches of a chunk hold; every epoch is a shuffle of its own.
+
+    An epoch is ``examples // batch_size`` batches; a remainder sits that epoch out.
+
+    Args:
+      key: of the run's batches.
+      first_step: of the chunk; may be traced.
+      steps: length of the chunk.
+      examples: size of the training set.
+      batch_size: at most ``examples``.
+
+    Returns:
+      Indices ``[steps, batch_size]``.
+    """
+    per_epoch = examples // batch_size
+    first_epoch = first_step // per_epoch
+    epochs = first_epoch + jnp.arange(-(-(steps - 1) // per_epoch) + 1)
+    shuffle = lambda epoch: jax.random.permutation(jax.random.fold_in(key, epoch), examples)
+    shuffles = jax.vmap(shuffle)(epochs)[:, : per_epoch * batch_size]
+    batches = shuffles.reshape(-1, batch_size)
+    return jax.lax.dynamic_slice_in_dim(batches, first_step - first_epoch * per_epoch, steps)
+
+
+def _loss_and_error(logits: jax.Array, labels: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Mean cross-entropy in nats and the share of errors; logits that are not finite are wrong."""
+    loss = optax.softmax_cross_entropy_with_integer_labels(logits, labels).mean()
+    wrong = (jnp.argmax(logits, -1) != labels) | ~jnp.isfinite(logits).all(-1)
+    return loss, wrong.mean()
+
+
+def _is_finite(tree) -> jax.Array:
+    leaves = [jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(tree)]
+    return jnp.stack(leaves).all()
+
+
+def make_training(
+    network: Network,
+    optimizer: Callable[[optax.Schedule], optax.GradientTransformation],
+    schedule: optax.Schedule,
+    batch_size: int,
+    chunk: int,
+) -> Training:
+    """The training of a network by an optimiser, for one run.
+
+    Args:
+      network: the network's pure functions.
+      optimizer: a function of the learning-rate schedule of a run.
+      schedule: step count to the factor on the run's learning rate.
+      batch_size: examples a step.
+      chunk: the greatest number of steps of one call of ``advance``.
+    """
+
+    def update_rule(run: Run) -> optax.GradientTransformation:
+        return optimizer(lambda count: run.learning_rate * schedule(count))
+
+    def start(run: Run, data: Data) -> State:
+        params = network.init(_key(run, _INIT), data.x_train[:1])
+        return State(
+            params,
+            update_rule(run).init(params),
+            step=jnp.zeros((), jnp.int32),
+            diverged_at=jnp.full((), -1, jnp.int32),
+            dead=jnp.zeros((), bool),
+            gradient_norm=jnp.zeros(()),
+        )
+
+    def step(state: State, run: Run, x: jax.Array, y: jax.Array) -> State:
+        def batch_loss(params):
+            return _loss_and_error(network.forward(params, x, run.shortcut_weight)[0], y)[0]
+
+        loss, gradient = jax.value_and_grad(batch_loss)(state.params)
+        update, optimizer_state = update_rule(run).update(gradient, state.optimizer, state.params)
+        params = optax.apply_updates(state.params, update)
+        powers = jnp.stack([jnp.vdot(leaf, leaf) for leaf in jax.tree.leaves(gradient)])
+        # The loss alone would not do: XLA on CPU can turn a NaN into a zero on its way through
+        # ReLU, so that a network of NaNs reports the loss of a guess.
+        finite = jnp.isfinite(powers.sum()) & jnp.isfinite(loss) & _is_finite(params)
+        first = ~finite & (state.diverged_at < 0)
+        return State(
+            params,
+            optimizer_state,
+            step=state.step + 1,
+            diverged_at=jnp.where(first, state.step, state.diverged_at),
+            dead=(powers == 0).any() & (loss > 0),
+            gradient_norm=jnp.sqrt(powers.sum()),
+        )
+
+    def advance(state: State, run: Run, data: Data, steps: jax.Array) -> State:
+        count = data.x_train.shape[0]
+        indices = batch_indices(_key(run, _BATCHES), state.step, chunk, count, batch_size)
+        first = state.step
+
+        def body(_, state):
+            rows = indices[state.step - first]
+            return step(state, run, data.x_train[rows], data.y_train[rows])
+
+        return jax.lax.fori_loop(0, steps, body, state)
+
+    def measure(state: State, run: Run, data: Data) -> Metrics:
+        weight = run.shortcut_weight
+        logits, statistics = network.forward(state.params, data.x_train, weight)
+        train_loss, train_error = _loss_and_error(logits, data.y_train)
+        logits = network.predict(state.params, statistics, data.x_test, weight)
+        test_loss, test_error = _loss_and_error(logits, data.y_test)
+        healthy = state.diverged_at < 0
+
+        def loss_of(loss):  # a diverged run has no loss, and classifies nothing
+            return jnp.where(healthy & ~jnp.isnan(loss), loss, jnp.inf)
+
+        return Metrics(
+            loss_of(train_loss),
+            jnp.where(healthy, train_error, 1.0),
+            loss_of(test_loss),
+            jnp.where(healthy, test_error, 1.0),
+            state.gradient_norm,
+        )
+
+    return Training(start, advance, measure)

@@ -1,0 +1,86 @@
+"""Imports go down only: each file may import from the floors below its own."""
+
+import ast
+import pathlib
+
+import pytest
+
+ROOT = pathlib.Path(__file__).parent.parent
+
+#: From the ground up; files on one floor do not import each other.
+FLOORS = [
+    {"resnet_jax.version"},
+    {
+        "resnet_jax.functional",
+        "resnet_jax.initializers",
+        "resnet_jax.normalization",
+        "resnet_jax.optimizers",
+        "resnet_jax.shortcuts",
+        "resnet_jax.statistics",
+    },
+    {"resnet_jax.blocks"},
+    {"resnet_jax.networks", "resnet_jax.training"},
+    {"resnet_jax.population"},
+    {"resnet_jax"},
+    {"experiments.errors", "experiments.environment", "experiments.progress"},
+    {"experiments.config"},
+    {
+        "experiments.commandline",
+        "experiments.datasets",
+        "experiments.memory",
+        "experiments.store",
+    },
+    {"experiments.cells", "experiments.summary"},
+    {"experiments.findings", "experiments.figures", "experiments.sweep"},
+    {"experiments.terminal"},
+    {"experiments.runner"},
+    {"experiments.degradation", "experiments.report"},
+    {"experiments.__main__"},
+]
+FLOOR_OF = {name: floor for floor, names in enumerate(FLOORS) for name in names}
+
+
+def module_name(path: pathlib.Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def imported_modules(path: pathlib.Path) -> set[str]:
+    """Modules of ours that a file imports, anywhere in it."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        names = []
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+            names = [name if name in FLOOR_OF else node.module for name in names]
+        found |= {name for name in names if name in FLOOR_OF}
+    return found
+
+
+FILES = [
+    path
+    for package in ("resnet_jax", "experiments")
+    for path in sorted((ROOT / package).glob("*.py"))
+    if path != ROOT / "experiments" / "__init__.py"
+]
+
+
+@pytest.mark.parametrize("path", FILES, ids=module_name)
+def test_imports_go_down(path):
+    floor = FLOOR_OF[module_name(path)]
+    for name in imported_modules(path):
+        assert FLOOR_OF[name] < floor, f"{module_name(path)} may not import {name}"
+
+
+def test_the_library_touches_nothing_outside():
+    forbidden = {"absl", "experiments", "os", "pathlib", "sys", "time", "logging"}
+    for path in (ROOT / "resnet_jax").glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                assert not forbidden & {alias.name.partition(".")[0] for alias in node.names}
+            if isinstance(node, ast.ImportFrom):
+                assert node.module.partition(".")[0] not in forbidden
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+                assert node.func.id != "print"
