@@ -1,4 +1,4 @@
-"""The singular, for whoever types it: ``python -m experiment ...`` is ``python -m experiments ...``."""
+"""The singular: ``python -m experiment ...`` is ``python -m experiments ...``."""
 
 import sys
 

@@ -18,7 +18,7 @@ from resnet_jax.networks import dense_network
 from resnet_jax.population import Population
 from resnet_jax.training import Data, Run, State, make_training
 
-NORMS = {
+NORMS: dict[str, Callable[..., nn.Module]] = {
     "batch": normalization.BatchNorm,
     "layer": normalization.LayerNorm,
     "none": normalization.NoNorm,

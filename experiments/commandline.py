@@ -11,9 +11,12 @@ from absl import flags
 from experiments.config import CHOICES
 from experiments.errors import UserError, suggest
 
+if typing.TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
 PRESETS = pathlib.Path(__file__).parent / "presets"
 
-ConfigType = typing.TypeVar("ConfigType")
+ConfigType = typing.TypeVar("ConfigType", bound="DataclassInstance")
 
 
 class _ListParser(flags.ArgumentParser):
@@ -30,7 +33,24 @@ class _ListParser(flags.ArgumentParser):
         return tuple(self._item.parse(text.strip()) for text in argument.split(",") if text.strip())
 
 
-_PARSERS = {int: flags.IntegerParser(), float: flags.FloatParser(), str: flags.ArgumentParser()}
+class _NumberParser(flags.ArgumentParser):
+    """One number; what it must be is said in words."""
+
+    def __init__(self, kind: type, wanted: str):
+        self._kind, self._wanted = kind, wanted
+
+    def parse(self, argument):
+        try:
+            return self._kind(argument)
+        except ValueError:
+            raise ValueError(f"{argument!r} is not {self._wanted}") from None
+
+
+_PARSERS = {
+    int: _NumberParser(int, "a whole number"),
+    float: _NumberParser(float, "a number"),
+    str: flags.ArgumentParser(),
+}
 
 
 def _parser(annotation) -> flags.ArgumentParser:
@@ -96,7 +116,8 @@ def _expand_presets(argv: Sequence[str]) -> list[str]:
 def _reword(error: flags.Error, known: Sequence[str]) -> str:
     if isinstance(error, flags.UnrecognizedFlagError):
         return f"there is no flag --{error.flagname}; {suggest(error.flagname, [*known, 'preset'])}"
-    return " ".join(str(error).split())
+    words = " ".join(str(error).split()).removeprefix("ERROR:: ").removeprefix("flag ")
+    return f"{words}; give it one, as in --name=value" if words.startswith("Missing") else words
 
 
 def help_text(program: str, summary: str, defaults) -> str:

@@ -1,7 +1,6 @@
 """The configuration of a study: one frozen dataclass, checked before anything heavy is imported."""
 
 import dataclasses
-import math
 from collections.abc import Iterator, Sequence
 
 from experiments.errors import UserError, suggest
@@ -16,6 +15,10 @@ CHOICES = {
     "init": ("he", "zero_last", "orthogonal"),
     "map": ("auto", "vmap", "map"),
 }
+
+
+#: What float32 can hold without losing all its digits.
+_LEAST_FLOAT, _GREATEST_FLOAT = 1e-37, 1e38
 
 
 def _option(default, help_text: str):
@@ -97,8 +100,8 @@ class Config:
         """The networks to compare, besides their shortcut weights."""
         columns = [getattr(self, name) for name in VARIANT_FIELDS]
         count = max(map(len, columns))
-        rows = zip(*[column * count if len(column) == 1 else column for column in columns])
-        return tuple(Variant(*row) for row in rows)
+        columns = [column * count if len(column) == 1 else column for column in columns]
+        return tuple(Variant(*row) for row in zip(*columns, strict=True))
 
 
 def validate(config: Config, layers_per_block: int = 2) -> None:
@@ -138,14 +141,14 @@ def _problems(config: Config, layers_per_block: int) -> Iterator[str]:
         yield f"--deepest_plain={config.deepest_plain}: take a depth, or 0 for no limit"
     for depth in config.depths:
         if not config.shortcut_weights_at(depth):
-            yield f"--deepest_plain={config.deepest_plain} leaves nothing to train at {depth} layers"
+            yield f"--deepest_plain={config.deepest_plain} leaves nothing to train at depth {depth}"
     for rate in config.learning_rates:
-        if not 0 < rate < math.inf:
+        if not _LEAST_FLOAT < rate < _GREATEST_FLOAT:
             yield f"--learning_rates: {rate:g} is no rate; take positive numbers, such as 0.1,0.01"
     for weight in config.shortcut_weights:
-        if not math.isfinite(weight):
+        if not abs(weight) < _GREATEST_FLOAT:
             yield f"--shortcut_weights: {weight:g} is no weight; 0 is plain and 1 residual"
-    if not 0 <= config.weight_decay < math.inf:
+    if not 0 <= config.weight_decay < _GREATEST_FLOAT:
         yield f"--weight_decay={config.weight_decay:g}: take 0 or a positive number"
     if config.batch_size < 1:
         yield f"--batch_size={config.batch_size}: take 1 or more"

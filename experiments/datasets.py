@@ -126,6 +126,8 @@ def _npz(path: pathlib.Path) -> Dataset:
 
     if not path.is_file():
         raise refuse("there is no such file")
+    if not zipfile.is_zipfile(path):
+        raise refuse("is no .npz file, or not a whole one")
     needed = ("x_train", "y_train", "x_test", "y_test")
     try:
         with np.load(path, allow_pickle=False) as file:

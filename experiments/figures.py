@@ -2,16 +2,18 @@
 
 import pathlib
 from collections.abc import Sequence
+from typing import Any
 
 import matplotlib
 
 matplotlib.use("Agg")  # no screen is needed, here or on a cluster
 
 import matplotlib.pyplot as plt
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, NullLocator
+from matplotlib.ticker import NullLocator
 
 from experiments.config import VARIANT_FIELDS
 from experiments.summary import choose_rates, kind_name, summarise
@@ -37,9 +39,11 @@ _METADATA = {"svg": {"Date": None}, "png": {"Software": None}}
 
 def save(figure: Figure, directory: pathlib.Path, name: str) -> None:
     """Writes a figure as PNG and SVG."""
+    directory.mkdir(exist_ok=True)
     for suffix, metadata in _METADATA.items():
         part = directory / f"{name}.{suffix}.part"
-        figure.savefig(part, format=suffix, metadata=metadata)
+        with plt.style.context(STYLE):
+            figure.savefig(part, format=suffix, metadata=metadata)
         part.replace(directory / f"{name}.{suffix}")
     plt.close(figure)
 
@@ -92,42 +96,66 @@ def _error_axis(axes: Axes) -> None:
     axes.yaxis.set_minor_locator(NullLocator())
 
 
+def _loss_axis(axes: Axes) -> None:
+    axes.set_yscale("log")
+
+
 def over_depth(results: pd.DataFrame, panels: dict[str, str]) -> Figure:
     """Curves over depth at the chosen rates, one panel a measure.
+
+    A line is the mean over seeds, its band the 95% interval, a point one seed; × is a diverged
+    seed, at the panel's upper edge where its value is infinite.
 
     Args:
       results: the results table.
       panels: measures, all errors or all losses, and their titles.
     """
-    summary, chosen = summarise(results), choose_rates(results)
+    summary, chosen, curves = summarise(results), choose_rates(results), series(results)
     with plt.style.context(STYLE):
         figure, row = plt.subplots(1, len(panels), figsize=(4.1 * len(panels), 3.4), squeeze=False)
         for axes, (measure, title) in zip(row[0], panels.items(), strict=True):
-            for index, (key, label) in enumerate(series(results).items()):
-                look = {"color": _COLORS[index % len(_COLORS)]}
-                marker = _MARKERS[index % len(_MARKERS)]
-                line, runs = _of(summary, key), _of(chosen, key)
-                sideways = runs.depth * 2 ** (0.05 * (index - (len(series(results)) - 1) / 2))
-                axes.plot(line.depth, line[measure], marker=marker, ms=5, label=label, **look)
-                axes.fill_between(
-                    line.depth,
-                    line[f"{measure}_low"],
-                    line[f"{measure}_high"],
-                    alpha=0.2,
-                    lw=0,
-                    **look,
-                )
-                axes.scatter(sideways, runs[measure], s=6, alpha=0.45, lw=0, zorder=3, **look)
+            error = measure.endswith("error")
+            (_error_axis if error else _loss_axis)(axes)
+            for index, (key, label) in enumerate(curves.items()):
+                _mean_over_depth(axes, _of(summary, key), measure, index, label)
+                beside = 2 ** (0.16 * (index - (len(curves) - 1) / 2))
+                _seeds_over_depth(axes, _of(chosen, key), measure, index, beside)
             _depth_axis(axes, results.depth.unique())
             axes.set_title(title)
-            if measure.endswith("error"):
-                _error_axis(axes)
-                axes.set_ylabel("error, %")
-            else:
-                axes.set_yscale("log")
-                axes.set_ylabel("cross-entropy, nats")
+            axes.set_ylabel("error, %" if error else "cross-entropy, nats")
+        if (chosen.status == "diverged").any():
+            row[0][0].plot([], [], "x", color="0.4", ms=4, label="diverged")
         row[0][0].legend(loc="best")
     return figure
+
+
+def _mean_over_depth(axes: Axes, curve: pd.DataFrame, measure: str, index: int, label: str) -> None:
+    color, marker = _COLORS[index % len(_COLORS)], _MARKERS[index % len(_MARKERS)]
+    low, high = curve[f"{measure}_low"], curve[f"{measure}_high"]
+    mean = curve[measure].where(np.isfinite(curve[measure]))
+    axes.plot(curve.depth, mean, color=color, marker=marker, ms=4.5, mfc="w", label=label)
+    axes.fill_between(curve.depth, low, high, color=color, alpha=0.2, lw=0)
+
+
+def _seeds_over_depth(
+    axes: Axes, runs: pd.DataFrame, measure: str, index: int, beside: float
+) -> None:
+    color = _COLORS[index % len(_COLORS)]
+    diverged = runs.status == "diverged"
+    healthy, lost = runs[~diverged], runs[diverged]
+    look: dict[str, Any] = {"color": color, "alpha": 0.55, "zorder": 3}
+    axes.scatter(healthy.depth * beside, healthy[measure], s=7, lw=0, **look)
+    finite = np.isfinite(lost[measure])
+    axes.scatter(lost.depth[finite] * beside, lost[measure][finite], s=12, marker="x", **look)
+    axes.scatter(
+        lost.depth[~finite] * beside,
+        np.ones((~finite).sum()),
+        s=12,
+        marker="x",
+        transform=axes.get_xaxis_transform(),
+        clip_on=False,
+        **look,
+    )
 
 
 def training_curves(results: pd.DataFrame, history: pd.DataFrame, metric: str) -> Figure:
@@ -150,19 +178,23 @@ def training_curves(results: pd.DataFrame, history: pd.DataFrame, metric: str) -
             for index, (key, label) in enumerate(series(results).items()):
                 of_depth = _of(curves[curves.depth == depth], key)
                 table = of_depth.pivot(index="step", columns="seed", values="value")
+                table = table.where(np.isfinite(table))
                 color = _COLORS[index % len(_COLORS)]
                 axes.plot(table.index, table.to_numpy(), color=color, lw=0.5, alpha=0.4)
-                axes.plot(table.index, table.mean(axis=1), color=color, lw=1.6, label=label)
+                axes.plot(
+                    table.index, table.mean(axis=1, skipna=False), color=color, lw=1.6, label=label
+                )
             axes.set_title(f"{depth} layers")
-            if metric.endswith("error"):
-                _error_axis(axes)
-            else:
-                axes.set_yscale("log")
+            (_error_axis if metric.endswith("error") else _loss_axis)(axes)
         for axes in grid.flat[len(depths) :]:
             axes.set_visible(False)
+        for axes in grid.flat[max(len(depths) - columns, 0) : len(depths)]:
+            axes.tick_params(labelbottom=True)
         figure.supxlabel("step")
         figure.supylabel(_metric_label(metric))
-        figure.legend(*grid.flat[0].get_legend_handles_labels(), loc="outside upper center", ncols=4)
+        figure.legend(
+            *grid.flat[0].get_legend_handles_labels(), loc="outside upper center", ncols=4
+        )
     return figure
 
 
@@ -178,7 +210,9 @@ def rates(results: pd.DataFrame) -> Figure:
                 runs = _of(results[results.depth == depth], key)
                 means = runs.groupby("learning_rate").train_error.mean()
                 color = _COLORS[index % len(_COLORS)]
-                axes.scatter(runs.learning_rate, runs.train_error, s=5, color=color, alpha=0.4, lw=0)
+                axes.scatter(
+                    runs.learning_rate, runs.train_error, s=5, color=color, alpha=0.4, lw=0
+                )
                 axes.plot(means.index, means, color=color, marker="o", ms=3, label=label)
             axes.set_xscale("log")
             axes.xaxis.set_minor_locator(NullLocator())
@@ -188,7 +222,9 @@ def rates(results: pd.DataFrame) -> Figure:
             _error_axis(axes)
         figure.supxlabel("learning rate")
         figure.supylabel("training error, %")
-        figure.legend(*grid.flat[0].get_legend_handles_labels(), loc="outside upper center", ncols=4)
+        figure.legend(
+            *grid.flat[0].get_legend_handles_labels(), loc="outside upper center", ncols=4
+        )
     return figure
 
 

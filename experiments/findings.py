@@ -7,7 +7,8 @@ from experiments.config import VARIANT_FIELDS
 
 def percent(fraction: float) -> str:
     """An error as a percentage, with as many digits as it needs."""
-    return f"{100 * fraction:.1f}%" if fraction >= 0.1 else f"{100 * fraction:.2f}%"
+    digits = 1 if round(fraction, 4) >= 0.1 else 2
+    return f"{100 * fraction:.{digits}f}%"
 
 
 def turning_point(curve: pd.DataFrame) -> tuple[pd.Series, pd.Series]:

@@ -24,7 +24,9 @@ def report(config: ReportConfig) -> None:
     workdir = pathlib.Path(config.workdir)
     study = store.read_manifest(workdir).get("study")
     if study not in runner.STUDIES:
-        raise UserError(f"--workdir={workdir}: study {study!r}: {suggest(study, runner.STUDIES)}")
+        raise UserError(
+            f"--workdir={workdir}: study {study!r}: {suggest(str(study), runner.STUDIES)}"
+        )
     if not (workdir / store.RESULTS).exists():
         raise UserError(f"--workdir={workdir} has no finished cell to report on yet")
     importlib.import_module(f"experiments.{study}").STUDY.report(workdir)

@@ -18,6 +18,9 @@ from collections.abc import Iterable, Sequence
 from experiments.config import VARIANT_FIELDS
 from experiments.errors import UserError
 
+#: Raised when the files change their meaning; a directory of another schema is refused.
+SCHEMA = 1
+
 #: The columns that tell one cell from another, in every table that is written cell by cell.
 CELL_COLUMNS = ("family", "depth", *VARIANT_FIELDS)
 
@@ -28,11 +31,11 @@ CONFIG, ENVIRONMENT = "config.json", "environment.json"
 def write_text(path: pathlib.Path, text: str) -> None:
     """Writes a file so that it is there whole, or as it was before."""
     temporary = path.with_name(path.name + ".part")
-    with open(temporary, "w", encoding="utf-8", newline="") as file:
+    with temporary.open("w", encoding="utf-8", newline="") as file:
         file.write(text)
         file.flush()
         os.fsync(file.fileno())
-    os.replace(temporary, path)
+    temporary.replace(path)
 
 
 def csv_text(rows: Sequence[dict]) -> str:
@@ -65,7 +68,7 @@ class Store:
           UserError: it is a file, holds something else, or holds a study with other settings.
         """
         self.path = path
-        self._manifest = {"study": study, "settings": settings}
+        self._manifest = {"study": study, "schema": SCHEMA, "settings": settings}
         self._tables: dict[str, list[dict]] = {RESULTS: [], HISTORY: [], TIMINGS: []}
         if any(parent.is_file() for parent in [path, *path.parents]):
             raise UserError(f"--workdir={path}: a file is in the way; name another directory")
@@ -78,13 +81,14 @@ class Store:
     def _continue(self) -> None:
         manifest = read_manifest(self.path)
         if manifest != self._manifest:
+            difference = _difference(manifest, self._manifest)
             raise UserError(
-                f"--workdir={self.path} holds another study ({_difference(manifest, self._manifest)}"
-                "); name another directory, or remove this one"
+                f"--workdir={self.path} holds another study ({difference}); "
+                "name another directory, or remove this one"
             )
         for name in self._tables:
             if (self.path / name).exists():
-                with open(self.path / name, encoding="utf-8", newline="") as file:
+                with (self.path / name).open(encoding="utf-8", newline="") as file:
                     self._tables[name] = list(csv.DictReader(file))
         finished = self.finished_cells()
         for name, rows in self._tables.items():  # what an interrupted cell left is dropped
@@ -94,11 +98,30 @@ class Store:
         """The cells whose results are in, each as the text of its :data:`CELL_COLUMNS`."""
         return {_cell_of(row) for row in self._tables[RESULTS]}
 
-    def start(self, environment: dict) -> None:
-        """Makes the directory and says what runs here, and on what."""
-        (self.path / "figures").mkdir(parents=True, exist_ok=True)
+    def start(self, environment: dict) -> bool:
+        """Makes the directory, and says there what runs and on what.
+
+        Returns:
+          Whether the results will be comparable to the bit: false where finished cells stem from
+          another environment, which is then kept beside this one.
+        """
+        self.path.mkdir(parents=True, exist_ok=True)
+        past = self._past_environments()
+        if past and past[-1] == environment:
+            past.pop()
         self._write_json(CONFIG, self._manifest)
-        self._write_json(ENVIRONMENT, environment)
+        self._write_json(ENVIRONMENT, {**environment, "bit_comparable": not past, "past": past})
+        return not past
+
+    def _past_environments(self) -> list[dict]:
+        """The environments that finished cells stem from, oldest first."""
+        path = self.path / ENVIRONMENT
+        if not self._tables[RESULTS] or not path.exists():
+            return []
+        last = json.loads(path.read_text(encoding="utf-8"))
+        past = last.pop("past", [])
+        del last["bit_comparable"]
+        return [*past, last]
 
     def add_cell(
         self, results: Iterable[dict], history: Iterable[dict], timings: Iterable[dict]
@@ -121,11 +144,12 @@ def read_manifest(path: pathlib.Path) -> dict:
       UserError: the directory is not one of ours.
     """
     try:
-        return json.loads((path / CONFIG).read_text(encoding="utf-8"))
+        manifest = json.loads((path / CONFIG).read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        raise UserError(
-            f"--workdir={path} holds files that are no study; name another directory"
-        ) from None
+        manifest = None
+    if not isinstance(manifest, dict) or not isinstance(manifest.get("settings"), dict):
+        raise UserError(f"--workdir={path} holds no study; name another directory")
+    return manifest
 
 
 def _cell_of(row: dict) -> tuple[str, ...]:
@@ -133,8 +157,10 @@ def _cell_of(row: dict) -> tuple[str, ...]:
 
 
 def _difference(there: dict, here: dict) -> str:
-    if not isinstance(there.get("settings"), dict) or there.get("study") != here["study"]:
-        return f"{there.get('study')!r}"
+    if there.get("study") != here["study"]:
+        return f"its study is {there.get('study')!r}"
+    if there.get("schema") != here["schema"]:
+        return f"its files have schema {there.get('schema')}, and this version writes {SCHEMA}"
     old, new = there["settings"], here["settings"]
     names = sorted(name for name in {*old, *new} if old.get(name) != new.get(name))
     return "; ".join(f"{name} is {old.get(name)} there, {new.get(name)} here" for name in names)

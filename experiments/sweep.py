@@ -33,7 +33,11 @@ def train(study: str, config: Config, dataset: Dataset, block: OwnBlock, store: 
     mesh = runs_mesh()
     progress = Progress(sum(cell.depth for cell in waiting) * config.steps)
     progress.say(f"{study}: {_what_runs(config, dataset, len(waiting))}")
-    store.start(environment.describe([device.device_kind for device in jax.devices()]))
+    if not store.start(environment.describe([device.device_kind for device in jax.devices()])):
+        progress.say(
+            "warning: finished cells ran on other versions or devices; the results are not "
+            "comparable to the bit (environment.json has both)"
+        )
 
     def compiled(cell: Cell) -> CompiledCell:
         start = time.perf_counter()
@@ -77,8 +81,8 @@ def _what_runs(config: Config, dataset: Dataset, waiting: int) -> str:
     done = f" ({total - waiting} finished before)" if waiting < total else ""
     return (
         f"{dataset.about}, {len(dataset.x_train):,} training and {len(dataset.x_test):,} test "
-        f"examples; {runs:,} runs in {total} cells{done}, up to {cost.parameters:,} parameters each; "
-        f"{len(devices)} × {devices[0].device_kind}"
+        f"examples; {runs:,} runs in {total} cells{done}, up to {cost.parameters:,} parameters "
+        f"each; {len(devices)} × {devices[0].device_kind}"
     )
 
 

@@ -7,8 +7,10 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
+import numpy as np
 from flax import linen as nn
 
+Array = jax.Array | np.ndarray
 Params = Any  # a tree of arrays
 Statistics = Any  # a tree of arrays: what the normalisations measured on one batch
 
@@ -25,9 +27,9 @@ class Network(NamedTuple):
         measured before; each row of the result depends on its own row of ``x`` alone.
     """
 
-    init: Callable[[jax.Array, jax.Array], Params]
-    forward: Callable[[Params, jax.Array, jax.Array], tuple[jax.Array, Statistics]]
-    predict: Callable[[Params, Statistics, jax.Array, jax.Array], jax.Array]
+    init: Callable[[jax.Array, Array], Params]
+    forward: Callable[[Params, Array, Array], tuple[jax.Array, Statistics]]
+    predict: Callable[[Params, Statistics, Array, Array], jax.Array]
 
 
 def functional(module: nn.Module) -> Network:

@@ -22,13 +22,13 @@ def product(
     seeds: Sequence[int], shortcut_weights: Sequence[float], learning_rates: Sequence[float]
 ) -> Run:
     """All combinations, as a population with arrays ``[runs]``; the seed varies fastest."""
-    rates, weights, seeds = np.meshgrid(
+    rate, weight, seed = np.meshgrid(
         np.asarray(learning_rates, np.float32),
         np.asarray(shortcut_weights, np.float32),
         np.asarray(seeds, np.int32),
         indexing="ij",
     )
-    return Run(seeds.ravel(), weights.ravel(), rates.ravel())
+    return Run(seed.ravel(), weight.ravel(), rate.ravel())
 
 
 def runs_mesh(devices: Sequence[jax.Device] | None = None) -> Mesh:
@@ -135,9 +135,7 @@ def _chunk_program(training: Training, mesh: Mesh, how: str) -> Callable:
         state = jax.lax.cond(started, lambda: state, lambda: training.start(run, data))
         state = training.advance(state, run, data, steps)
         nothing = Metrics(*[jnp.zeros(())] * len(Metrics._fields))
-        metrics = jax.lax.cond(
-            measure, lambda: training.measure(state, run, data), lambda: nothing
-        )
+        metrics = jax.lax.cond(measure, lambda: training.measure(state, run, data), lambda: nothing)
         return state, metrics
 
     def tile(states, runs, data, started, steps, measure):

@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from resnet_jax.functional import Network, Params
+from resnet_jax.functional import Array, Network, Params
 
 _INIT, _BATCHES = 0, 1  # purposes of a run's keys
 
@@ -22,18 +22,18 @@ _INIT, _BATCHES = 0, 1  # purposes of a run's keys
 class Run(NamedTuple):
     """What distinguishes one run from another; scalars, or arrays ``[runs]`` for a population."""
 
-    seed: jax.Array
-    shortcut_weight: jax.Array
-    learning_rate: jax.Array
+    seed: Array
+    shortcut_weight: Array
+    learning_rate: Array
 
 
 class Data(NamedTuple):
     """A dataset on the device: examples ``[count, ...]`` and integer labels ``[count]``."""
 
-    x_train: jax.Array
-    y_train: jax.Array
-    x_test: jax.Array
-    y_test: jax.Array
+    x_train: Array
+    y_train: Array
+    x_test: Array
+    y_test: Array
 
 
 class State(NamedTuple):
@@ -112,7 +112,7 @@ def batch_indices(
     return jax.lax.dynamic_slice_in_dim(batches, first_step - first_epoch * per_epoch, steps)
 
 
-def _loss_and_error(logits: jax.Array, labels: jax.Array) -> tuple[jax.Array, jax.Array]:
+def _loss_and_error(logits: jax.Array, labels: Array) -> tuple[jax.Array, jax.Array]:
     """Mean cross-entropy in nats and the share of errors; logits that are not finite are wrong."""
     loss = optax.softmax_cross_entropy_with_integer_labels(logits, labels).mean()
     wrong = (jnp.argmax(logits, -1) != labels) | ~jnp.isfinite(logits).all(-1)

@@ -1,0 +1,170 @@
+"""Users' mistakes: status 2, one line that names the flag, nothing written, no JAX imported."""
+
+import json
+import pathlib
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+ARRAYS = {
+    "x_train": np.zeros((6, 3), np.float32),
+    "y_train": np.array([0, 1, 2, 0, 1, 2]),
+    "x_test": np.zeros((2, 3), np.float32),
+    "y_test": np.array([0, 1]),
+}
+
+
+def npz_faults(folder: pathlib.Path) -> dict[str, str]:
+    """Faulty files by name, and a word of the line that each deserves."""
+    faults = {
+        "missing_key": ({"x_test": None}, "lacks x_test"),
+        "count": ({"y_train": np.array([0, 1])}, "2 labels for 6 examples"),
+        "float_labels": ({"y_test": np.array([0.0, 1.0])}, "whole numbers"),
+        "shape": ({"x_test": np.zeros((2, 4), np.float32)}, "differ in shape"),
+        "flat": ({"x_train": np.zeros(6, np.float32)}, "x_train must hold numbers"),
+        "empty": ({"x_test": np.zeros((0, 3)), "y_test": np.zeros(0, int)}, "x_test must hold"),
+        "text": ({"x_test": np.array([["a"] * 3] * 2)}, "x_test must hold numbers"),
+        "nan": ({"x_train": np.full((6, 3), np.nan)}, "not finite"),
+        "negative": ({"y_train": np.array([0, 1, 2, 0, 1, -1])}, "labels from -1"),
+        "unseen": ({"y_test": np.array([0, 3])}, "labels from 0 to 3"),
+        "huge_label": ({"y_train": np.array([0, 1, 2, 0, 1, 10**9])}, "classes"),
+        "one_class": ({"y_train": np.zeros(6, int), "y_test": np.zeros(2, int)}, "1 classes"),
+        "pickle": ({"x_train": np.array([{}] * 6, object)}, "without pickles"),
+    }
+    words = {}
+    for name, (change, word) in faults.items():
+        arrays = {key: value for key, value in {**ARRAYS, **change}.items() if value is not None}
+        np.savez(folder / f"{name}.npz", **arrays)
+        words[f"{name}.npz"] = word
+    whole = (folder / "count.npz").read_bytes()
+    for name, content, word in (
+        ("truncated", whole[:-30], "not a whole one"),
+        ("no_zip", b"hello", "no .npz file"),
+        ("no_bytes", b"", "no .npz file"),
+        ("flipped", whole[:80] + b"\xff\xff\xff" + whole[83:], "cannot be read"),
+    ):
+        (folder / f"{name}.npz").write_bytes(content)
+        words[f"{name}.npz"] = word
+    return words | {"absent.npz": "no such file"}
+
+
+FLAGS = {
+    "--depth=4": "did you mean 'depths'",
+    "--learning_rate=0.1": "did you mean 'learning_rates'",
+    "--preset=smok": "did you mean 'smoke'",
+    "depths=4": "is not a flag",
+    "--depths": "give it one",
+    "--depths=": "--depths is empty",
+    "--depths=,": "--depths is empty",
+    "--learning_rates=": "--learning_rates is empty",
+    "--shortcut_weights=": "--shortcut_weights is empty",
+    "--norm=": "--norm is empty",
+    "--depths=four": "'four' is not a whole number",
+    "--depths=4,7": "nearest are 6 and 8",
+    "--depths=0": "the smallest has 2",
+    "--depths=-4": "the smallest has 2",
+    "--depths=8,8": "names 8 twice",
+    "--depths=1000000": "GiB",
+    "--width=10000000": "GiB",
+    "--num_seeds=0": "--num_seeds=0: take 1 or more",
+    "--num_seeds=99999999999": "--num_seeds",
+    "--first_seed=-1": "--first_seed",
+    "--first_seed=2147483647": "--first_seed",
+    "--learning_rates=0": "positive",
+    "--learning_rates=0.1,-0.1": "positive",
+    "--learning_rates=nan": "positive",
+    "--learning_rates=inf": "positive",
+    "--learning_rates=fast": "'fast' is not a number",
+    "--learning_rates=1e-60": "positive",
+    "--shortcut_weights=1e39": "no weight",
+    "--learning_rates=0.1,0.1": "twice",
+    "--shortcut_weights=nan": "no weight",
+    "--width=0": "--width=0",
+    "--steps=-1": "--steps=-1",
+    "--steps=many": "many",
+    "--batch_size=0": "--batch_size=0",
+    "--batch_size=1": "--batch_size=1",
+    "--batch_size=1501": "1500 training examples",
+    "--weight_decay=-1": "--weight_decay",
+    "--weight_decay=nan": "--weight_decay",
+    "--optimizer=adamm": "did you mean 'adam'",
+    "--schedule=linear": "known are constant",
+    "--norm=batch,group": "--norm=group",
+    "--order=pre-activation": "did you mean 'pre_activation'",
+    "--order=original,original": "the same",
+    "--branch_scale=two": "--branch_scale=two",
+    "--init=xavier": "known are he",
+    "--map=pmap": "did you mean",
+    "--deepest_plain=-1": "--deepest_plain",
+    "--dataset=mnist": "known are digits",
+    "--dataset=digit": "did you mean 'digits'",
+    "--dataset=spirals:0": "turns",
+    "--dataset=spirals:many": "turns",
+    "--flagfile=absent.flags": "absent.flags",
+    "--order=original,pre_activation --norm=batch,layer,none": "equally long",
+    "--shortcut_weights=0 --deepest_plain=4": "leaves nothing",
+}
+
+SCRIPT = """
+import contextlib, io, json, sys
+from experiments.degradation import main
+answers = []
+for line in json.load(sys.stdin):
+    errors = io.StringIO()
+    with contextlib.redirect_stderr(errors):
+        status = main(line)
+    answers.append([status, errors.getvalue(), "jax" in sys.modules])
+print(json.dumps(answers))
+"""
+
+
+@pytest.fixture(scope="module")
+def answers(tmp_path_factory):
+    """What one process without JAX says to each mistake: {mistake: [status, text, jax, word]}."""
+    folder = tmp_path_factory.mktemp("mistakes")
+    (folder / "file").write_text("in the way")
+    (folder / "other").mkdir()
+    (folder / "other" / "thesis.tex").write_text("precious")
+    lines = {text: (text.split(), word) for text, word in FLAGS.items()}
+    for name, word in npz_faults(folder).items():
+        lines[name] = ([f"--dataset={folder / name}"], word)
+    for name in ("file", "file/below"):
+        lines[name] = ([f"--workdir={folder / name}"], "a file is in the way")
+    lines["other"] = ([f"--workdir={folder / 'other'}"], "holds no study")
+    before = sorted(folder.rglob("*"))
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT],
+        input=json.dumps([arguments for arguments, _ in lines.values()]),
+        capture_output=True,
+        text=True,
+        cwd=folder,
+        check=True,
+    )
+    assert sorted(folder.rglob("*")) == before
+    given = json.loads(done.stdout)
+    return {name: (*answer, lines[name][1]) for name, answer in zip(lines, given, strict=True)}
+
+
+OTHERS = ["absent.npz", "missing_key.npz", "count.npz", "float_labels.npz", "shape.npz", "flat.npz"]
+OTHERS += ["empty.npz", "text.npz", "nan.npz", "negative.npz", "unseen.npz", "huge_label.npz"]
+OTHERS += ["one_class.npz", "pickle.npz", "truncated.npz", "no_zip.npz", "no_bytes.npz"]
+OTHERS += ["flipped.npz", "file", "file/below", "other"]
+
+
+@pytest.mark.parametrize("mistake", [*FLAGS, *OTHERS])
+def test_one_line_and_status_two(answers, mistake):
+    status, text, jax_imported, word = answers[mistake]
+    assert status == 2
+    assert word in text
+    assert text.startswith("degradation: ") and text.count("\n") == 1
+    assert not jax_imported
+
+
+def test_every_mistake_is_looked_at(answers):
+    assert set(answers) == {*FLAGS, *OTHERS}
+
+
+def test_memory_is_refused_with_the_figure(answers):
+    assert "this machine has" in answers["--depths=1000000"][1]

@@ -1,0 +1,30 @@
+import pytest
+
+from experiments.config import Config, Variant, validate
+from experiments.errors import UserError
+
+
+def test_variants_pair_lists_and_repeat_single_names():
+    config = Config(order=("original", "pre_activation"), branch_scale=("one", "inverse_sqrt"))
+    assert config.variants() == (
+        Variant("batch", "original", "one", "he"),
+        Variant("batch", "pre_activation", "inverse_sqrt", "he"),
+    )
+    assert len(Config().variants()) == 1
+
+
+def test_seeds_count_from_the_first():
+    assert list(Config(num_seeds=3, first_seed=5).seeds()) == [5, 6, 7]
+
+
+def test_plain_networks_can_stop_at_a_depth():
+    config = Config(deepest_plain=8)
+    assert config.shortcut_weights_at(8) == (0.0, 1.0)
+    assert config.shortcut_weights_at(16) == (1.0,)
+    assert Config().shortcut_weights_at(10**6) == (0.0, 1.0)
+
+
+def test_depths_follow_the_layers_of_ones_own_block():
+    validate(Config(depths=(2, 5, 8)), layers_per_block=3)
+    with pytest.raises(UserError, match="nearest are 2 and 5"):
+        validate(Config(depths=(4,)), layers_per_block=3)

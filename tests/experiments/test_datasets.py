@@ -1,0 +1,73 @@
+import numpy as np
+import pytest
+
+from experiments import datasets
+
+
+def test_digits_are_split_and_standardised():
+    data = datasets.load("digits")
+    assert data.x_train.shape == (1500, 8, 8) and data.x_test.shape == (297, 8, 8)
+    assert data.x_train.dtype == np.float32 and data.y_train.dtype == np.int32
+    np.testing.assert_allclose(data.x_train.mean(0), np.zeros((8, 8)), atol=1e-5)
+    np.testing.assert_allclose(data.x_train.std(), 1, rtol=1e-5)
+    # The first images are the digits 0 to 9 in order, and the test set is no part of training.
+    np.testing.assert_array_equal(data.y_train[:10], np.arange(10))
+    assert set(np.unique(data.y_test)) == set(range(10)) and data.classes == 10
+
+
+def test_permuted_labels_keep_their_numbers_but_not_their_images():
+    true, permuted = datasets.load("digits"), datasets.load("digits_random_labels")
+    np.testing.assert_array_equal(true.x_train, permuted.x_train)
+    np.testing.assert_array_equal(np.bincount(true.y_train), np.bincount(permuted.y_train))
+    # Chance agreement is a tenth; five binomial deviations about it.
+    agreement = (true.y_train == permuted.y_train).mean()
+    assert abs(agreement - 0.1) < 5 * np.sqrt(0.09 / 1500)
+    again = datasets.load("digits_random_labels")
+    np.testing.assert_array_equal(again.y_train, permuted.y_train)
+
+
+def nearest_neighbour_error(data):
+    distances = ((data.x_test[:, None] - data.x_train[None]) ** 2).sum(-1)
+    return (data.y_train[distances.argmin(1)] != data.y_test).mean()
+
+
+def linear_error(data):
+    design = np.c_[data.x_train, np.ones(len(data.x_train))]
+    solution = np.linalg.lstsq(design, 2.0 * data.y_train - 1, rcond=None)[0]
+    return ((design @ solution > 0) != data.y_train).mean()
+
+
+@pytest.mark.parametrize("turns", [0.5, 1.5, 5])
+def test_spirals_are_separable_but_not_by_a_line(turns):
+    data = datasets.load(f"spirals:{turns}")
+    assert data.x_train.shape == (1000, 2) and data.x_test.shape == (500, 2)
+    assert np.bincount(data.y_train).tolist() == [500, 500]
+    assert nearest_neighbour_error(data) == 0
+    assert not set(map(tuple, data.x_test)) & set(map(tuple, data.x_train))
+    if turns > 1:
+        assert linear_error(data) > 0.2
+
+
+def test_spirals_have_a_default():
+    np.testing.assert_array_equal(
+        datasets.load("spirals").x_train, datasets.load("spirals:1.5").x_train
+    )
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int64, np.float64])
+def test_own_arrays(tmp_path, dtype):
+    path = tmp_path / "meine daten.npz"
+    x = np.arange(24).reshape(6, 2, 2).astype(dtype)
+    np.savez(path, x_train=x, y_train=[0, 1, 2, 0, 1, 2], x_test=x[:2], y_test=[0, 1])
+    data = datasets.load(str(path))
+    assert data.classes == 3 and data.x_train.shape == (6, 2, 2)
+    np.testing.assert_allclose(data.x_train.mean(0), np.zeros((2, 2)), atol=1e-6)
+    # The test set is standardised by the training set.
+    np.testing.assert_array_equal(data.x_test, data.x_train[:2])
+
+
+def test_constant_features_do_no_harm(tmp_path):
+    path = tmp_path / "same.npz"
+    x = np.full((4, 3), 7.0)
+    np.savez(path, x_train=x, y_train=[0, 1, 0, 1], x_test=x, y_test=[0, 1, 0, 1])
+    assert not datasets.load(str(path)).x_train.any()

@@ -1,0 +1,220 @@
+"""The study as its users run it: processes, files and their contents."""
+
+import json
+import pathlib
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+
+COLUMNS = ["family", "depth", "shortcut_weight", "learning_rate", "seed", "steps", "status"]
+COLUMNS += ["train_loss", "train_error", "test_loss", "test_error"]
+TABLES = ["results.csv", "history.csv", "summary.csv"]
+FIGURES = ["error_over_depth", "loss_over_depth", "training_error_curves"]
+FIGURES += ["training_loss_curves", "learning_rates"]
+
+
+def study(folder: pathlib.Path, *flags: str, command: str = "degradation"):
+    """Runs a command in a folder; returns the finished process."""
+    return subprocess.run(
+        [sys.executable, "-m", "experiments", command, *flags],
+        capture_output=True,
+        text=True,
+        cwd=folder,
+    )
+
+
+@pytest.fixture(scope="module")
+def smoke(tmp_path_factory):
+    """A folder where the smoke preset has run, and its process."""
+    folder = tmp_path_factory.mktemp("smoke")
+    done = study(folder, "--preset=smoke")
+    assert done.returncode == 0, done.stderr
+    return folder / "runs" / "degradation", done
+
+
+def test_results_hold_one_row_a_run(smoke):
+    results = pd.read_csv(smoke[0] / "results.csv")
+    assert set(COLUMNS) <= set(results)
+    assert len(results) == 3 * 2 * 2 * 2  # depths, seeds, weights, rates
+    keys = ["depth", "shortcut_weight", "learning_rate", "seed"]
+    assert not results.duplicated(keys).any()
+    for name in ("train_error", "test_error"):
+        assert results[name].between(0, 1).all()
+    assert (results.status == "healthy").all() and (results.steps == 40).all()
+    # Depth 2 has no block, hence no shortcut: its plain and residual networks are one.
+    shallow = results[results.depth == 2]
+    plain, residual = (shallow[shallow.shortcut_weight == w].train_loss for w in (0, 1))
+    np.testing.assert_array_equal(plain, residual)
+    deep = results[results.depth == 8]
+    assert deep.train_loss.nunique() == len(deep)
+
+
+def test_history_is_tidy_and_ends_in_the_results(smoke):
+    history = pd.read_csv(smoke[0] / "history.csv")
+    keys = ["depth", "shortcut_weight", "learning_rate", "seed"]
+    assert not history.duplicated([*keys, "step", "metric"]).any()
+    assert history.step.unique().tolist() == list(range(0, 41, 4))
+    last = history[(history.step == 40) & (history.metric == "train_loss")]
+    results = pd.read_csv(smoke[0] / "results.csv")
+    joined = last.merge(results, on=keys)
+    assert len(joined) == len(results)
+    np.testing.assert_array_equal(joined.value, joined.train_loss)
+
+
+def test_the_directory_explains_itself(smoke):
+    manifest = json.loads((smoke[0] / "config.json").read_text())
+    assert manifest["study"] == "degradation" and manifest["settings"]["width"] == 16
+    environment = json.loads((smoke[0] / "environment.json").read_text())
+    assert environment["packages"]["jax"] and environment["devices"] == ["cpu"] * len(
+        environment["devices"]
+    )
+    for name in FIGURES:
+        png, svg = (smoke[0] / "figures" / f"{name}.{suffix}" for suffix in ("png", "svg"))
+        assert png.read_bytes().startswith(b"\x89PNG") and "<svg" in svg.read_text()
+    assert len(pd.read_csv(smoke[0] / "summary.csv")) == 6
+    assert len(pd.read_csv(smoke[0] / "timings.csv")) == 3
+
+
+def test_the_terminal_shows_the_same_numbers(smoke):
+    out, summary = smoke[1].stdout, pd.read_csv(smoke[0] / "summary.csv")
+    for error in summary.train_error:
+        assert f"{100 * error:.2f}%" in out
+    assert "networks" in out and "runs/degradation" in out
+    assert "1,500 training" in smoke[1].stderr and "compiled in" in smoke[1].stderr
+
+
+def test_the_same_command_again_gives_the_same_bits(smoke, tmp_path):
+    again = study(tmp_path, "--preset=smoke", "--workdir=noch einmal")
+    assert again.returncode == 0
+    for name in [*TABLES, *(f"figures/{figure}.svg" for figure in FIGURES)]:
+        assert (tmp_path / "noch einmal" / name).read_bytes() == (smoke[0] / name).read_bytes()
+    other = study(tmp_path, "--preset=smoke", "--first_seed=1", "--workdir=other", "--depths=2")
+    assert other.returncode == 0
+    first = pd.read_csv(smoke[0] / "results.csv")
+    second = pd.read_csv(tmp_path / "other" / "results.csv")
+    keys = ["depth", "shortcut_weight", "learning_rate", "seed"]
+    shared = first.merge(second, on=keys, suffixes=("", "_other"))  # seed 1, among other seeds
+    assert len(shared) == 4
+    np.testing.assert_array_equal(shared.train_loss, shared.train_loss_other)
+    unshared = second[second.seed == 2].train_loss
+    assert not set(unshared) & set(first.train_loss)
+
+
+def test_a_finished_study_is_not_trained_again(smoke):
+    folder = smoke[0].parent.parent
+    before = (smoke[0] / "results.csv").read_bytes()
+    again = study(folder, "--preset=smoke")
+    assert again.returncode == 0 and "3 finished before" in again.stderr
+    assert "compiled" not in again.stderr
+    assert (smoke[0] / "results.csv").read_bytes() == before
+
+
+def test_other_settings_never_overwrite(smoke):
+    before = {path: path.read_bytes() for path in smoke[0].rglob("*") if path.is_file()}
+    refused = study(smoke[0].parent.parent, "--preset=smoke", "--steps=41")
+    assert refused.returncode == 2 and refused.stderr.count("\n") == 1
+    assert "steps is 40 there, 41 here" in refused.stderr
+    assert before == {path: path.read_bytes() for path in smoke[0].rglob("*") if path.is_file()}
+
+
+def test_report_draws_a_moved_and_half_finished_study_again(smoke, tmp_path):
+    moved = tmp_path / "moved"
+    moved.mkdir()
+    for name in ("config.json", "results.csv", "history.csv"):
+        text = (smoke[0] / name).read_text()
+        lines = text.splitlines(keepends=True)
+        half = [line for line in lines if not line.startswith("dense,8,")]
+        (moved / name).write_text("".join(half))
+    done = study(tmp_path, "--workdir=moved", command="report")
+    assert done.returncode == 0, done.stderr
+    assert pd.read_csv(moved / "summary.csv").depth.unique().tolist() == [2, 4]
+    assert (moved / "figures" / "error_over_depth.png").exists()
+    empty = study(tmp_path, "--workdir=nowhere", command="report")
+    assert empty.returncode == 2 and "holds no study" in empty.stderr
+
+
+def test_no_steps_measure_the_networks_as_initialised(tmp_path):
+    done = study(tmp_path, "--steps=0", "--depths=2,4", "--num_seeds=2", "--width=8")
+    assert done.returncode == 0, done.stderr
+    results = pd.read_csv(tmp_path / "runs" / "degradation" / "results.csv")
+    assert (results.steps == 0).all() and results.train_error.between(0.5, 1).all()
+    history = pd.read_csv(tmp_path / "runs" / "degradation" / "history.csv")
+    assert (history.step == 0).all()
+
+
+def test_divergence_is_a_result(tmp_path):
+    done = study(
+        tmp_path,
+        "--depths=8",
+        "--num_seeds=2",
+        "--steps=20",
+        "--norm=none",
+        "--learning_rates=1e6",
+    )
+    assert done.returncode == 0, done.stderr
+    results = pd.read_csv(tmp_path / "runs" / "degradation" / "results.csv")
+    residual = results[results.shortcut_weight == 1]
+    assert (residual.status == "diverged").all() and (residual.train_error == 1).all()
+    assert residual.diverged_at.between(0, 19).all() and np.isinf(residual.train_loss).all()
+    assert "diverged" in done.stdout
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        ("--norm=layer,none", "--init=orthogonal,zero_last", "--optimizer=adam"),
+        ("--order=pre_activation", "--branch_scale=learned", "--optimizer=adamw", "--map=vmap"),
+        ("--dataset=spirals:1", "--optimizer=nesterov", "--schedule=warmup_cosine"),
+    ],
+)
+def test_every_option_trains(tmp_path, flags):
+    done = study(
+        tmp_path,
+        *flags,
+        "--depths=4",
+        "--num_seeds=2",
+        "--width=8",
+        "--steps=60",
+        "--learning_rates=0.01",
+        "--weight_decay=1e-4",
+        "--shortcut_weights=0.5,1",
+    )
+    assert done.returncode == 0, done.stderr
+    folder = tmp_path / "runs" / "degradation"
+    history = pd.read_csv(folder / "history.csv")
+    loss = history[history.metric == "train_loss"].groupby("step").value.mean()
+    assert loss.loc[60] < loss.loc[0]
+
+
+@pytest.mark.slow
+def test_a_thousand_layers_train_by_a_flag(tmp_path):
+    done = study(
+        tmp_path,
+        "--depths=1000",
+        "--num_seeds=2",
+        "--learning_rates=0.003",
+        "--shortcut_weights=1",
+        "--width=16",
+        "--steps=60",
+    )
+    assert done.returncode == 0, done.stderr
+    history = pd.read_csv(tmp_path / "runs" / "degradation" / "history.csv")
+    loss = history[history.metric == "train_loss"].groupby(["step", "seed"]).value.mean()
+    assert (loss.loc[60] < 0.8 * loss.loc[0]).all()
+
+
+@pytest.mark.slow
+def test_the_default_study_shows_the_lectures_figure(tmp_path):
+    done = study(tmp_path)
+    assert done.returncode == 0, done.stderr
+    summary = pd.read_csv(tmp_path / "runs" / "degradation" / "summary.csv")
+    plain = summary[summary.kind == "plain"].set_index("depth")
+    residual = summary[summary.kind == "residual"].set_index("depth")
+    least = plain.train_error.idxmin()
+    assert plain.index.min() < least < plain.index.max()  # an interior minimum
+    assert plain.train_error_low.loc[64] > plain.train_error_high.loc[least]
+    assert residual.train_error.loc[64] < 0.01 and residual.p_value.loc[64] < 0.05
+    assert "Plain networks get worse with depth" in done.stdout

@@ -1,0 +1,128 @@
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from resnet_jax import Run, dense_network, functional, make_training, optimizers, population
+from resnet_jax.population import Population, product, runs_mesh
+
+TRAINING = make_training(
+    functional(dense_network(6, 4, 3)),
+    lambda rate: optimizers.momentum(rate, 0.0),
+    optimizers.constant(20),
+    batch_size=10,
+    chunk=10,
+)
+
+
+def train(runs, data, how="map", devices=2, chunks=(10, 10)):
+    mesh = runs_mesh(jax.devices()[:devices])
+    these = Population(TRAINING, runs, data, mesh, how)
+    advance, states = these.compile(), None
+    for steps in chunks:
+        states, metrics = advance(states, steps, True)
+    return these.unpad(states), metrics
+
+
+def take(tree, rows):
+    return jax.tree.map(lambda leaf: leaf[np.asarray(rows)], tree)
+
+
+def test_product_lists_all_combinations_with_the_seed_fastest():
+    runs = product([3, 4], [0.0, 1.0], [0.1])
+    np.testing.assert_array_equal(runs.seed, [3, 4, 3, 4])
+    np.testing.assert_array_equal(runs.shortcut_weight, [0, 0, 1, 1])
+    np.testing.assert_array_equal(runs.learning_rate, np.float32([0.1] * 4))
+
+
+def test_mapped_equals_looped_to_the_bit(tiny_data):
+    """Against the same training of one run after the other, without any population."""
+    runs = product([0, 5], [0.0, 1.0], [0.1])
+    states, metrics = train(runs, tiny_data)
+
+    @jax.jit
+    def alone(run, data):
+        state = TRAINING.start(run, data)
+        state = TRAINING.advance(state, run, data, jnp.int32(10))
+        state = TRAINING.advance(state, run, data, jnp.int32(10))
+        return state, TRAINING.measure(state, run, data)
+
+    for index in range(4):
+        one = Run(*[field[index] for field in runs])
+        chex.assert_trees_all_close(
+            take((states, metrics), index), alone(one, tiny_data), rtol=1e-4, atol=1e-5
+        )
+
+
+def test_mapped_and_vectorised_agree(tiny_data):
+    """To rounding, over few steps: vectorising changes the last bits, and training amplifies."""
+    runs = product([0, 1, 2], [0.0, 1.0], [0.1, 0.01])
+    mapped, vectorised = (train(runs, tiny_data, how, chunks=(3,)) for how in ("map", "vmap"))
+    chex.assert_trees_all_close(mapped, vectorised, rtol=1e-3, atol=1e-4)
+
+
+def test_seeds_differ_and_weights_share_their_start(tiny_data):
+    states, _ = train(product([0, 1], [0.0, 1.0], [0.1]), tiny_data, chunks=(0,))
+    stems = states.params["stem"]["kernel"]
+    assert not np.array_equal(stems[0], stems[1])
+    chex.assert_trees_all_equal(take(states.params, [0, 1]), take(states.params, [2, 3]))
+    states, _ = train(product([0, 1], [0.0, 1.0], [0.1]), tiny_data, chunks=(1,))
+    stems = states.params["stem"]["kernel"]
+    assert not np.array_equal(stems[0], stems[2])
+
+
+def test_a_run_does_not_depend_on_its_neighbours(tiny_data):
+    many = product([0, 1, 2], [0.0, 1.0], [0.1, 0.01])
+    together = train(many, tiny_data)
+    for rows in ([7], [7, 2, 11], [11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0]):
+        apart = train(take(many, rows), tiny_data)
+        chex.assert_trees_all_equal(apart, take(together, rows))
+    control = train(take(many, [6]), tiny_data)
+    assert not np.array_equal(control[1].train_loss, take(together, [7])[1].train_loss)
+
+
+def test_nor_on_the_number_of_devices_or_chunks(tiny_data):
+    runs = product([0, 1, 2], [1.0], [0.1])  # three runs on two devices: one is padding
+    expected = train(runs, tiny_data)
+    chex.assert_trees_all_equal(train(runs, tiny_data, devices=1), expected)
+    chex.assert_trees_all_equal(train(runs, tiny_data, chunks=(1, 4, 9, 6)), expected)
+    chex.assert_trees_all_equal(train(runs, tiny_data), expected)
+
+
+def test_a_neighbour_that_diverges_changes_no_bit(tiny_data):
+    calm = product([0, 1], [1.0], [0.1])
+    wild = product([0, 1], [1.0], [0.1, 1e30])
+    states, metrics = train(wild, tiny_data)
+    assert (states.diverged_at[2:] >= 0).all() and (metrics.train_error[2:] == 1).all()
+    chex.assert_trees_all_equal(take((states, metrics), [0, 1]), train(calm, tiny_data))
+
+
+@pytest.mark.parametrize("how", ["map", "vmap"])
+def test_one_compilation_a_population(tiny_data, how):
+    these = Population(TRAINING, product([0, 1], [0.0, 1.0], [0.1]), tiny_data, runs_mesh(), how)
+    compilations = []
+
+    def listen(event, duration, **_):
+        if event == "/jax/core/compile/backend_compile_duration":
+            compilations.append(duration)
+
+    jax.monitoring.register_event_duration_secs_listener(listen)
+    try:
+        advance, states = these.compile(), None
+        for steps, measure in ((0, True), (3, False), (10, True), (1, True)):
+            states, _ = advance(states, steps, measure)
+        assert len(compilations) == 1
+        jax.jit(lambda x: x * 3)(np.float32(1))  # the listener does hear compilations
+        assert len(compilations) == 2
+    finally:
+        jax.monitoring.unregister_event_duration_listener(listen)
+
+
+def test_an_unknown_mapping_is_refused():
+    with pytest.raises(ValueError, match="vmap"):
+        population.over_runs(lambda one, shared: one, "pmap")
+
+
+def test_maps_by_default_on_cpu():
+    assert population.default_map(runs_mesh()) == "map"

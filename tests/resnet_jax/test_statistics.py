@@ -1,0 +1,51 @@
+import itertools
+
+import numpy as np
+import pytest
+
+from resnet_jax.statistics import sign_flip_test, t_interval
+
+
+def test_t_interval_by_hand():
+    # mean 2, deviation 1, n = 3, t quantile 4.3027: half-width 4.3027 / √3
+    interval = t_interval(np.array([1.0, 2.0, 3.0]))
+    np.testing.assert_allclose(interval, [2, 2 - 2.48414, 2 + 2.48414], rtol=1e-5)
+
+
+def test_t_intervals_hold_the_mean_as_often_as_promised():
+    values = np.random.RandomState(0).randn(4000, 5)
+    held = np.mean([low <= 0 <= high for _, low, high in map(t_interval, values)])
+    # binomial deviation 0.0034; four of them: a false alarm once in 16,000 seeds
+    assert abs(held - 0.95) < 4 * 0.0035
+
+
+def test_intervals_of_one_value_and_of_diverged_runs():
+    assert t_interval(np.array([3.0])).mean == 3
+    assert np.isnan(t_interval(np.array([3.0])).low)
+    assert t_interval(np.array([1.0, np.inf])).mean == np.inf
+    assert np.isnan(t_interval(np.array([1.0, np.inf])).high)
+    with pytest.raises(ValueError, match="at least one"):
+        t_interval(np.array([]))
+
+
+@pytest.mark.parametrize("pairs", [5, 6, 8])
+def test_the_least_p_value_is_two_to_the_one_minus_n(pairs):
+    better = np.arange(1.0, pairs + 1)
+    assert sign_flip_test(better, np.zeros(pairs)) == 2.0 ** (1 - pairs)
+
+
+def test_sign_flips_by_enumeration():
+    differences = np.array([0.3, -0.1, 0.5, 0.2, 0.0])
+    sums = [abs(np.dot(signs, differences)) for signs in itertools.product([1, -1], repeat=5)]
+    expected = np.mean(np.array(sums) >= abs(differences.sum()) - 1e-12)
+    assert sign_flip_test(differences, np.zeros(5)) == pytest.approx(expected)
+
+
+def test_no_difference_has_p_value_one():
+    assert sign_flip_test(np.ones(4), np.ones(4)) == 1
+    assert sign_flip_test(np.ones(1), np.zeros(1)) == 1
+
+
+def test_unpaired_values_are_refused():
+    with pytest.raises(ValueError, match="pairs"):
+        sign_flip_test(np.ones(3), np.ones(4))
