@@ -16,7 +16,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
 from experiments.config import VARIANT_FIELDS
-from experiments.summary import choose_rates, kind_name, summarise
+from experiments.labels import of, series
+from experiments.summary import choose_rates, summarise
 
 STYLE = {
     "font.size": 9,
@@ -48,37 +49,10 @@ def save(figure: Figure, directory: pathlib.Path, name: str) -> None:
     plt.close(figure)
 
 
-def series(results: pd.DataFrame) -> dict[tuple, str]:
-    """The curves of a study: (variant, shortcut weight) to a label.
-
-    A label names the kind, and of the variant only what differs within the study.
-    """
-    varying = [name for name in VARIANT_FIELDS if results[name].nunique() > 1]
-    keys = results[[*VARIANT_FIELDS, "shortcut_weight"]].drop_duplicates()
-    labels = {}
-    for row in keys.sort_values([*VARIANT_FIELDS, "shortcut_weight"]).to_dict("records"):
-        variant = tuple(row[name] for name in VARIANT_FIELDS)
-        shown = ", ".join(_words(name, row[name]) for name in varying)
-        kind = kind_name(row["shortcut_weight"])
-        labels[(*variant, row["shortcut_weight"])] = f"{kind} ({shown})" if shown else kind
-    return labels
-
-
-def _words(field: str, name: str) -> str:
-    words = {
-        "one": "branch × 1",
-        "inverse_sqrt": "branch × 1/√blocks",
-        "learned": "learned branch scale",
-        "pre_activation": "pre-activation",
-        "original": "original order",
-    }
-    return words.get(name, f"{field} {name}")
-
-
-def _of(frame: pd.DataFrame, key: tuple) -> pd.DataFrame:
-    for name, value in zip([*VARIANT_FIELDS, "shortcut_weight"], key, strict=True):
-        frame = frame[frame[name] == value]
-    return frame
+def _legend_above(figure: Figure, axes: Axes) -> None:
+    handles, labels = axes.get_legend_handles_labels()
+    columns = 2 if max(map(len, labels)) > 25 else 4
+    figure.legend(handles, labels, loc="outside upper center", ncols=columns)
 
 
 def _depth_axis(axes: Axes, depths: Sequence[int]) -> None:
@@ -117,15 +91,15 @@ def over_depth(results: pd.DataFrame, panels: dict[str, str]) -> Figure:
             error = measure.endswith("error")
             (_error_axis if error else _loss_axis)(axes)
             for index, (key, label) in enumerate(curves.items()):
-                _mean_over_depth(axes, _of(summary, key), measure, index, label)
+                _mean_over_depth(axes, of(summary, key), measure, index, label)
                 beside = 2 ** (0.16 * (index - (len(curves) - 1) / 2))
-                _seeds_over_depth(axes, _of(chosen, key), measure, index, beside)
+                _seeds_over_depth(axes, of(chosen, key), measure, index, beside)
             _depth_axis(axes, results.depth.unique())
             axes.set_title(title)
             axes.set_ylabel("error, %" if error else "cross-entropy, nats")
         if (chosen.status == "diverged").any():
             row[0][0].plot([], [], "x", color="0.4", ms=4, label="diverged")
-        row[0][0].legend(loc="best")
+        _legend_above(figure, row[0][0])
     return figure
 
 
@@ -176,7 +150,7 @@ def training_curves(results: pd.DataFrame, history: pd.DataFrame, metric: str) -
         )
         for axes, depth in zip(grid.flat, depths, strict=False):
             for index, (key, label) in enumerate(series(results).items()):
-                of_depth = _of(curves[curves.depth == depth], key)
+                of_depth = of(curves[curves.depth == depth], key)
                 table = of_depth.pivot(index="step", columns="seed", values="value")
                 table = table.where(np.isfinite(table))
                 color = _COLORS[index % len(_COLORS)]
@@ -192,9 +166,7 @@ def training_curves(results: pd.DataFrame, history: pd.DataFrame, metric: str) -
             axes.tick_params(labelbottom=True)
         figure.supxlabel("step")
         figure.supylabel(_metric_label(metric))
-        figure.legend(
-            *grid.flat[0].get_legend_handles_labels(), loc="outside upper center", ncols=4
-        )
+        _legend_above(figure, grid.flat[0])
     return figure
 
 
@@ -207,7 +179,7 @@ def rates(results: pd.DataFrame) -> Figure:
         )
         for axes, depth in zip(grid.flat, depths, strict=True):
             for index, (key, label) in enumerate(series(results).items()):
-                runs = _of(results[results.depth == depth], key)
+                runs = of(results[results.depth == depth], key)
                 means = runs.groupby("learning_rate").train_error.mean()
                 color = _COLORS[index % len(_COLORS)]
                 axes.scatter(
@@ -222,9 +194,7 @@ def rates(results: pd.DataFrame) -> Figure:
             _error_axis(axes)
         figure.supxlabel("learning rate")
         figure.supylabel("training error, %")
-        figure.legend(
-            *grid.flat[0].get_legend_handles_labels(), loc="outside upper center", ncols=4
-        )
+        _legend_above(figure, grid.flat[0])
     return figure
 
 

@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from experiments.config import VARIANT_FIELDS
+from experiments import labels
 
 
 def percent(fraction: float) -> str:
@@ -32,14 +32,17 @@ def rises(curve: pd.DataFrame) -> bool:
 
 def sentences(summary: pd.DataFrame) -> list[str]:
     """One sentence a variant: where each kind's training error turns up, if it does."""
-    several = summary[list(VARIANT_FIELDS)].drop_duplicates().shape[0] > 1
     lines = []
-    for key, variant in summary.groupby(list(VARIANT_FIELDS), sort=False):
+    for key, name in labels.variants(summary).items():
+        variant = labels.of(summary, key)
         clauses = [_clause(curve) for _, curve in variant.groupby("shortcut_weight")]
-        text = "; ".join(clauses)
-        prefix = f"{', '.join(map(str, key))}: " if several else ""
-        lines.append(f"{prefix}{text[:1].upper()}{text[1:]}{_comparison(variant)}.")
+        text = "; ".join(clauses) + _comparison(variant)
+        lines.append(f"{_capital(name)}: {text}." if name else f"{_capital(text)}.")
     return lines
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def _clause(curve: pd.DataFrame) -> str:

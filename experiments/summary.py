@@ -7,17 +7,13 @@ among those, the larger rate.  A diverged run counts, with error 1 and an infini
 
 import pandas as pd
 
+from experiments import labels
 from experiments.store import CELL_COLUMNS
 from resnet_jax.statistics import sign_flip_test, t_interval
 
 KIND = [*CELL_COLUMNS, "shortcut_weight"]
 MEASURES = ("train_error", "train_loss", "test_error", "test_loss")
 PLAIN = 0.0
-
-
-def kind_name(shortcut_weight: float) -> str:
-    """What the networks of a shortcut weight are called."""
-    return {0.0: "plain", 1.0: "residual"}.get(shortcut_weight, f"shortcut {shortcut_weight:g}")
 
 
 def choose_rates(results: pd.DataFrame) -> pd.DataFrame:
@@ -46,7 +42,7 @@ def summarise(results: pd.DataFrame) -> pd.DataFrame:
         plain = cell[cell.shortcut_weight == PLAIN]
         for weight, runs in cell.groupby("shortcut_weight"):
             row = runs.iloc[0][[*KIND, "learning_rate"]].to_dict()
-            row |= {"kind": kind_name(weight), "seeds": len(runs)}
+            row |= {"kind": labels.kind(weight), "seeds": len(runs)}
             row |= {name: int((runs.status == name).sum()) for name in ("diverged", "dead")}
             for measure in MEASURES:
                 row |= _interval_columns(measure, runs[measure])

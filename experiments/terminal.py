@@ -5,42 +5,36 @@ import pathlib
 import pandas as pd
 import rich.box
 import rich.console
+import rich.markup
 import rich.table
 
-from experiments import findings
-from experiments.config import VARIANT_FIELDS
+from experiments import findings, labels
 
 
-def table(summary: pd.DataFrame) -> rich.table.Table:
-    """The summary's numbers; of the variants' columns only those that differ."""
-    varying = [name for name in VARIANT_FIELDS if summary[name].nunique() > 1]
-    headers = [*varying, "depth", "network", "rate", "training error, 95% interval"]
-    headers += ["training loss", "test error", "failed", "p"]
-    drawn = rich.table.Table(*headers, box=rich.box.SIMPLE_HEAD)
-    for column in drawn.columns[len(varying) :]:
-        column.justify = "right"
+def table(summary: pd.DataFrame, title: str) -> rich.table.Table:
+    """The summary of one variant."""
+    headers = ["depth", "network", "rate", "training error", "95% interval", "training loss"]
+    drawn = rich.table.Table(box=rich.box.SIMPLE_HEAD, title=title or None, title_justify="left")
+    for header in [*headers, "test error", "p", "failed"]:
+        drawn.add_column(header, justify="right", no_wrap=True)
     previous = None
     for row in summary.itertuples():
         if previous not in (None, row.depth):
             drawn.add_section()
         previous = row.depth
+        interval = f"[{100 * row.train_error_low:.2f}, {100 * row.train_error_high:.2f}]"
         drawn.add_row(
-            *[getattr(row, name) for name in varying],
             f"{row.depth}",
             row.kind,
             f"{row.learning_rate:g}",
-            _error(row.train_error, row.train_error_low, row.train_error_high),
+            f"{100 * row.train_error:.2f}%",
+            "" if pd.isna(row.train_error_low) else rich.markup.escape(interval),
             f"{row.train_loss:.2g}",
-            findings.percent(row.test_error),
-            _failures(row),
+            f"{100 * row.test_error:.2f}%",
             "" if pd.isna(row.p_value) else f"{row.p_value:.2g}",
+            _failures(row),
         )
     return drawn
-
-
-def _error(mean: float, low: float, high: float) -> str:
-    interval = "" if pd.isna(low) else f" [{100 * low:5.2f}, {100 * high:5.2f}]"
-    return f"{100 * mean:.2f}%{interval}"
 
 
 def _failures(row) -> str:
@@ -53,7 +47,8 @@ def show(summary: pd.DataFrame, workdir: pathlib.Path) -> None:
     console = rich.console.Console(highlight=False)
     if not console.is_terminal:
         console = rich.console.Console(highlight=False, width=120)
-    console.print(table(summary))
+    for key, name in labels.variants(summary).items():
+        console.print(table(labels.of(summary, key), name))
     for sentence in findings.sentences(summary):
         console.print(sentence, markup=False, soft_wrap=True)
     console.print(
@@ -62,4 +57,6 @@ def show(summary: pd.DataFrame, workdir: pathlib.Path) -> None:
         markup=False,
         soft_wrap=True,
     )
+    if summary.diverged.any():
+        console.print("A diverged run classifies nothing: its error counts as 100%.")
     console.print(f"Tables and figures: {workdir}", markup=False, soft_wrap=True)

@@ -119,6 +119,17 @@ def _loss_and_error(logits: jax.Array, labels: Array) -> tuple[jax.Array, jax.Ar
     return loss, wrong.mean()
 
 
+def _norm(tree, power: jax.Array) -> jax.Array:
+    """Euclidean norm of a tree whose squares sum to ``power``, also where they overflow."""
+
+    def scaled():
+        leaves = jax.tree.leaves(tree)
+        peak = jnp.stack([abs(leaf).max() for leaf in leaves]).max()
+        return peak * jnp.sqrt(sum(jnp.square(leaf / peak).sum() for leaf in leaves))
+
+    return jax.lax.cond(jnp.isfinite(power), lambda: jnp.sqrt(power), scaled)
+
+
 def _is_finite(tree) -> jax.Array:
     leaves = [jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(tree)]
     return jnp.stack(leaves).all()
@@ -163,9 +174,10 @@ def make_training(
         update, optimizer_state = update_rule(run).update(gradient, state.optimizer, state.params)
         params = optax.apply_updates(state.params, update)
         powers = jnp.stack([jnp.vdot(leaf, leaf) for leaf in jax.tree.leaves(gradient)])
+        gradient_norm = _norm(gradient, powers.sum())
         # The loss alone would not do: XLA on CPU can turn a NaN into a zero on its way through
         # ReLU, so that a network of NaNs reports the loss of a guess.
-        finite = jnp.isfinite(powers.sum()) & jnp.isfinite(loss) & _is_finite(params)
+        finite = jnp.isfinite(gradient_norm) & jnp.isfinite(loss) & _is_finite(params)
         first = ~finite & (state.diverged_at < 0)
         return State(
             params,
@@ -173,7 +185,7 @@ def make_training(
             step=state.step + 1,
             diverged_at=jnp.where(first, state.step, state.diverged_at),
             dead=(powers == 0).any() & (loss > 0),
-            gradient_norm=jnp.sqrt(powers.sum()),
+            gradient_norm=gradient_norm,
         )
 
     def advance(state: State, run: Run, data: Data, steps: jax.Array) -> State:

@@ -27,6 +27,7 @@ FLOORS = [
     {
         "experiments.commandline",
         "experiments.datasets",
+        "experiments.labels",
         "experiments.memory",
         "experiments.store",
     },

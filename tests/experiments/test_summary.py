@@ -2,8 +2,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from experiments import findings
-from experiments.summary import choose_rates, kind_name, summarise
+from experiments import findings, labels
+from experiments.summary import choose_rates, summarise
 
 VARIANT = {"norm": "batch", "order": "original", "branch_scale": "one", "init": "he"}
 
@@ -70,7 +70,7 @@ def test_one_seed_has_no_interval():
 
 
 def test_kinds_have_names():
-    assert [kind_name(w) for w in (0.0, 1.0, 0.25)] == ["plain", "residual", "shortcut 0.25"]
+    assert [labels.kind(w) for w in (0.0, 1.0, 0.25)] == ["plain", "residual", "shortcut 0.25"]
 
 
 def study(curves):
@@ -107,4 +107,4 @@ def test_findings_are_silent_about_what_the_intervals_leave_open():
 def test_findings_name_the_variant_where_there_are_several():
     both = [results({(1.0, 0.1): [0.1]}, norm=norm) for norm in ("batch", "none")]
     sentences = findings.sentences(summarise(pd.concat(both, ignore_index=True)))
-    assert [s.split(",")[0] for s in sentences] == ["batch", "none"]
+    assert [s.split(":")[0] for s in sentences] == ["Norm batch", "Norm none"]

@@ -136,7 +136,7 @@ def scalar_network(forward):
     [
         (lambda p, x: jnp.stack([p * jnp.inf, p], -1)[None] * x[:, :2], "infinite logits"),
         (lambda p, x: x[:, :3] + 0 * jnp.sqrt(p - 1), "a NaN gradient under a finite loss"),
-        (lambda p, x: x[:, :3] + p * 1e30, "an overflowing gradient norm"),
+        (lambda p, x: x[:, :3] * (1 + p * 1e38), "an infinite gradient"),
     ],
 )
 def test_what_is_not_finite_is_divergence(tiny_data, forward, why):
@@ -146,6 +146,14 @@ def test_what_is_not_finite_is_divergence(tiny_data, forward, why):
     one = training(scalar_network(scaled))
     state = advance(one, one.start(run(), data), run(), data, 1)
     assert state.diverged_at == 0
+
+
+def test_a_steep_gradient_is_no_divergence(tiny_data):
+    """Its square overflows float32; the norm itself, and the parameter after a step, do not."""
+    one = training(scalar_network(lambda p, x: x[:, :3] * (1 + (p - 1) * 1e25)))
+    state = advance(one, one.start(run(), tiny_data), run(), tiny_data, 1)
+    assert state.diverged_at == -1
+    assert 1e22 < state.gradient_norm < 1e27
 
 
 def test_parameters_that_become_nan_are_seen_though_the_loss_hides_them(tiny_data):

@@ -1,0 +1,44 @@
+"""What networks are called in tables, figures and sentences."""
+
+import pandas as pd
+
+from experiments.config import VARIANT_FIELDS
+
+_WORDS = {
+    "one": "branch × 1",
+    "inverse_sqrt": "branch × 1/√blocks",
+    "learned": "learned branch scale",
+    "pre_activation": "pre-activation",
+    "original": "the lecture's order",
+}
+
+
+def kind(shortcut_weight: float) -> str:
+    """What the networks of a shortcut weight are called."""
+    return {0.0: "plain", 1.0: "residual"}.get(shortcut_weight, f"shortcut {shortcut_weight:g}")
+
+
+def variants(table: pd.DataFrame) -> dict[tuple[str, ...], str]:
+    """The variants in a table, in its order, and what tells them apart ("" for a single one)."""
+    varying = [name for name in VARIANT_FIELDS if table[name].nunique() > 1]
+    names = {}
+    for row in table[list(VARIANT_FIELDS)].drop_duplicates().to_dict("records"):
+        words = [_WORDS.get(row[name], f"{name} {row[name]}") for name in varying]
+        names[tuple(row[name] for name in VARIANT_FIELDS)] = ", ".join(words)
+    return names
+
+
+def series(table: pd.DataFrame) -> dict[tuple, str]:
+    """The curves in a table: (*variant, shortcut weight) to a label."""
+    names = {}
+    for variant, words in variants(table).items():
+        for weight in sorted(of(table, variant).shortcut_weight.unique()):
+            names[(*variant, weight)] = f"{kind(weight)} ({words})" if words else kind(weight)
+    return names
+
+
+def of(table: pd.DataFrame, key: tuple) -> pd.DataFrame:
+    """The rows of a variant, or of a variant and shortcut weight."""
+    for name, value in zip([*VARIANT_FIELDS, "shortcut_weight"], key, strict=False):
+        table = table[table[name] == value]
+    return table
