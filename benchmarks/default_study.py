@@ -20,7 +20,7 @@ import time
 from experiments.degradation import STUDY
 from experiments.environment import usable_cores
 
-ROUNDS = 3
+ROUNDS = 2
 
 
 def ours() -> float:

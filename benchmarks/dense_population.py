@@ -24,12 +24,13 @@ from experiments import environment
 
 jax.config.update("jax_num_cpu_devices", environment.usable_cores())
 
+from experiments.sweep import COMPILER_OPTIONS  # noqa: E402
 from resnet_jax import (  # noqa: E402
     Data,
     Parts,
     Population,
     dense_network,
-    functional,
+    from_linen,
     make_training,
     normalization,
     optimizers,
@@ -53,7 +54,7 @@ def population(depth: int, norm: str, how: str):
     x = random.randn(1797, FEATURES).astype(np.float32)
     y = random.randint(0, CLASSES, 1797).astype(np.int32)
     training = make_training(
-        functional(dense_network(depth, WIDTH, CLASSES, Parts(norm=NORMS[norm]))),
+        from_linen(dense_network(depth, WIDTH, CLASSES, Parts(norm=NORMS[norm]))),
         lambda rate: optimizers.momentum(rate, 0.0),
         optimizers.constant(1),
         BATCH,
@@ -62,7 +63,9 @@ def population(depth: int, norm: str, how: str):
     data = Data(x[:1500], y[:1500], x[1500:], y[1500:])
     runs = product(range(4), [0.0, 1.0], [0.001])
     start = time.perf_counter()
-    advance = Population(training, runs, data, runs_mesh(), how).compile()
+    advance = Population(training, runs, data, runs_mesh(), how).compile(
+        COMPILER_OPTIONS.get(jax.default_backend())
+    )
     return advance, time.perf_counter() - start
 
 

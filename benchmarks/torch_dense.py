@@ -72,7 +72,7 @@ def main():
     parser.add_argument("--width", type=int, default=64)
     parser.add_argument("--batch", type=int, default=100)
     parser.add_argument("--steps", type=int, default=300)
-    parser.add_argument("--measurements", type=int, default=10)
+    parser.add_argument("--measurements", type=int, default=6)
     parser.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)

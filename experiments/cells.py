@@ -13,7 +13,7 @@ from jax.sharding import Mesh
 from experiments.config import Config, Variant
 from experiments.datasets import Dataset
 from resnet_jax import blocks, initializers, normalization, optimizers, population
-from resnet_jax.functional import functional
+from resnet_jax.functional import from_linen
 from resnet_jax.networks import dense_network
 from resnet_jax.population import Population
 from resnet_jax.training import Data, Run, State, make_training
@@ -50,7 +50,7 @@ SCHEDULES = {
 }
 
 #: Measurements over a run's training, besides the one before its first step.
-MEASUREMENTS = 10
+MEASUREMENTS = 6
 
 
 @dataclasses.dataclass(frozen=True)
@@ -118,7 +118,7 @@ def build(cell: Cell, config: Config, dataset: Dataset, block: OwnBlock, mesh: M
     )
     optimizer = OPTIMIZERS[config.optimizer]
     training = make_training(
-        functional(network),
+        from_linen(network),
         lambda rate: optimizer(rate, config.weight_decay),
         SCHEDULES[config.schedule](config.steps),
         config.batch_size,

@@ -56,7 +56,8 @@ class Config:
     num_seeds: int = _option(8, "seeds of every setting; 6 or more for a p-value below 0.05")
     first_seed: int = _option(0, "the first seed; the others follow it")
     learning_rates: tuple[float, ...] = _option(
-        (0.1, 0.03, 0.01), "rates to choose from, for each depth and kind of network on its own"
+        (0.1, 0.05, 0.02, 0.01),
+        "rates to choose from, for each depth and kind of network on its own",
     )
     shortcut_weights: tuple[float, ...] = _option(
         (0.0, 1.0), "w in a[l+2] = g(z[l+2] + w·a[l]): 0 is plain, 1 residual"
@@ -64,8 +65,8 @@ class Config:
     deepest_plain: int = _option(
         0, "no plain network (shortcut weight 0) is trained deeper than this; 0 sets no limit"
     )
-    width: int = _option(64, "units of every hidden layer")
-    steps: int = _option(300, "updates of each run; 0 measures the networks as initialised")
+    width: int = _option(48, "units of every hidden layer")
+    steps: int = _option(350, "updates of each run; 0 measures the networks as initialised")
     batch_size: int = _option(100, "examples a step")
     optimizer: str = _option("momentum", "how the gradient becomes an update")
     schedule: str = _option("cosine", "how the rate changes over the steps")

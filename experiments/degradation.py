@@ -29,8 +29,7 @@ def report(workdir: pathlib.Path) -> None:
     drawn = {
         "error_over_depth": figures.over_depth(results, errors),
         "loss_over_depth": figures.over_depth(results, losses),
-        "training_error_curves": figures.training_curves(results, history, "train_error"),
-        "training_loss_curves": figures.training_curves(results, history, "train_loss"),
+        "training_curves": figures.training_curves(results, history, "train_error"),
         "learning_rates": figures.rates(results),
     }
     for name, figure in drawn.items():

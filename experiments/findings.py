@@ -52,9 +52,10 @@ def _clause(curve: pd.DataFrame) -> str:
     if len(curve) == 1:
         text = f"{kind} reach a training error of {final}"
     elif rises(curve):
+        slightly = " slightly" if deepest.train_error - least.train_error < 0.01 else ""
         text = (
-            f"{kind} get worse with depth: training error is least at {least.depth} layers "
-            f"({percent(least.train_error)}) and rises to {final}"
+            f"{kind} get{slightly} worse with depth: training error is least at {least.depth} "
+            f"layers ({percent(least.train_error)}) and rises to {final}"
         )
     elif least.depth == deepest.depth:
         text = f"{kind} keep improving with depth: training error falls to {final}"

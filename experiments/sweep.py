@@ -21,6 +21,11 @@ from resnet_jax.training import Metrics, State
 #: interrupt is heard; how a training is cut into calls changes none of its bits.
 CALL_SECONDS = 1.0
 
+#: On CPU LLVM's first level compiles a quarter faster than its third, to programs a tenth faster.
+COMPILER_OPTIONS: dict[str, dict[str, str | bool]] = {
+    "cpu": {"xla_backend_optimization_level": "1"}
+}
+
 
 def train(study: str, config: Config, dataset: Dataset, block: OwnBlock, store: Store) -> None:
     """Trains every waiting cell and adds its rows to the store."""
@@ -42,7 +47,8 @@ def train(study: str, config: Config, dataset: Dataset, block: OwnBlock, store: 
     def compiled(cell: Cell) -> CompiledCell:
         start = time.perf_counter()
         population = cells.build(cell, config, dataset, block, mesh)
-        return CompiledCell(cell, population, population.compile(), time.perf_counter() - start)
+        advance = population.compile(COMPILER_OPTIONS.get(jax.default_backend()))
+        return CompiledCell(cell, population, advance, time.perf_counter() - start)
 
     with progress.shown():
         progress.now("compiling")

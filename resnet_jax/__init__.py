@@ -5,7 +5,7 @@ No disk, no flags, no clock, no printing, no ``jax.config``: those live in :mod:
 
 from resnet_jax import blocks, initializers, normalization, optimizers, shortcuts, statistics
 from resnet_jax.blocks import DenseBlock, LearnedScale, Order, Parts, original, pre_activation
-from resnet_jax.functional import Network, functional
+from resnet_jax.functional import Network, from_linen
 from resnet_jax.networks import DenseNetwork, count_layers, dense_network
 from resnet_jax.population import Population, product, runs_mesh
 from resnet_jax.statistics import sign_flip_test, t_interval
@@ -29,7 +29,7 @@ __all__ = [
     "blocks",
     "count_layers",
     "dense_network",
-    "functional",
+    "from_linen",
     "initializers",
     "make_training",
     "normalization",

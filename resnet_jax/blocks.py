@@ -20,6 +20,7 @@ from flax import linen as nn
 from jax.nn.initializers import zeros
 
 from resnet_jax import initializers, normalization
+from resnet_jax.linear import dot_general
 from resnet_jax.shortcuts import zero_pad
 
 Map = Callable[[jax.Array], jax.Array]
@@ -111,7 +112,11 @@ class Parts:
 
     def linear(self, features: int, **options) -> nn.Module:
         """A weight matrix to ``features``; with a bias only where no normalisation brings one."""
-        settings = {"use_bias": self.norm is normalization.NoNorm, "kernel_init": self.init.kernel}
+        settings = {
+            "use_bias": self.norm is normalization.NoNorm,
+            "kernel_init": self.init.kernel,
+            "dot_general": dot_general,
+        }
         return nn.Dense(features, **{**settings, **options})
 
     def last_linear(self, features: int, **options) -> nn.Module:

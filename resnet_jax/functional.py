@@ -32,7 +32,7 @@ class Network(NamedTuple):
     predict: Callable[[Params, Statistics, Array, Array], jax.Array]
 
 
-def functional(module: nn.Module) -> Network:
+def from_linen(module: nn.Module) -> Network:
     """The pure functions of a Linen module whose call takes ``(x, shortcut_weight)``."""
 
     def init(key, x):

@@ -87,8 +87,13 @@ class Population:
         )
         self._program = jax.jit(_chunk_program(training, mesh, how), donate_argnums=0)
 
-    def compile(self) -> Callable[[State | None, int, bool], tuple[State, Metrics]]:
+    def compile(
+        self, options: dict[str, str | bool] | None = None
+    ) -> Callable[[State | None, int, bool], tuple[State, Metrics]]:
         """Compiles the program.
+
+        Args:
+          options: of the compiler; XLA's flags without their dashes.
 
         Returns:
           ``(states, steps, measure) -> (states, metrics)``: takes all runs ``steps`` further, from
@@ -101,7 +106,8 @@ class Population:
             lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=self._split),
             self._shapes,
         )
-        compiled = self._program.lower(states, self._runs, self._data, *arguments).compile()
+        lowered = self._program.lower(states, self._runs, self._data, *arguments)
+        compiled = lowered.compile(options)
 
         def advance(states: State | None, steps: int, measure: bool):
             started = states is not None

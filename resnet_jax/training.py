@@ -43,7 +43,8 @@ class State(NamedTuple):
       params: the network's parameters.
       optimizer: the optimiser's state.
       step: updates made.
-      diverged_at: the first step whose update was not finite; -1 while there is none.
+      diverged_at: the first step after which loss, gradient or parameters were not finite, or so
+        large that their squares are not (beyond 10^19); -1 while there is none.
       dead: whether, at the last step, some parameter received no gradient although there was loss
         to reduce: its norm was zero in float32, so that nothing reached it.
       gradient_norm: Euclidean norm over all parameters at the last step; 0 before the first.
@@ -119,20 +120,9 @@ def _loss_and_error(logits: jax.Array, labels: Array) -> tuple[jax.Array, jax.Ar
     return loss, wrong.mean()
 
 
-def _norm(tree, power: jax.Array) -> jax.Array:
-    """Euclidean norm of a tree whose squares sum to ``power``, also where they overflow."""
-
-    def scaled():
-        leaves = jax.tree.leaves(tree)
-        peak = jnp.stack([abs(leaf).max() for leaf in leaves]).max()
-        return peak * jnp.sqrt(sum(jnp.square(leaf / peak).sum() for leaf in leaves))
-
-    return jax.lax.cond(jnp.isfinite(power), lambda: jnp.sqrt(power), scaled)
-
-
-def _is_finite(tree) -> jax.Array:
-    leaves = [jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(tree)]
-    return jnp.stack(leaves).all()
+def _powers(tree) -> jax.Array:
+    """The sum of squares of each leaf ``[leaves]``."""
+    return jnp.stack([jnp.vdot(leaf, leaf) for leaf in jax.tree.leaves(tree)])
 
 
 def make_training(
@@ -173,11 +163,11 @@ def make_training(
         loss, gradient = jax.value_and_grad(batch_loss)(state.params)
         update, optimizer_state = update_rule(run).update(gradient, state.optimizer, state.params)
         params = optax.apply_updates(state.params, update)
-        powers = jnp.stack([jnp.vdot(leaf, leaf) for leaf in jax.tree.leaves(gradient)])
-        gradient_norm = _norm(gradient, powers.sum())
+        powers = _powers(gradient)
+        gradient_norm = jnp.sqrt(powers.sum())
         # The loss alone would not do: XLA on CPU can turn a NaN into a zero on its way through
         # ReLU, so that a network of NaNs reports the loss of a guess.
-        finite = jnp.isfinite(gradient_norm) & jnp.isfinite(loss) & _is_finite(params)
+        finite = jnp.isfinite(powers.sum() + _powers(params).sum() + loss)
         first = ~finite & (state.diverged_at < 0)
         return State(
             params,

@@ -13,6 +13,7 @@ FLOORS = [
     {
         "resnet_jax.functional",
         "resnet_jax.initializers",
+        "resnet_jax.linear",
         "resnet_jax.normalization",
         "resnet_jax.optimizers",
         "resnet_jax.shortcuts",

@@ -43,8 +43,8 @@ def test_parameters_are_predicted_exactly(norm, depth, order):
     assert counted == count_parameters(config, depth, norm, features=7, classes=3)
 
 
-@pytest.mark.parametrize(("steps", "chunk"), [(0, 1), (3, 1), (10, 1), (300, 30), (305, 31)])
-def test_a_run_is_measured_about_ten_times(steps, chunk):
+@pytest.mark.parametrize(("steps", "chunk"), [(0, 1), (3, 1), (6, 1), (300, 50), (305, 51)])
+def test_a_run_is_measured_about_six_times(steps, chunk):
     assert cells.chunk_size(Config(steps=steps)) == chunk
 
 

@@ -3,13 +3,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from resnet_jax import dense_network, functional
+from resnet_jax import dense_network, from_linen
 
 X = jax.random.normal(jax.random.key(9), (16, 6))
 
 
 def test_forward_normalises_by_the_batch_and_predict_by_given_statistics():
-    network = functional(dense_network(6, 4, 3))
+    network = from_linen(dense_network(6, 4, 3))
     params = network.init(jax.random.key(0), X)
     logits, statistics = network.forward(params, X, jnp.ones(()))
     predicted = network.predict(params, statistics, X, jnp.ones(()))
@@ -25,6 +25,6 @@ def test_the_shortcut_weight_does_not_enter_initialisation():
     plain = module.init(jax.random.key(0), X, jnp.zeros(()))["params"]
     residual = module.init(jax.random.key(0), X, jnp.ones(()))["params"]
     chex.assert_trees_all_equal(plain, residual)
-    chex.assert_trees_all_equal(plain, functional(module).init(jax.random.key(0), X))
-    other = functional(module).init(jax.random.key(1), X)
+    chex.assert_trees_all_equal(plain, from_linen(module).init(jax.random.key(0), X))
+    other = from_linen(module).init(jax.random.key(1), X)
     assert not np.array_equal(other["stem"]["kernel"], plain["stem"]["kernel"])

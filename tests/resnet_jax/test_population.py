@@ -4,11 +4,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from resnet_jax import Run, dense_network, functional, make_training, optimizers, population
+from resnet_jax import Run, dense_network, from_linen, make_training, optimizers, population
 from resnet_jax.population import Population, product, runs_mesh
 
 TRAINING = make_training(
-    functional(dense_network(6, 4, 3)),
+    from_linen(dense_network(6, 4, 3)),
     lambda rate: optimizers.momentum(rate, 0.0),
     optimizers.constant(20),
     batch_size=10,
