@@ -66,7 +66,7 @@ class Config:
         0, "no plain network (shortcut weight 0) is trained deeper than this; 0 sets no limit"
     )
     width: int = _option(48, "units of every hidden layer")
-    steps: int = _option(350, "updates of each run; 0 measures the networks as initialised")
+    steps: int = _option(300, "updates of each run; 0 measures the networks as initialised")
     batch_size: int = _option(100, "examples a step")
     optimizer: str = _option("momentum", "how the gradient becomes an update")
     schedule: str = _option("cosine", "how the rate changes over the steps")

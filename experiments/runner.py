@@ -3,6 +3,8 @@
 Everything that a user can get wrong is checked before JAX is imported.
 """
 
+import hashlib
+import inspect
 import os
 import pathlib
 import sys
@@ -95,8 +97,7 @@ def run(study: Study, config: Config, block: Callable | None, layers_per_block: 
 
     validate(config, layers_per_block)
     workdir = pathlib.Path(config.workdir or f"runs/{study.name}")
-    name = "lecture" if block is None else f"{block.__module__}.{block.__qualname__}"
-    store = Store(workdir, study.name, settings_of(config, name))
+    store = Store(workdir, study.name, settings_of(config, _block_name(block)))
     dataset = datasets.load(config.dataset)
     if config.batch_size > len(dataset.x_train):
         raise UserError(
@@ -111,6 +112,17 @@ def run(study: Study, config: Config, block: Callable | None, layers_per_block: 
     own = cells.OwnBlock() if block is None else cells.OwnBlock(block, layers_per_block)
     sweep.train(study.name, config, dataset, own, store)
     study.report(workdir)
+
+
+def _block_name(block: Callable | None) -> str:
+    """What tells one block from another, in the settings that a work directory belongs to."""
+    if block is None:
+        return "lecture"
+    try:
+        source = inspect.getsource(block)
+    except (OSError, TypeError):  # typed at a prompt, or no class at all
+        return repr(block)
+    return f"{block.__qualname__} {hashlib.sha256(source.encode()).hexdigest()[:12]}"
 
 
 def _import_jax(cores: int) -> None:

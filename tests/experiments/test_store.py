@@ -61,7 +61,7 @@ def test_rows_of_an_interrupted_cell_are_dropped(tmp_path):
 
 def test_other_settings_are_refused_with_the_difference(tmp_path):
     open_store(tmp_path / "run").start(HERE)
-    with pytest.raises(UserError, match=r"steps is 350 there, 7 here; width is 48 there, 3 here"):
+    with pytest.raises(UserError, match=r"steps is 300 there, 7 here; width is 48 there, 3 here"):
         open_store(tmp_path / "run", steps=7, width=3)
     open_store(tmp_path / "run", workdir="elsewhere")  # where it lies is no setting
 
