@@ -29,9 +29,9 @@ from resnet_jax import (  # noqa: E402
     Data,
     Parts,
     Population,
+    Training,
     dense_network,
     from_linen,
-    make_training,
     normalization,
     optimizers,
     product,
@@ -53,7 +53,7 @@ def population(depth: int, norm: str, how: str):
     random = np.random.RandomState(0)
     x = random.randn(1797, FEATURES).astype(np.float32)
     y = random.randint(0, CLASSES, 1797).astype(np.int32)
-    training = make_training(
+    training = Training(
         from_linen(dense_network(depth, WIDTH, CLASSES, Parts(norm=NORMS[norm]))),
         lambda rate: optimizers.momentum(rate, 0.0),
         optimizers.constant(1),

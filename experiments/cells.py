@@ -16,7 +16,7 @@ from resnet_jax import blocks, initializers, normalization, optimizers, populati
 from resnet_jax.functional import from_linen
 from resnet_jax.networks import dense_network
 from resnet_jax.population import Population
-from resnet_jax.training import Data, Run, State, make_training
+from resnet_jax.training import Data, Run, State, Training
 
 NORMS: dict[str, Callable[..., nn.Module]] = {
     "batch": normalization.BatchNorm,
@@ -117,7 +117,7 @@ def build(cell: Cell, config: Config, dataset: Dataset, block: OwnBlock, mesh: M
         block.layers,
     )
     optimizer = OPTIMIZERS[config.optimizer]
-    training = make_training(
+    training = Training(
         from_linen(network),
         lambda rate: optimizer(rate, config.weight_decay),
         SCHEDULES[config.schedule](config.steps),

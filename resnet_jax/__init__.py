@@ -9,7 +9,7 @@ from resnet_jax.functional import Network, from_linen
 from resnet_jax.networks import DenseNetwork, count_layers, dense_network
 from resnet_jax.population import Population, product, runs_mesh
 from resnet_jax.statistics import sign_flip_test, t_interval
-from resnet_jax.training import Data, Metrics, Run, State, Training, make_training
+from resnet_jax.training import Data, Metrics, Run, State, Training
 from resnet_jax.version import __version__
 
 __all__ = [
@@ -24,14 +24,13 @@ __all__ = [
     "Population",
     "Run",
     "State",
-    "Training",
     "__version__",
     "blocks",
     "count_layers",
     "dense_network",
     "from_linen",
     "initializers",
-    "make_training",
+    "Training",
     "normalization",
     "optimizers",
     "original",

@@ -7,6 +7,7 @@ on another and plain and residual runs of one seed share initial weights and bat
 Keys: ``root -> seed -> purpose -> epoch``.
 """
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -68,21 +69,6 @@ class Metrics(NamedTuple):
     gradient_norm: jax.Array
 
 
-class Training(NamedTuple):
-    """Pure functions of one run.
-
-    Attributes:
-      start: ``(run, data) -> state`` before the first step.
-      advance: ``(state, run, data, steps) -> state`` after ``steps`` more of them.  ``steps`` may
-        be traced, up to the chunk size; how a training is cut into chunks changes no bit.
-      measure: ``(state, run, data) -> metrics`` on the whole training and test sets.
-    """
-
-    start: Callable[[Run, Data], State]
-    advance: Callable[[State, Run, Data, jax.Array], State]
-    measure: Callable[[State, Run, Data], Metrics]
-
-
 def _key(run: Run, purpose: int) -> jax.Array:
     return jax.random.fold_in(jax.random.fold_in(jax.random.key(0), run.seed), purpose)
 
@@ -125,16 +111,11 @@ def _powers(tree) -> jax.Array:
     return jnp.stack([jnp.vdot(leaf, leaf) for leaf in jax.tree.leaves(tree)])
 
 
-def make_training(
-    network: Network,
-    optimizer: Callable[[optax.Schedule], optax.GradientTransformation],
-    schedule: optax.Schedule,
-    batch_size: int,
-    chunk: int,
-) -> Training:
-    """The training of a network by an optimiser, for one run.
+@dataclasses.dataclass(frozen=True)
+class Training:
+    """The training of a network by an optimiser, as pure functions of one run.
 
-    Args:
+    Attributes:
       network: the network's pure functions.
       optimizer: a function of the learning-rate schedule of a run.
       schedule: step count to the factor on the run's learning rate.
@@ -142,58 +123,47 @@ def make_training(
       chunk: the greatest number of steps of one call of ``advance``.
     """
 
-    def update_rule(run: Run) -> optax.GradientTransformation:
-        return optimizer(lambda count: run.learning_rate * schedule(count))
+    network: Network
+    optimizer: Callable[[optax.Schedule], optax.GradientTransformation]
+    schedule: optax.Schedule
+    batch_size: int
+    chunk: int
 
-    def start(run: Run, data: Data) -> State:
-        params = network.init(_key(run, _INIT), data.x_train[:1])
+    def start(self, run: Run, data: Data) -> State:
+        """The state before the first step."""
+        params = self.network.init(_key(run, _INIT), data.x_train[:1])
         return State(
             params,
-            update_rule(run).init(params),
+            self._update_rule(run).init(params),
             step=jnp.zeros((), jnp.int32),
             diverged_at=jnp.full((), -1, jnp.int32),
             dead=jnp.zeros((), bool),
             gradient_norm=jnp.zeros(()),
         )
 
-    def step(state: State, run: Run, x: jax.Array, y: jax.Array) -> State:
-        def batch_loss(params):
-            return _loss_and_error(network.forward(params, x, run.shortcut_weight)[0], y)[0]
+    def advance(self, state: State, run: Run, data: Data, steps: jax.Array) -> State:
+        """The state after ``steps`` more of them.
 
-        loss, gradient = jax.value_and_grad(batch_loss)(state.params)
-        update, optimizer_state = update_rule(run).update(gradient, state.optimizer, state.params)
-        params = optax.apply_updates(state.params, update)
-        powers = _powers(gradient)
-        gradient_norm = jnp.sqrt(powers.sum())
-        # The loss alone would not do: XLA on CPU can turn a NaN into a zero on its way through
-        # ReLU, so that a network of NaNs reports the loss of a guess.
-        finite = jnp.isfinite(powers.sum() + _powers(params).sum() + loss)
-        first = ~finite & (state.diverged_at < 0)
-        return State(
-            params,
-            optimizer_state,
-            step=state.step + 1,
-            diverged_at=jnp.where(first, state.step, state.diverged_at),
-            dead=(powers == 0).any() & (loss > 0),
-            gradient_norm=gradient_norm,
-        )
-
-    def advance(state: State, run: Run, data: Data, steps: jax.Array) -> State:
-        count = data.x_train.shape[0]
-        indices = batch_indices(_key(run, _BATCHES), state.step, chunk, count, batch_size)
-        first = state.step
+        ``steps`` may be traced, up to ``chunk``; how a training is cut into calls changes no bit.
+        """
+        count, first = data.x_train.shape[0], state.step
+        indices = batch_indices(_key(run, _BATCHES), first, self.chunk, count, self.batch_size)
 
         def body(_, state):
             rows = indices[state.step - first]
-            return step(state, run, data.x_train[rows], data.y_train[rows])
+            return self._step(state, run, data.x_train[rows], data.y_train[rows])
 
         return jax.lax.fori_loop(0, steps, body, state)
 
-    def measure(state: State, run: Run, data: Data) -> Metrics:
+    def measure(self, state: State, run: Run, data: Data) -> Metrics:
+        """Measures a run on the whole training and test sets.
+
+        Batch normalisation uses the statistics of the whole training set, for both sets.
+        """
         weight = run.shortcut_weight
-        logits, statistics = network.forward(state.params, data.x_train, weight)
+        logits, statistics = self.network.forward(state.params, data.x_train, weight)
         train_loss, train_error = _loss_and_error(logits, data.y_train)
-        logits = network.predict(state.params, statistics, data.x_test, weight)
+        logits = self.network.predict(state.params, statistics, data.x_test, weight)
         test_loss, test_error = _loss_and_error(logits, data.y_test)
         healthy = state.diverged_at < 0
 
@@ -208,4 +178,27 @@ def make_training(
             state.gradient_norm,
         )
 
-    return Training(start, advance, measure)
+    def _update_rule(self, run: Run) -> optax.GradientTransformation:
+        return self.optimizer(lambda count: run.learning_rate * self.schedule(count))
+
+    def _step(self, state: State, run: Run, x: jax.Array, y: jax.Array) -> State:
+        def batch_loss(params):
+            return _loss_and_error(self.network.forward(params, x, run.shortcut_weight)[0], y)[0]
+
+        loss, gradient = jax.value_and_grad(batch_loss)(state.params)
+        rule = self._update_rule(run)
+        update, optimizer_state = rule.update(gradient, state.optimizer, state.params)
+        params = optax.apply_updates(state.params, update)
+        powers = _powers(gradient)
+        # The loss alone would not do: XLA on CPU can turn a NaN into a zero on its way through
+        # ReLU, so that a network of NaNs reports the loss of a guess.
+        finite = jnp.isfinite(powers.sum() + _powers(params).sum() + loss)
+        first = ~finite & (state.diverged_at < 0)
+        return State(
+            params,
+            optimizer_state,
+            step=state.step + 1,
+            diverged_at=jnp.where(first, state.step, state.diverged_at),
+            dead=(powers == 0).any() & (loss > 0),
+            gradient_norm=jnp.sqrt(powers.sum()),
+        )

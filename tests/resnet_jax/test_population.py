@@ -4,10 +4,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from resnet_jax import Run, dense_network, from_linen, make_training, optimizers, population
+from resnet_jax import Run, Training, dense_network, from_linen, optimizers, population
 from resnet_jax.population import Population, product, runs_mesh
 
-TRAINING = make_training(
+TRAINING = Training(
     from_linen(dense_network(6, 4, 3)),
     lambda rate: optimizers.momentum(rate, 0.0),
     optimizers.constant(20),

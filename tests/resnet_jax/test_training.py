@@ -10,10 +10,10 @@ from resnet_jax import (
     Network,
     Parts,
     Run,
+    Training,
     blocks,
     dense_network,
     from_linen,
-    make_training,
     normalization,
     optimizers,
 )
@@ -26,7 +26,7 @@ def run(seed=0, weight=1.0, rate=0.05):
 
 def training(network=None, batch_size=10, chunk=8, optimizer=optimizers.momentum, steps=20):
     network = network or from_linen(dense_network(6, 4, 3))
-    return make_training(
+    return Training(
         network, lambda rate: optimizer(rate, 0.0), optimizers.cosine(steps), batch_size, chunk
     )
 
