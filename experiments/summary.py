@@ -31,7 +31,8 @@ def choose_rates(results: pd.DataFrame) -> pd.DataFrame:
 def summarise(results: pd.DataFrame) -> pd.DataFrame:
     """One row for each depth, variant and kind, at its chosen rate.
 
-    Columns: those of :data:`KIND`, ``kind, learning_rate, seeds, diverged, dead``; for each of
+    Columns: those of :data:`KIND`, ``kind, learning_rate, rate_at_edge`` (``lowest`` or ``highest``
+    where no rate beyond the chosen one was tried), ``seeds, diverged, dead``; for each of
     :data:`MEASURES` its mean and the 95% t-interval ``_low`` and ``_high`` (for errors cut to
     [0, 1]); and ``p_value``, the paired sign-flip test of the training error against the plain
     network of the same cell, each kind at its own rate (empty for plain).
@@ -42,7 +43,9 @@ def summarise(results: pd.DataFrame) -> pd.DataFrame:
         plain = cell[cell.shortcut_weight == PLAIN]
         for weight, runs in cell.groupby("shortcut_weight"):
             row = runs.iloc[0][[*KIND, "learning_rate"]].to_dict()
+            tried = _rates_tried(results, row)
             row |= {"kind": labels.kind(weight), "seeds": len(runs)}
+            row |= {"rate_at_edge": _edge(row["learning_rate"], tried)}
             row |= {name: int((runs.status == name).sum()) for name in ("diverged", "dead")}
             for measure in MEASURES:
                 row |= _interval_columns(measure, runs[measure])
@@ -52,6 +55,17 @@ def summarise(results: pd.DataFrame) -> pd.DataFrame:
                 row["p_value"] = sign_flip_test(pairs.train_error, pairs.train_error_plain)
             rows.append(row)
     return pd.DataFrame(rows)
+
+
+def _rates_tried(results: pd.DataFrame, row: dict) -> pd.Series:
+    same = (results[KIND] == pd.Series(row)[KIND]).all(axis=1)
+    return results[same].learning_rate
+
+
+def _edge(rate: float, tried: pd.Series) -> str:
+    if tried.nunique() == 1:
+        return ""
+    return {tried.min(): "lowest", tried.max(): "highest"}.get(rate, "")
 
 
 def _interval_columns(measure: str, values: pd.Series) -> dict:

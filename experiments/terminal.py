@@ -10,6 +10,9 @@ import rich.table
 
 from experiments import findings, labels
 
+#: How a chosen rate is marked that is the lowest or highest of those tried.
+_EDGES = {"lowest": "↓", "highest": "↑", "": " "}
+
 
 def table(summary: pd.DataFrame, title: str) -> rich.table.Table:
     """The summary of one variant."""
@@ -26,7 +29,7 @@ def table(summary: pd.DataFrame, title: str) -> rich.table.Table:
         drawn.add_row(
             f"{row.depth}",
             row.kind,
-            f"{row.learning_rate:g}",
+            f"{row.learning_rate:g}{_EDGES[row.rate_at_edge]}",
             f"{100 * row.train_error:.2f}%",
             "" if pd.isna(row.train_error_low) else rich.markup.escape(interval),
             f"{row.train_loss:.2g}",
@@ -53,7 +56,8 @@ def show(summary: pd.DataFrame, workdir: pathlib.Path) -> None:
         console.print(sentence, markup=False, soft_wrap=True)
     console.print(
         "Rates: of those tried, the one with the lowest mean training error over all seeds, "
-        "for each depth and kind.",
+        "for each depth and kind; ↓ was the lowest tried and ↑ the highest, so that one beyond it "
+        "may be better.",
         markup=False,
         soft_wrap=True,
     )

@@ -33,6 +33,13 @@ def test_the_rate_is_chosen_for_each_kind_by_mean_training_error():
     assert rates[0.0].tolist() == [0.01] and rates[1.0].tolist() == [0.1]
 
 
+def test_a_choice_at_the_edge_of_the_grid_is_marked():
+    errors = {(0.0, 0.1): [0.5], (0.0, 0.05): [0.2], (0.0, 0.01): [0.4], (1.0, 0.1): [0.1]}
+    errors |= {(1.0, 0.05): [0.2], (2.0, 0.1): [0.3], (2.0, 0.01): [0.1], (3.0, 0.1): [0.1]}
+    table = summarise(results(errors)).set_index("shortcut_weight")
+    assert table.rate_at_edge.to_dict() == {0.0: "", 1.0: "highest", 2.0: "lowest", 3.0: ""}
+
+
 def test_among_equals_by_loss_and_then_the_larger_rate():
     equal = {(0.0, 0.1): [0.0, 0.0], (0.0, 0.03): [0.0, 0.0], (0.0, 0.01): [0.0, 0.0]}
     losses = {(0.0, 0.1): [3.0, 3.0], (0.0, 0.03): [1.0, 1.0], (0.0, 0.01): [1.0, 1.0]}
