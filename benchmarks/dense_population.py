@@ -88,7 +88,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--depths", default="16,64,256")
     parser.add_argument("--torch_python", default="")
-    parser.add_argument("--out", default=".")
+    parser.add_argument("--out", default="runs")
     arguments = parser.parse_args()
     matrix = jax.numpy.ones((1024, 1024))
     gemm = jax.jit(lambda a, b: a @ b)
@@ -122,6 +122,7 @@ def main() -> None:
                 row[f"torch_{count}_threads_ratio"] = f"{other / step:.1f}"
             rows.append(row)
     columns = list(dict.fromkeys(name for row in rows for name in row))
+    pathlib.Path(arguments.out).mkdir(exist_ok=True)
     with (pathlib.Path(arguments.out) / "dense_population.csv").open("w", newline="") as file:
         writer = csv.DictWriter(file, columns)
         writer.writeheader()

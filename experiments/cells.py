@@ -16,7 +16,7 @@ from resnet_jax import blocks, initializers, normalization, optimizers, populati
 from resnet_jax.functional import from_linen
 from resnet_jax.networks import dense_network
 from resnet_jax.population import Population
-from resnet_jax.training import Data, Run, State, Training
+from resnet_jax.training import Data, Metrics, Run, State, Training
 
 NORMS: dict[str, Callable[..., nn.Module]] = {
     "batch": normalization.BatchNorm,
@@ -101,9 +101,14 @@ def runs(config: Config, depth: int) -> Run:
     return population.product(config.seeds(), weights, config.learning_rates)
 
 
-def chunk_size(config: Config) -> int:
+def measuring_stride(config: Config) -> int:
     """Steps from one measurement to the next."""
     return max(1, -(-config.steps // MEASUREMENTS))
+
+
+def chunk_size(config: Config) -> int:
+    """The most steps that one call of the compiled program takes; it shuffles for all of them."""
+    return min(measuring_stride(config), 256)
 
 
 def build(cell: Cell, config: Config, dataset: Dataset, block: OwnBlock, mesh: Mesh) -> Population:
@@ -129,7 +134,10 @@ def build(cell: Cell, config: Config, dataset: Dataset, block: OwnBlock, mesh: M
     return Population(training, runs(config, cell.depth), data, mesh, how)
 
 
-def status(states: State) -> np.ndarray:
-    """Each run's status: ``"healthy"``, ``"dead"`` or ``"diverged"``."""
+def status(states: State, metrics: Metrics) -> np.ndarray:
+    """Each run's status: ``"healthy"``, ``"dead"`` or ``"diverged"``.
+
+    A loss that the last measurement finds infinite is divergence as well.
+    """
     alive = np.where(states.dead, "dead", "healthy")
-    return np.where(states.diverged_at >= 0, "diverged", alive)
+    return np.where(np.isfinite(metrics.train_loss), alive, "diverged")

@@ -88,6 +88,8 @@ def parse(defaults: ConfigType, argv: Sequence[str]) -> ConfigType:
         )
     try:
         rest = values(["", *_expand_presets(argv)])[1:]
+    except UnicodeDecodeError:
+        raise UserError("--flagfile: the file is no text in UTF-8") from None
     except flags.Error as error:
         raise UserError(_reword(error, list(values))) from None
     if rest:
@@ -98,15 +100,20 @@ def parse(defaults: ConfigType, argv: Sequence[str]) -> ConfigType:
 
 
 def _expand_presets(argv: Sequence[str]) -> list[str]:
-    """Turns ``--preset=NAME`` into its flag file, and puts it first so that other flags win."""
+    """Turns ``--preset=NAME`` into its flag file, and puts flag files first: other flags win."""
     files, others = [], []
     arguments = iter(argv)
     for argument in arguments:
         name, equals, value = argument.partition("=")
-        if name not in ("--preset", "-preset"):
+        if name.lstrip("-") not in ("preset", "flagfile") or not name.startswith("-"):
             others.append(argument)
             continue
         value = value if equals else next(arguments, "")
+        if name.lstrip("-") == "flagfile":
+            if not pathlib.Path(value).is_file():
+                raise UserError(f"--flagfile={value}: there is no such file")
+            files.append(f"--flagfile={value}")
+            continue
         if value not in presets():
             raise UserError(f"--preset={value}: {suggest(value, presets())}")
         files.append(f"--flagfile={PRESETS / value}.flags")
@@ -115,7 +122,7 @@ def _expand_presets(argv: Sequence[str]) -> list[str]:
 
 def _reword(error: flags.Error, known: Sequence[str]) -> str:
     if isinstance(error, flags.UnrecognizedFlagError):
-        return f"there is no flag --{error.flagname}; {suggest(error.flagname, [*known, 'preset'])}"
+        return f"there is no flag --{error.flagname}; {suggest(error.flagname, known)}"
     words = " ".join(str(error).split()).removeprefix("ERROR:: ").removeprefix("flag ")
     return f"{words}; give it one, as in --name=value" if words.startswith("Missing") else words
 
@@ -125,7 +132,7 @@ def help_text(program: str, summary: str, defaults) -> str:
     lines = [summary, "", f"usage: python -m {program} [--flag=value ...]", ""]
     entries = [
         ("--preset=", f"a flag file that comes with the package: {', '.join(presets())}"),
-        ("--flagfile=", "a flag file of your own; flags given beside either kind win"),
+        ("--flagfile=", "a flag file of your own, without --preset; flags beside either kind win"),
     ]
     for field in dataclasses.fields(defaults):
         text = field.metadata["help"]

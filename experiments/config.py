@@ -112,6 +112,8 @@ def validate(config: Config, layers_per_block: int = 2) -> None:
 
 
 def _problems(config: Config, layers_per_block: int) -> Iterator[str]:
+    if layers_per_block < 1:
+        yield f"layers_per_block={layers_per_block}: a block has one layer or more"
     for name, known in CHOICES.items():
         value = getattr(config, name)
         for given in (value,) if isinstance(value, str) else value:

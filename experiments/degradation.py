@@ -16,12 +16,9 @@ def report(workdir: pathlib.Path) -> None:
 
     A pure function of results.csv and history.csv.
     """
-    import pandas as pd  # this and what follows takes seconds to import, which --help need not
+    from experiments import figures, summary, terminal  # seconds, which --help need not wait for
 
-    from experiments import figures, summary, terminal
-
-    results = pd.read_csv(workdir / store.RESULTS)
-    history = pd.read_csv(workdir / store.HISTORY)
+    results, history = store.read_tables(workdir)
     table = summary.summarise(results)
     store.write_text(workdir / store.SUMMARY, table.to_csv(index=False, lineterminator="\n"))
     errors = {"train_error": "Training error", "test_error": "Test error"}

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullLocator
+from matplotlib.ticker import NullFormatter, NullLocator
 
 from experiments.config import VARIANT_FIELDS
 from experiments.labels import of, series
@@ -34,7 +34,9 @@ STYLE = {
 }
 #: Colours that stay apart for colour-blind readers (Okabe & Ito 2008).
 _COLORS = ("#D55E00", "#0072B2", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-_MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+_MARKERS = ("o", "s", "^", "D", "v", "P")  # one fewer, so that 42 curves differ
+#: Inches, so that a legend of long names finds room above few panels.
+_LEAST_WIDTH = 6.5
 _METADATA = {"svg": {"Date": None}, "png": {"Software": None}}
 
 
@@ -51,15 +53,22 @@ def save(figure: Figure, directory: pathlib.Path, name: str) -> None:
 
 def _legend_above(figure: Figure, axes: Axes) -> None:
     handles, labels = axes.get_legend_handles_labels()
-    columns = 2 if max(map(len, labels)) > 25 else 4
+    columns = 2 if max(map(len, labels), default=0) > 25 else 4
     figure.legend(handles, labels, loc="outside upper center", ncols=columns)
 
 
 def _depth_axis(axes: Axes, depths: Sequence[int]) -> None:
     axes.set_xscale("log", base=2)
-    axes.set_xticks(sorted(depths), [f"{depth}" for depth in sorted(depths)])
+    ticks = _thinned(sorted(depths))
+    axes.set_xticks(ticks, [f"{depth}" for depth in ticks])
+    axes.set_xlim(min(depths) / 1.35, max(depths) * 1.35)
     axes.xaxis.set_minor_locator(NullLocator())
     axes.set_xlabel("depth (weight layers)")
+
+
+def _thinned(ticks: Sequence, most: int = 9) -> list:
+    """Every second tick, or third ..., so that their labels do not touch."""
+    return list(ticks)[:: -(-len(ticks) // most)]
 
 
 def _error_axis(axes: Axes) -> None:
@@ -71,7 +80,8 @@ def _error_axis(axes: Axes) -> None:
 
 
 def _loss_axis(axes: Axes) -> None:
-    axes.set_yscale("log")
+    axes.set_yscale("log", nonpositive="clip")
+    axes.yaxis.set_minor_formatter(NullFormatter())
 
 
 def over_depth(results: pd.DataFrame, panels: dict[str, str]) -> Figure:
@@ -92,7 +102,8 @@ def over_depth(results: pd.DataFrame, panels: dict[str, str]) -> Figure:
             (_error_axis if error else _loss_axis)(axes)
             for index, (key, label) in enumerate(curves.items()):
                 _mean_over_depth(axes, of(summary, key), measure, index, label)
-                beside = 2 ** (0.16 * (index - (len(curves) - 1) / 2))
+                step = min(0.16, 0.6 / len(curves))  # side by side, and all near their depth
+                beside = 2 ** (step * (index - (len(curves) - 1) / 2))
                 _seeds_over_depth(axes, of(chosen, key), measure, index, beside)
             _depth_axis(axes, results.depth.unique())
             axes.set_title(title)
@@ -143,7 +154,7 @@ def training_curves(results: pd.DataFrame, history: pd.DataFrame, metric: str) -
         figure, grid = plt.subplots(
             rows,
             columns,
-            figsize=(2.4 * columns, 2.1 * rows + 0.5),
+            figsize=(max(2.4 * columns, _LEAST_WIDTH), 2.1 * rows + 0.5),
             sharex=True,
             sharey=True,
             squeeze=False,
@@ -154,7 +165,9 @@ def training_curves(results: pd.DataFrame, history: pd.DataFrame, metric: str) -
                 table = of_depth.pivot(index="step", columns="seed", values="value")
                 table = table.where(np.isfinite(table))
                 color = _COLORS[index % len(_COLORS)]
-                axes.plot(table.index, table.to_numpy(), color=color, lw=0.5, alpha=0.4)
+                marker = "o" if len(table) == 1 else None
+                thin: dict[str, Any] = {"lw": 0.5, "alpha": 0.4, "marker": marker, "ms": 3}
+                axes.plot(table.index, table.to_numpy(), color=color, **thin)
                 axes.plot(
                     table.index, table.mean(axis=1, skipna=False), color=color, lw=1.6, label=label
                 )
@@ -172,26 +185,32 @@ def training_curves(results: pd.DataFrame, history: pd.DataFrame, metric: str) -
 
 def rates(results: pd.DataFrame) -> Figure:
     """The choice of the rate: mean training error over the rate, a panel a depth."""
-    depths = sorted(results.depth.unique())
+    depths, tried = sorted(results.depth.unique()), sorted(results.learning_rate.unique())
+    columns = min(len(depths), 4)
+    rows = -(-len(depths) // columns)
     with plt.style.context(STYLE):
         figure, grid = plt.subplots(
-            1, len(depths), figsize=(1.7 * len(depths) + 0.8, 2.6), sharey=True, squeeze=False
+            rows,
+            columns,
+            figsize=(max(2.4 * columns, _LEAST_WIDTH), 2.1 * rows + 0.5),
+            sharey=True,
+            squeeze=False,
         )
-        for axes, depth in zip(grid.flat, depths, strict=True):
+        for axes, depth in zip(grid.flat, depths, strict=False):
             for index, (key, label) in enumerate(series(results).items()):
                 runs = of(results[results.depth == depth], key)
                 means = runs.groupby("learning_rate").train_error.mean()
-                color = _COLORS[index % len(_COLORS)]
-                axes.scatter(
-                    runs.learning_rate, runs.train_error, s=5, color=color, alpha=0.4, lw=0
-                )
-                axes.plot(means.index, means, color=color, marker="o", ms=3, label=label)
+                look: dict[str, Any] = {"color": _COLORS[index % len(_COLORS)]}
+                axes.scatter(runs.learning_rate, runs.train_error, s=5, alpha=0.4, lw=0, **look)
+                axes.plot(means.index, means, marker="o", ms=3, label=label, **look)
             axes.set_xscale("log")
             axes.xaxis.set_minor_locator(NullLocator())
-            ticks = sorted(results.learning_rate.unique())
+            ticks = _thinned(tried, most=5)
             axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
             axes.set_title(f"{depth} layers")
             _error_axis(axes)
+        for axes in grid.flat[len(depths) :]:
+            axes.set_visible(False)
         figure.supxlabel("learning rate")
         figure.supylabel("training error, %")
         _legend_above(figure, grid.flat[0])

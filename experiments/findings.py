@@ -30,6 +30,18 @@ def rises(curve: pd.DataFrame) -> bool:
     return bool(deepest.train_error_low > least.train_error_high)
 
 
+def falls(curve: pd.DataFrame) -> bool:
+    """Whether training error keeps falling with depth.
+
+    It does where it is least at the deepest point, and the 95% interval there lies wholly below
+    that at the shallowest.
+    """
+    least, deepest = turning_point(curve)
+    shallowest = curve.sort_values("depth").iloc[0]
+    improved = deepest.train_error_high < shallowest.train_error_low
+    return bool(improved and deepest.train_error <= least.train_error)
+
+
 def sentences(summary: pd.DataFrame) -> list[str]:
     """One sentence a variant: where each kind's training error turns up, if it does."""
     lines = []
@@ -49,37 +61,38 @@ def _clause(curve: pd.DataFrame) -> str:
     kind = f"{curve.kind.iloc[0]} networks"
     least, deepest = turning_point(curve)
     final = f"{percent(deepest.train_error)} at {deepest.depth} layers"
+    lowest = f"least at {least.depth} layers ({percent(least.train_error)})"
     if len(curve) == 1:
         text = f"{kind} reach a training error of {final}"
+    elif curve.train_error_low.isna().any():
+        text = f"{kind} have a training error {lowest}, and {final}; one seed leaves no interval"
     elif rises(curve):
         slightly = " slightly" if deepest.train_error - least.train_error < 0.01 else ""
-        text = (
-            f"{kind} get{slightly} worse with depth: training error is least at {least.depth} "
-            f"layers ({percent(least.train_error)}) and rises to {final}"
-        )
-    elif least.depth == deepest.depth:
+        text = f"{kind} get{slightly} worse with depth: training error is {lowest} and rises to "
+        text += final
+    elif falls(curve):
         text = f"{kind} keep improving with depth: training error falls to {final}"
+    elif curve.train_error.nunique() == 1:
+        text = f"{kind} have a training error of {percent(least.train_error)} at every depth"
     else:
-        text = (
-            f"{kind} show no clear rise: least training error {percent(least.train_error)} "
-            f"at {least.depth} layers, {final}"
-        )
+        text = f"{kind} show no clear rise: training error is {lowest}, and {final}"
     diverged = int(curve.diverged.sum())
     return text + (f" ({diverged} of {int(curve.seeds.sum())} runs diverged)" if diverged else "")
 
 
 def _comparison(variant: pd.DataFrame) -> str:
-    """Plain against residual at the deepest point."""
-    deepest = variant[variant.depth == variant.depth.max()].set_index("shortcut_weight")
-    if not {0.0, 1.0} <= set(deepest.index):
-        return ""
-    plain, residual = deepest.loc[0.0], deepest.loc[1.0]
-    p_value = f"paired p = {residual.p_value:.2g}, {residual.seeds} seeds"
-    difference = 100 * (plain.train_error - residual.train_error)
-    if difference == 0:
-        return f"; at {plain.depth} layers they do not differ"
-    word = "below" if difference > 0 else "above"
-    return (
-        f"; at {plain.depth} layers residual lies {abs(difference):.3g} points {word} plain "
-        f"({p_value})"
+    """Plain against residual at the deepest point that both have."""
+    plain, residual = (
+        variant[variant.shortcut_weight == weight].set_index("depth") for weight in (0.0, 1.0)
     )
+    common = set(plain.index) & set(residual.index)
+    if not common:
+        return ""
+    depth = max(common)
+    one, other = plain.loc[depth], residual.loc[depth]
+    difference = 100 * (one.train_error - other.train_error)
+    if difference == 0:
+        return f"; at {depth} layers they do not differ"
+    word = "below" if difference > 0 else "above"
+    p_value = f" (paired p = {other.p_value:.2g}, {other.seeds} seeds)" if other.seeds > 1 else ""
+    return f"; at {depth} layers residual lies {abs(difference):.3g} points {word} plain{p_value}"

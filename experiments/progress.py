@@ -1,10 +1,14 @@
 """What a study says while it runs: a bar with time left on a terminal, and a line a cell always."""
 
 import contextlib
+import time
 from collections.abc import Iterator
 
 import rich.console
 import rich.progress
+
+#: How often a log, which has no bar, hears where the study is.
+LOG_SECONDS = 30.0
 
 
 class Progress:
@@ -22,6 +26,7 @@ class Progress:
             disable=not self._console.is_terminal,
         )
         self._task = self._bar.add_task("starting", total=max(total, 1))
+        self._start = self._said = time.monotonic()
 
     @contextlib.contextmanager
     def shown(self) -> Iterator["Progress"]:
@@ -36,6 +41,12 @@ class Progress:
     def now(self, description: str) -> None:
         """Says what is being done."""
         self._bar.update(self._task, description=description)
+        if not self._console.is_terminal and time.monotonic() > self._said + LOG_SECONDS:
+            self._said = time.monotonic()
+            task = self._bar.tasks[0]
+            share = task.completed / (task.total or 1)
+            left = (self._said - self._start) * (1 - share) / max(share, 1e-9)
+            self.say(f"{description} ({share:.0%} of all, about {left:.0f} s left)")
 
     def done(self, work: int) -> None:
         """Counts work as done."""

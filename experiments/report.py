@@ -27,8 +27,6 @@ def report(config: ReportConfig) -> None:
         raise UserError(
             f"--workdir={workdir}: study {study!r}: {suggest(str(study), runner.STUDIES)}"
         )
-    if not (workdir / store.RESULTS).exists():
-        raise UserError(f"--workdir={workdir} has no finished cell to report on yet")
     importlib.import_module(f"experiments.{study}").STUDY.report(workdir)
 
 

@@ -5,6 +5,7 @@ Everything that a user can get wrong is checked before JAX is imported.
 
 import hashlib
 import inspect
+import io
 import os
 import pathlib
 import sys
@@ -19,7 +20,7 @@ from experiments.store import Store, settings_of
 #: The studies that ``python -m experiments`` offers.
 STUDIES = ("degradation",)
 
-USAGE_ERROR, INTERRUPTED = 2, 75
+USAGE_ERROR, SYSTEM_ERROR, INTERRUPTED = 2, 1, 75
 
 
 class Study(NamedTuple):
@@ -51,11 +52,15 @@ def command(
       argv: flags; those of the process by default.
 
     Returns:
-      0; 2 after a mistake of the user's; 75 after an interrupt (call again to go on).
+      0; 2 after a mistake of the user's; 1 where the system fails, as without space or permission;
+      75 after an interrupt.
     """
     argv = sys.argv[1:] if argv is None else argv
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal without Unicode is no reason to fail
     try:
-        if {"--help", "-h", "--helpfull", "-help"} & set(argv):
+        if any(argument == "-h" or argument.startswith("--help") for argument in argv):
             print(commandline.help_text(f"experiments.{name}", question, defaults))
         else:
             act(commandline.parse(defaults, argv))
@@ -63,8 +68,11 @@ def command(
         print(f"{name}: {error}", file=sys.stderr)
         return USAGE_ERROR
     except KeyboardInterrupt:
-        print(f"{name}: interrupted; the same command goes on from here", file=sys.stderr)
+        print(f"{name}: interrupted; finished cells are kept", file=sys.stderr)
         return INTERRUPTED
+    except OSError as error:  # no space, no permission, a name too long ...
+        print(f"{name}: {error}", file=sys.stderr)
+        return SYSTEM_ERROR
     return 0
 
 
@@ -93,12 +101,13 @@ def run(study: Study, config: Config, block: Callable | None, layers_per_block: 
     Raises:
       UserError: the study cannot be run as asked; nothing was trained.
     """
-    from experiments import datasets  # scikit-learn comes with it
+    from experiments import datasets  # NumPy comes with it
 
     validate(config, layers_per_block)
     workdir = pathlib.Path(config.workdir or f"runs/{study.name}")
-    store = Store(workdir, study.name, settings_of(config, _block_name(block)))
     dataset = datasets.load(config.dataset)
+    settings = settings_of(config, _block_name(block, layers_per_block), datasets.digest(dataset))
+    store = Store(workdir, study.name, settings)
     if config.batch_size > len(dataset.x_train):
         raise UserError(
             f"--batch_size={config.batch_size}: {config.dataset} has "
@@ -109,20 +118,26 @@ def run(study: Study, config: Config, block: Callable | None, layers_per_block: 
     _import_jax(cores)
     from experiments import cells, sweep
 
-    own = cells.OwnBlock() if block is None else cells.OwnBlock(block, layers_per_block)
+    own = cells.OwnBlock(block or cells.OwnBlock.module, layers_per_block)
     sweep.train(study.name, config, dataset, own, store)
     study.report(workdir)
 
 
-def _block_name(block: Callable | None) -> str:
+def _block_name(block: Callable | None, layers: int) -> str:
     """What tells one block from another, in the settings that a work directory belongs to."""
     if block is None:
-        return "lecture"
+        return "lecture" if layers == 2 else f"lecture, counted as {layers} layers"
+    named = block if inspect.isclass(block) or inspect.isfunction(block) else type(block)
+    source = "".join(map(_source, inspect.getmro(named) if inspect.isclass(named) else [named]))
+    digest = hashlib.sha256(source.encode()).hexdigest()[:12]
+    return f"{named.__qualname__} {digest}, {layers} layers"
+
+
+def _source(code: Callable) -> str:
     try:
-        source = inspect.getsource(block)
-    except (OSError, TypeError):  # typed at a prompt, or no class at all
-        return repr(block)
-    return f"{block.__qualname__} {hashlib.sha256(source.encode()).hexdigest()[:12]}"
+        return inspect.getsource(code)
+    except (OSError, TypeError):  # built in, or typed at a prompt
+        return repr(code)
 
 
 def _import_jax(cores: int) -> None:
@@ -130,4 +145,7 @@ def _import_jax(cores: int) -> None:
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
     import jax
 
-    jax.config.update("jax_num_cpu_devices", cores)
+    try:
+        jax.config.update("jax_num_cpu_devices", cores)
+    except RuntimeError:  # an own block's module has made arrays already
+        print("warning: JAX is in use already; its devices stay as they are", file=sys.stderr)

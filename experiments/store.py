@@ -14,9 +14,13 @@ import json
 import os
 import pathlib
 from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
 from experiments.config import VARIANT_FIELDS
 from experiments.errors import UserError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 #: Raised when the files change their meaning; a directory of another schema is refused.
 SCHEMA = 1
@@ -48,14 +52,21 @@ def csv_text(rows: Sequence[dict]) -> str:
     return text.getvalue()
 
 
-def settings_of(config, block: str) -> dict:
-    """What makes two studies the same: every field but the directory, and the block's name."""
+def settings_of(config, block: str, data: str) -> dict:
+    """What makes two studies the same: every field but the directory, the block, and the data.
+
+    Args:
+      config: of the study.
+      block: what tells its block from others.
+      data: a digest of its data set, by which a file is known wherever it lies.
+    """
     fields = {
         field.name: getattr(config, field.name)
         for field in dataclasses.fields(config)
         if field.name != "workdir"
     }
-    return json.loads(json.dumps({**fields, "block": block}))
+    fields["dataset"] = pathlib.PurePath(config.dataset).name
+    return json.loads(json.dumps({**fields, "block": block, "data_sha256": data}))
 
 
 class Store:
@@ -75,21 +86,19 @@ class Store:
         nearest = next(parent for parent in [path, *path.parents] if parent.exists())
         if not os.access(nearest, os.W_OK | os.X_OK):
             raise UserError(f"--workdir={path}: no permission to write in {nearest}")
-        if path.exists() and any(path.iterdir()):
+        if path.exists() and any(file.suffix != ".part" for file in path.iterdir()):
             self._continue()
 
     def _continue(self) -> None:
         manifest = read_manifest(self.path)
-        if manifest != self._manifest:
+        if manifest != self._manifest and (self.path / RESULTS).exists():
             difference = _difference(manifest, self._manifest)
             raise UserError(
-                f"--workdir={self.path} holds another study ({difference}); "
-                "name another directory, or remove this one"
+                f"--workdir={self.path} holds another study ({difference}); name another directory"
             )
         for name in self._tables:
             if (self.path / name).exists():
-                with (self.path / name).open(encoding="utf-8", newline="") as file:
-                    self._tables[name] = list(csv.DictReader(file))
+                self._tables[name] = _read_rows(self.path / name)
         finished = self.finished_cells()
         for name, rows in self._tables.items():  # what an interrupted cell left is dropped
             self._tables[name] = [row for row in rows if _cell_of(row) in finished]
@@ -118,9 +127,14 @@ class Store:
         path = self.path / ENVIRONMENT
         if not self._tables[RESULTS] or not path.exists():
             return []
-        last = json.loads(path.read_text(encoding="utf-8"))
+        try:
+            last = json.loads(path.read_text(encoding="utf-8"))
+        except ValueError:
+            last = None
+        if not isinstance(last, dict):  # damaged, so nothing is known of it
+            return [{}]
         past = last.pop("past", [])
-        del last["bit_comparable"]
+        last.pop("bit_comparable", None)
         return [*past, last]
 
     def add_cell(
@@ -135,6 +149,45 @@ class Store:
     def _write_json(self, name: str, value: dict) -> None:
         text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
         write_text(self.path / name, text + "\n")
+
+
+def _read_rows(path: pathlib.Path) -> list[dict]:
+    """The rows of a table that was written cell by cell.
+
+    Raises:
+      UserError: the table is damaged.
+    """
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            rows = list(csv.DictReader(file))
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise _damaged(path, error) from None
+    for row in rows:
+        if None in row or None in row.values() or not set(CELL_COLUMNS) <= set(row):
+            raise _damaged(path, "a row is not whole")
+    return rows
+
+
+def _damaged(path: pathlib.Path, why: object) -> UserError:
+    return UserError(f"{path} is damaged ({why}); restore it, or name another --workdir")
+
+
+def read_tables(workdir: pathlib.Path) -> "tuple[pd.DataFrame, pd.DataFrame]":
+    """The results and the history of a work directory, for its report.
+
+    Raises:
+      UserError: one of them is missing, empty or damaged.
+    """
+    import pandas as pd  # half a second, which checking flags need not wait for
+
+    tables = []
+    for path in (workdir / RESULTS, workdir / HISTORY):
+        if not path.is_file():
+            raise UserError(f"--workdir={workdir} has no finished cell to report on yet")
+        if not _read_rows(path):
+            raise _damaged(path, "it has no rows")
+        tables.append(pd.read_csv(path))
+    return tables[0], tables[1]
 
 
 def read_manifest(path: pathlib.Path) -> dict:

@@ -123,8 +123,8 @@ def _advance_to_the_end(
     step, stride = 0, 1
     while step < config.steps:
         progress.now(f"{name}: step {step} of {config.steps}")
-        border = min(measured[-1][0] + cells.chunk_size(config), config.steps)
-        steps = min(stride, border - step)
+        border = min(measured[-1][0] + cells.measuring_stride(config), config.steps)
+        steps = min(stride, border - step, cells.chunk_size(config))
         start = time.perf_counter()
         states, metrics = ready.advance(states, steps, step + steps == border)
         elapsed = time.perf_counter() - start
@@ -133,6 +133,7 @@ def _advance_to_the_end(
             measured.append((step, metrics))
         stride = max(1, min(4 * steps, int(steps * CALL_SECONDS / elapsed)))
         progress.done(ready.cell.depth * steps)
+    progress.now("compiling the next")
     return states, measured
 
 
@@ -151,15 +152,22 @@ def _text(value: np.ndarray) -> str:
     return str(np.float32(value))
 
 
+def _known(step: int, metrics: Metrics) -> list[tuple[str, np.ndarray]]:
+    """What is known at a step: before the first there has been no gradient."""
+    names = metrics._asdict().items()
+    return [(name, values) for name, values in names if step or name != "gradient_norm"]
+
+
 def _result_rows(cell: Cell, config: Config, states: State, metrics: Metrics) -> list[dict]:
-    status = cells.status(states)
+    status = cells.status(states, metrics)
+    lost_at = np.where(states.diverged_at >= 0, states.diverged_at, config.steps)
     return [
         {
             **run,
             "steps": config.steps,
             "status": status[index],
-            "diverged_at": states.diverged_at[index] if status[index] == "diverged" else "",
-            **{name: _text(values[index]) for name, values in metrics._asdict().items()},
+            "diverged_at": lost_at[index] if status[index] == "diverged" else "",
+            **{name: _text(values[index]) for name, values in _known(config.steps, metrics)},
         }
         for index, run in enumerate(_run_columns(cell, config))
     ]
@@ -170,5 +178,5 @@ def _history_rows(cell: Cell, config: Config, measured: list[tuple[int, Metrics]
         {**run, "step": step, "metric": name, "value": _text(values[index])}
         for index, run in enumerate(_run_columns(cell, config))
         for step, metrics in measured
-        for name, values in metrics._asdict().items()
+        for name, values in _known(step, metrics)
     ]

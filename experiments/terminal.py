@@ -1,5 +1,6 @@
 """The summary as a table in the terminal."""
 
+import itertools
 import pathlib
 
 import pandas as pd
@@ -14,19 +15,35 @@ from experiments import findings, labels
 _EDGES = {"lowest": "↓", "highest": "↑", "": " "}
 
 
-def table(summary: pd.DataFrame, title: str) -> rich.table.Table:
+_COLUMNS = (
+    "depth",
+    "network",
+    "rate",
+    "training error",
+    "95% interval",
+    "training loss",
+    "test error",
+    "p",
+    "failed",
+)
+
+#: What a terminal of 80 columns has no room for.
+_WIDE_ONLY = ("training loss", "test error")
+
+
+def table(summary: pd.DataFrame, title: str, wide: bool) -> rich.table.Table:
     """The summary of one variant."""
-    headers = ["depth", "network", "rate", "training error", "95% interval", "training loss"]
     drawn = rich.table.Table(box=rich.box.SIMPLE_HEAD, title=title or None, title_justify="left")
-    for header in [*headers, "test error", "p", "failed"]:
-        drawn.add_column(header, justify="right", no_wrap=True)
+    shown = [wide or name not in _WIDE_ONLY for name in _COLUMNS]
+    for header in itertools.compress(_COLUMNS, shown):
+        drawn.add_column(header, justify="right", no_wrap=header != "failed")
     previous = None
     for row in summary.itertuples():
         if previous not in (None, row.depth):
             drawn.add_section()
         previous = row.depth
         interval = f"[{100 * row.train_error_low:.2f}, {100 * row.train_error_high:.2f}]"
-        drawn.add_row(
+        texts = (
             f"{row.depth}",
             row.kind,
             f"{row.learning_rate:g}{_EDGES[row.rate_at_edge]}",
@@ -37,6 +54,7 @@ def table(summary: pd.DataFrame, title: str) -> rich.table.Table:
             "" if pd.isna(row.p_value) else f"{row.p_value:.2g}",
             _failures(row),
         )
+        drawn.add_row(*itertools.compress(texts, shown))
     return drawn
 
 
@@ -51,7 +69,7 @@ def show(summary: pd.DataFrame, workdir: pathlib.Path) -> None:
     if not console.is_terminal:
         console = rich.console.Console(highlight=False, width=120)
     for key, name in labels.variants(summary).items():
-        console.print(table(labels.of(summary, key), name))
+        console.print(table(labels.of(summary, key), name, wide=console.width >= 110))
     for sentence in findings.sentences(summary):
         console.print(sentence, markup=False, soft_wrap=True)
     console.print(

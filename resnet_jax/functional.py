@@ -25,15 +25,22 @@ class Network(NamedTuple):
         ``x`` itself; what training differentiates.
       predict: ``(params, statistics, x, shortcut_weight) -> logits``, normalising by statistics
         measured before; each row of the result depends on its own row of ``x`` alone.
+      first: ``params -> params`` of the first layer, the one that gradients reach last.
     """
 
     init: Callable[[jax.Array, Array], Params]
     forward: Callable[[Params, Array, Array], tuple[jax.Array, Statistics]]
     predict: Callable[[Params, Statistics, Array, Array], jax.Array]
+    first: Callable[[Params], Params]
 
 
-def from_linen(module: nn.Module) -> Network:
-    """The pure functions of a Linen module whose call takes ``(x, shortcut_weight)``."""
+def from_linen(module: nn.Module, first: str = "stem") -> Network:
+    """The pure functions of a Linen module whose call takes ``(x, shortcut_weight)``.
+
+    Args:
+      module: the network.
+      first: the name of its first layer.
+    """
 
     def init(key, x):
         return module.init(key, x, jax.numpy.ones(()))["params"]
@@ -47,4 +54,4 @@ def from_linen(module: nn.Module) -> Network:
     def predict(params, statistics, x, shortcut_weight):
         return module.apply({"params": params, "statistics": statistics}, x, shortcut_weight)
 
-    return Network(init, forward, predict)
+    return Network(init, forward, predict, lambda params: params[first])

@@ -44,10 +44,10 @@ class State(NamedTuple):
       params: the network's parameters.
       optimizer: the optimiser's state.
       step: updates made.
-      diverged_at: the first step after which loss, gradient or parameters were not finite, or so
-        large that their squares are not (beyond 10^19); -1 while there is none.
-      dead: whether, at the last step, some parameter received no gradient although there was loss
-        to reduce: its norm was zero in float32, so that nothing reached it.
+      diverged_at: the first step whose loss, gradient or updated parameters were not finite; -1
+        while there is none.
+      dead: whether, at the last step, no gradient reached the first layer although there was loss
+        to reduce: its norm was zero in float32.
       gradient_norm: Euclidean norm over all parameters at the last step; 0 before the first.
     """
 
@@ -109,6 +109,17 @@ def _loss_and_error(logits: jax.Array, labels: Array) -> tuple[jax.Array, jax.Ar
 def _powers(tree) -> jax.Array:
     """The sum of squares of each leaf ``[leaves]``."""
     return jnp.stack([jnp.vdot(leaf, leaf) for leaf in jax.tree.leaves(tree)])
+
+
+def _norm(tree) -> jax.Array:
+    """Euclidean norm of a tree, also where its square overflows."""
+    leaves = jax.tree.leaves(tree)
+    peak = jnp.stack([abs(leaf).max() for leaf in leaves]).max()
+    return peak * jnp.sqrt(_powers([leaf / peak for leaf in leaves]).sum())
+
+
+def _is_finite(tree) -> jax.Array:
+    return jnp.stack([jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(tree)]).all()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -192,13 +203,17 @@ class Training:
         powers = _powers(gradient)
         # The loss alone would not do: XLA on CPU can turn a NaN into a zero on its way through
         # ReLU, so that a network of NaNs reports the loss of a guess.
-        finite = jnp.isfinite(powers.sum() + _powers(params).sum() + loss)
+        finite, gradient_norm = jax.lax.cond(
+            jnp.isfinite(powers.sum() + _powers(params).sum() + loss),
+            lambda: (jnp.array(True), jnp.sqrt(powers.sum())),
+            lambda: (_is_finite((gradient, params, loss)), _norm(gradient)),  # or squares overflow
+        )
         first = ~finite & (state.diverged_at < 0)
         return State(
             params,
             optimizer_state,
             step=state.step + 1,
             diverged_at=jnp.where(first, state.step, state.diverged_at),
-            dead=(powers == 0).any() & (loss > 0),
-            gradient_norm=jnp.sqrt(powers.sum()),
+            dead=(_powers(self.network.first(gradient)).sum() == 0) & (loss > 0),
+            gradient_norm=gradient_norm,
         )

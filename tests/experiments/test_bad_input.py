@@ -1,9 +1,11 @@
 """Users' mistakes: status 2, one line that names the flag, nothing written, no JAX imported."""
 
+import io
 import json
 import pathlib
 import subprocess
 import sys
+import zipfile
 
 import numpy as np
 import pytest
@@ -14,6 +16,15 @@ ARRAYS = {
     "x_test": np.zeros((2, 3), np.float32),
     "y_test": np.array([0, 1]),
 }
+
+
+def archive(members: dict[str, bytes]) -> bytes:
+    """A zip file of these members."""
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w") as file:
+        for name, data in members.items():
+            file.writestr(name, data)
+    return content.getvalue()
 
 
 def npz_faults(folder: pathlib.Path) -> dict[str, str]:
@@ -27,6 +38,7 @@ def npz_faults(folder: pathlib.Path) -> dict[str, str]:
         "empty": ({"x_test": np.zeros((0, 3)), "y_test": np.zeros(0, int)}, "x_test must hold"),
         "text": ({"x_test": np.array([["a"] * 3] * 2)}, "x_test must hold numbers"),
         "nan": ({"x_train": np.full((6, 3), np.nan)}, "not finite"),
+        "beyond": ({"x_train": np.full((6, 3), 1e200)}, "beyond 1e30"),
         "negative": ({"y_train": np.array([0, 1, 2, 0, 1, -1])}, "labels from -1"),
         "unseen": ({"y_test": np.array([0, 3])}, "labels from 0 to 3"),
         "huge_label": ({"y_train": np.array([0, 1, 2, 0, 1, 10**9])}, "classes"),
@@ -39,11 +51,20 @@ def npz_faults(folder: pathlib.Path) -> dict[str, str]:
         np.savez(folder / f"{name}.npz", **arrays)
         words[f"{name}.npz"] = word
     whole = (folder / "count.npz").read_bytes()
+    np.savez_compressed(folder / "packed.npz", **ARRAYS)
+    packed = (folder / "packed.npz").read_bytes()
+    np.savez(folder / "whole.npz", **ARRAYS)
+    with zipfile.ZipFile(folder / "whole.npz") as file:
+        members = {name: file.read(name) for name in file.namelist()}
+    huge_header = members["x_test.npy"].replace(b"(2, 3)", b"(9999999999999, 3)")
     for name, content, word in (
         ("truncated", whole[:-30], "not a whole one"),
         ("no_zip", b"hello", "no .npz file"),
         ("no_bytes", b"", "no .npz file"),
         ("flipped", whole[:80] + b"\xff\xff\xff" + whole[83:], "cannot be read"),
+        ("no_array", archive({**members, "x_test.npy": b"hello"}), "must hold numbers"),
+        ("huge_header", archive({**members, "x_test.npy": huge_header}), "cannot be read"),
+        ("packed_badly", packed[:-400] + b"\xff" * 20 + packed[-380:], ""),
     ):
         (folder / f"{name}.npz").write_bytes(content)
         words[f"{name}.npz"] = word
@@ -102,7 +123,8 @@ FLAGS = {
     "--dataset=digit": "did you mean 'digits'",
     "--dataset=spirals:0": "turns",
     "--dataset=spirals:many": "turns",
-    "--flagfile=absent.flags": "absent.flags",
+    "--flagfile=absent.flags": "no such file",
+    "--flagfile=": "no such file",
     "--order=original,pre_activation --norm=batch,layer,none": "equally long",
     "--shortcut_weights=0 --deepest_plain=4": "leaves nothing",
 }
@@ -150,6 +172,7 @@ def answers(tmp_path_factory):
 OTHERS = ["absent.npz", "missing_key.npz", "count.npz", "float_labels.npz", "shape.npz", "flat.npz"]
 OTHERS += ["empty.npz", "text.npz", "nan.npz", "negative.npz", "unseen.npz", "huge_label.npz"]
 OTHERS += ["one_class.npz", "pickle.npz", "truncated.npz", "no_zip.npz", "no_bytes.npz"]
+OTHERS += ["no_array.npz", "huge_header.npz", "packed_badly.npz", "beyond.npz"]
 OTHERS += ["flipped.npz", "file", "file/below", "other"]
 
 

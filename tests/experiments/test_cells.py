@@ -5,7 +5,7 @@ import pytest
 from experiments import cells
 from experiments.config import CHOICES, Config
 from experiments.memory import count_parameters
-from resnet_jax import State, count_layers
+from resnet_jax import Metrics, State, count_layers
 from resnet_jax.networks import dense_network
 
 
@@ -45,11 +45,12 @@ def test_parameters_are_predicted_exactly(norm, depth, order):
 
 @pytest.mark.parametrize(("steps", "chunk"), [(0, 1), (3, 1), (6, 1), (300, 50), (305, 51)])
 def test_a_run_is_measured_about_six_times(steps, chunk):
-    assert cells.chunk_size(Config(steps=steps)) == chunk
+    assert cells.measuring_stride(Config(steps=steps)) == chunk
 
 
 def test_divergence_outweighs_death():
-    states = State(
-        None, None, None, np.array([-1, -1, 3]), np.array([False, True, True]), np.zeros(3)
-    )
-    assert cells.status(states).tolist() == ["healthy", "dead", "diverged"]
+    dead = np.array([False, True, True, False])
+    states = State(None, None, None, np.array([-1, -1, 3, -1]), dead, np.zeros(4))
+    metrics = Metrics(np.array([1.0, 1.0, np.inf, np.inf]), *[np.zeros(4)] * 4)
+    found = cells.status(states, metrics).tolist()
+    assert found == ["healthy", "dead", "diverged", "diverged"]

@@ -19,7 +19,7 @@ HERE = {"python": "3", "devices": ["cpu"]}
 
 
 def open_store(path, **changes):
-    return Store(path, "degradation", settings_of(Config(**changes), "lecture"))
+    return Store(path, "degradation", settings_of(Config(**changes), "lecture", "digest"))
 
 
 def add(to, depth, value="0.5"):
@@ -60,14 +60,19 @@ def test_rows_of_an_interrupted_cell_are_dropped(tmp_path):
 
 
 def test_other_settings_are_refused_with_the_difference(tmp_path):
-    open_store(tmp_path / "run").start(HERE)
+    first = open_store(tmp_path / "run")
+    first.start(HERE)
+    open_store(tmp_path / "run", steps=7)  # nothing has finished here, so nothing is lost
+    add(first, 4)
     with pytest.raises(UserError, match=r"steps is 300 there, 7 here; width is 48 there, 3 here"):
         open_store(tmp_path / "run", steps=7, width=3)
     open_store(tmp_path / "run", workdir="elsewhere")  # where it lies is no setting
 
 
 def test_other_studies_and_schemas_are_refused(tmp_path):
-    open_store(tmp_path).start(HERE)
+    first = open_store(tmp_path)
+    first.start(HERE)
+    add(first, 4)
     manifest = json.loads((tmp_path / store.CONFIG).read_text())
     for change, word in (({"study": "other"}, "study is 'other'"), ({"schema": 0}, "schema 0")):
         (tmp_path / store.CONFIG).write_text(json.dumps({**manifest, **change}))
@@ -80,6 +85,29 @@ def test_directories_that_hold_something_else_are_refused(tmp_path, content):
     (tmp_path / store.CONFIG).write_text(content, encoding="latin-1")
     with pytest.raises(UserError, match="holds no study"):
         open_store(tmp_path)
+
+
+@pytest.mark.parametrize("content", ["", "a,b\n1,2\n", "family,depth\nx", "\xff\xfe", "\0\n"])
+def test_damaged_tables_are_refused_with_one_line(tmp_path, content):
+    first = open_store(tmp_path)
+    first.start(HERE)
+    add(first, 4)
+    for name in (store.RESULTS, store.HISTORY):
+        whole = (tmp_path / name).read_bytes()
+        for damaged in (content.encode("latin-1"), whole[:-9]):
+            (tmp_path / name).write_bytes(damaged)
+            with pytest.raises(UserError, match=name):
+                store.read_tables(tmp_path)
+        (tmp_path / name).write_bytes(whole)
+    assert [len(table) for table in store.read_tables(tmp_path)] == [1, 2]
+
+
+def test_a_torn_environment_is_unknown(tmp_path):
+    first = open_store(tmp_path)
+    first.start(HERE)
+    add(first, 4)
+    (tmp_path / store.ENVIRONMENT).write_text('{"python": ')
+    assert not open_store(tmp_path).start(HERE)
 
 
 def test_another_environment_is_kept_beside(tmp_path):

@@ -111,6 +111,25 @@ def test_findings_are_silent_about_what_the_intervals_leave_open():
     assert "no clear rise" in sentence
 
 
+def test_a_fall_is_claimed_only_where_the_intervals_are_apart():
+    bumpy = study({0.0: [0.1, 0.9, 0.0999]})
+    assert "keep improving" not in findings.sentences(bumpy)[0]
+
+
+def test_findings_know_one_seed_and_equal_errors():
+    one = [results({(0.0, 0.1): [error]}, depth=depth) for depth, error in ((4, 0.01), (8, 0.9))]
+    (sentence,) = findings.sentences(summarise(pd.concat(one, ignore_index=True)))
+    assert "one seed leaves no interval" in sentence and "no clear rise" not in sentence
+    (sentence,) = findings.sentences(study({1.0: [0.0, 0.0, 0.0]}))
+    assert sentence == "Residual networks have a training error of 0.00% at every depth."
+
+
+def test_kinds_are_compared_at_the_deepest_depth_of_both():
+    table = study({0.0: [0.3, 0.1, 0.6], 1.0: [0.3, 0.2, 0.1]})
+    table = table[~((table.shortcut_weight == 0) & (table.depth == 8))]
+    assert "at 4 layers residual lies 10 points above plain" in findings.sentences(table)[0]
+
+
 def test_findings_name_the_variant_where_there_are_several():
     both = [results({(1.0, 0.1): [0.1]}, norm=norm) for norm in ("batch", "none")]
     sentences = findings.sentences(summarise(pd.concat(both, ignore_index=True)))

@@ -6,7 +6,6 @@ from resnet_jax.shortcuts import zero_pad
 
 def test_equal_widths_are_left_alone():
     x = jnp.ones((2, 3))
-    assert zero_pad(x, 3) is not None
     np.testing.assert_array_equal(zero_pad(x, 3), x)
 
 
