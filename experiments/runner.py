@@ -68,8 +68,8 @@ def command(
         print(f"{name}: {error}", file=sys.stderr)
         return USAGE_ERROR
     except KeyboardInterrupt:
-        print(f"{name}: interrupted; finished cells are kept", file=sys.stderr)
-        return INTERRUPTED
+        print(f"{name}: interrupted; finished cells are kept", file=sys.stderr, flush=True)
+        os._exit(INTERRUPTED)  # XLA is still at work, and would crash an orderly exit
     except OSError as error:  # no space, no permission, a name too long ...
         print(f"{name}: {error}", file=sys.stderr)
         return SYSTEM_ERROR

@@ -2,8 +2,10 @@
 
 import json
 import pathlib
+import signal
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pandas as pd
@@ -187,6 +189,27 @@ def test_every_option_trains(tmp_path, flags):
     curves = ["norm", "shortcut_weight", "seed"]
     loss = history[history.metric == "train_loss"].groupby(["step", *curves]).value.mean()
     assert (loss.loc[60] < loss.loc[0]).all()
+
+
+def test_an_interrupt_keeps_finished_cells(tmp_path):
+    flags = ["--depths=2,64", "--num_seeds=2", "--steps=2000", "--shortcut_weights=1"]
+    script = (
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler);"
+        f"from experiments.degradation import main; raise SystemExit(main({flags}))"
+    )
+    command = [sys.executable, "-c", script]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=tmp_path) as process:
+        assert process.stderr is not None
+        for line in process.stderr:
+            if line.startswith("depth 2:"):
+                time.sleep(1)  # the next cell compiles or trains
+                process.send_signal(signal.SIGINT)
+                break
+        rest = process.stderr.read()
+    assert process.returncode == 75
+    assert rest == "degradation: interrupted; finished cells are kept\n"
+    results = pd.read_csv(tmp_path / "runs" / "degradation" / "results.csv")
+    assert results.depth.unique().tolist() == [2]
 
 
 @pytest.mark.slow
