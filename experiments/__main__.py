@@ -6,7 +6,7 @@ import sys
 from experiments.errors import suggest
 from experiments.runner import STUDIES, USAGE_ERROR
 
-COMMANDS = (*STUDIES, "report")
+COMMANDS = (*STUDIES, "networks", "report")
 
 
 def main(argv: list[str] | None = None) -> int:

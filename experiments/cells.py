@@ -1,98 +1,54 @@
-"""Cells: the static choices of a study, each with its population of runs.
-
-Here the names of a configuration become functions; inside, functions are passed, not strings.
-"""
+"""Cells: the static choices of a study, each with its population of runs."""
 
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
+import jax
 import numpy as np
-from flax import linen as nn
 from jax.sharding import Mesh
 
+from experiments import composition
+from experiments.composition import OwnBlock
 from experiments.config import Config, Variant
 from experiments.datasets import Dataset
-from resnet_jax import blocks, initializers, normalization, optimizers, population
+from resnet_jax import counting, population
 from resnet_jax.functional import from_linen
-from resnet_jax.networks import dense_network
+from resnet_jax.networks import ResidualNetwork
 from resnet_jax.population import Population
-from resnet_jax.training import Data, Metrics, Run, State, Training
-
-NORMS: dict[str, Callable[..., nn.Module]] = {
-    "batch": normalization.BatchNorm,
-    "layer": normalization.LayerNorm,
-    "none": normalization.NoNorm,
-}
-ORDERS = {"original": blocks.original, "pre_activation": blocks.pre_activation}
-BRANCH_SCALES = {
-    "one": blocks.unit_scale,
-    "inverse_sqrt": blocks.inverse_sqrt_scale,
-    "learned": blocks.learned_scale,
-}
-INITS = {
-    "he": initializers.he,
-    "zero_last": initializers.zero_last,
-    "orthogonal": initializers.orthogonal,
-}
-OPTIMIZERS = {
-    "sgd": optimizers.sgd,
-    "momentum": optimizers.momentum,
-    "nesterov": optimizers.nesterov,
-    "adam": optimizers.adam,
-    "adamw": optimizers.adamw,
-}
-SCHEDULES = {
-    "constant": optimizers.constant,
-    "step": optimizers.step_decay,
-    "cosine": optimizers.cosine,
-    "warmup": optimizers.warmup,
-    "warmup_cosine": optimizers.warmup_cosine,
-}
+from resnet_jax.training import Data, Metrics, Run, State, Training, WarmUp
 
 #: Measurements over a run's training, besides the one before its first step.
 MEASUREMENTS = 6
 
-
-@dataclasses.dataclass(frozen=True)
-class OwnBlock:
-    """A block to put in the place of the lecture's.
-
-    Attributes:
-      module: ``(width, blocks, parts, name) -> module``; see :class:`resnet_jax.DenseBlock`.
-      layers: weight layers on its main path, by which its network's depth is counted.
-    """
-
-    module: Callable[..., nn.Module] = blocks.DenseBlock
-    layers: int = 2
+#: Above this many training examples measurements use running statistics, if not told otherwise.
+LARGE_TRAINING_SET = 10_000
 
 
 @dataclasses.dataclass(frozen=True)
 class Cell:
     """One depth of one variant."""
 
+    family: str
+    block: str
     depth: int
     variant: Variant
 
     def columns(self) -> dict:
         """What identifies the cell in a table."""
-        return {"family": "dense", "depth": self.depth, **dataclasses.asdict(self.variant)}
+        return {
+            "family": self.family,
+            "block": self.block,
+            "depth": self.depth,
+            **dataclasses.asdict(self.variant),
+        }
 
 
 def cells(config: Config) -> Iterator[Cell]:
     """The cells of a study, shallow ones first."""
     for depth in sorted(config.depths):
+        block = "dense" if config.family == "dense" else config.block_at(depth)
         for variant in config.variants():
-            yield Cell(depth, variant)
-
-
-def parts(variant: Variant) -> blocks.Parts:
-    """What a variant's network is composed of."""
-    return blocks.Parts(
-        norm=NORMS[variant.norm],
-        init=INITS[variant.init],
-        branch_scale=BRANCH_SCALES[variant.branch_scale],
-        order=ORDERS[variant.order],
-    )
+            yield Cell(config.family, block, depth, variant)
 
 
 def runs(config: Config, depth: int) -> Run:
@@ -111,27 +67,55 @@ def chunk_size(config: Config) -> int:
     return min(measuring_stride(config), 256)
 
 
-def build(cell: Cell, config: Config, dataset: Dataset, block: OwnBlock, mesh: Mesh) -> Population:
-    """The population of a cell, not compiled yet."""
-    network = dense_network(
-        cell.depth,
-        config.width,
-        dataset.classes,
-        parts(cell.variant),
-        block.module,
-        block.layers,
-    )
-    optimizer = OPTIMIZERS[config.optimizer]
-    training = Training(
-        from_linen(network),
+def network(
+    cell: Cell, config: Config, dataset: Dataset, block: OwnBlock | None
+) -> ResidualNetwork:
+    """The network of a cell."""
+    shape = dataset.x_train.shape[1:]
+    return composition.network(config, cell.depth, cell.variant, shape, dataset.classes, block)
+
+
+def counts(cell: Cell, config: Config, dataset: Dataset, block: OwnBlock | None) -> counting.Counts:
+    """What the network of a cell takes, from shapes alone."""
+    example = jax.ShapeDtypeStruct((1, *dataset.x_train.shape[1:]), np.float32)
+    return counting.count(network(cell, config, dataset, block), example)
+
+
+def running_statistics(config: Config, examples: int) -> bool:
+    """Whether measurements use running averages instead of statistics of the whole set."""
+    if config.statistics == "auto":
+        return examples > LARGE_TRAINING_SET
+    return config.statistics == "running"
+
+
+def training(cell: Cell, config: Config, dataset: Dataset, block: OwnBlock | None) -> Training:
+    """How each run of a cell is trained."""
+    optimizer = composition.OPTIMIZERS[config.optimizer]
+    warms_up = config.warmup_error and cell.depth >= config.warmup_depth
+    return Training(
+        from_linen(network(cell, config, dataset, block)),
         lambda rate: optimizer(rate, config.weight_decay),
-        SCHEDULES[config.schedule](config.steps),
+        composition.SCHEDULES[config.schedule](config.steps),
         config.batch_size,
         chunk_size(config),
+        composition.augment(config),
+        WarmUp(error=config.warmup_error) if warms_up else None,
+        running_statistics(config, len(dataset.x_train)),
     )
-    how = population.default_map(mesh) if config.map == "auto" else config.map
+
+
+def build(
+    cell: Cell, config: Config, dataset: Dataset, block: OwnBlock | None, mesh: Mesh
+) -> Population:
+    """The population of a cell, not compiled yet."""
+    one = training(cell, config, dataset, block)
     data = Data(dataset.x_train, dataset.y_train, dataset.x_test, dataset.y_test)
-    return Population(training, runs(config, cell.depth), data, mesh, how)
+    return Population(one, runs(config, cell.depth), data, mesh, how_mapped(config, mesh))
+
+
+def how_mapped(config: Config, mesh: Mesh) -> str:
+    """How the runs on one device are mapped; see :func:`resnet_jax.population.over_runs`."""
+    return population.default_map(mesh) if config.map == "auto" else config.map
 
 
 def status(states: State, metrics: Metrics) -> np.ndarray:

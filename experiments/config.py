@@ -1,24 +1,40 @@
-"""The configuration of a study: one frozen dataclass, checked before anything heavy is imported."""
+"""The configuration of a study: one frozen dataclass, whose fields are the flags."""
 
 import dataclasses
-from collections.abc import Iterator, Sequence
 
 from experiments.errors import UserError, suggest
 
-#: Names that flags may give; :mod:`experiments.cells` turns them into functions.
+#: Names that flags may give; :mod:`experiments.composition` turns them into functions.
 CHOICES = {
+    "family": ("dense", "cifar", "imagenet"),
+    "block": ("auto", "basic", "bottleneck", "bottleneck_3x3"),
     "optimizer": ("sgd", "momentum", "nesterov", "adam", "adamw"),
-    "schedule": ("constant", "step", "cosine", "warmup", "warmup_cosine"),
+    "schedule": ("constant", "step", "three_steps", "cosine", "warmup", "warmup_cosine"),
     "norm": ("batch", "layer", "none"),
-    "order": ("original", "pre_activation"),
-    "branch_scale": ("one", "inverse_sqrt", "learned"),
+    "order": (
+        "original",
+        "norm_after_addition",
+        "activation_before_addition",
+        "activation_first",
+        "pre_activation",
+    ),
+    "shortcut": ("A", "B", "C", "constant", "exclusive_gate", "shortcut_gate", "dropout"),
+    "branch_scale": ("one", "inverse_sqrt", "learned", "stochastic_depth", "fixup"),
     "init": ("he", "zero_last", "orthogonal"),
+    "augment": ("crop", "flip", "cutout"),
+    "statistics": ("auto", "whole", "running"),
     "map": ("auto", "vmap", "map"),
+    "compare": ("none", "he2015", "he2016_orders", "he2016_shortcuts", "li2018"),
 }
 
-
-#: What float32 can hold without losing all its digits.
-_LEAST_FLOAT, _GREATEST_FLOAT = 1e-37, 1e38
+#: Names that numbers may follow, ``name:1/2``, and the numbers where none do.
+NUMBERS = {
+    "constant": (0.5, 0.5),
+    "exclusive_gate": (-6.0,),
+    "shortcut_gate": (-6.0,),
+    "dropout": (0.5,),
+    "stochastic_depth": (0.5,),
+}
 
 
 def _option(default, help_text: str):
@@ -31,6 +47,7 @@ class Variant:
 
     norm: str
     order: str
+    shortcut: str
     branch_scale: str
     init: str
 
@@ -50,8 +67,18 @@ class Config:
     goes with the first order, and so on, while a single one goes with all.
     """
 
+    family: str = _option(
+        "dense",
+        "the lecture's fully connected networks, or the convolutional ones of He et al. 2015: "
+        "6n+2 layers for small images (cifar), or 18 to 152 (imagenet)",
+    )
+    block: str = _option(
+        "auto",
+        "of convolutional networks: two 3x3 layers, or 1x1, 3x3, 1x1 with the stride in the first "
+        "layer as in the paper or in the 3x3; auto is basic, and for imagenet the paper's choice",
+    )
     depths: tuple[int, ...] = _option(
-        (2, 4, 8, 16, 32, 64), "weight layers of each network: even, from 2 up"
+        (2, 4, 8, 16, 32, 64), "weight layers of each network; dense ones: even, from 2 up"
     )
     num_seeds: int = _option(8, "seeds of every setting; 6 or more for a p-value below 0.05")
     first_seed: int = _option(0, "the first seed; the others follow it")
@@ -60,31 +87,65 @@ class Config:
         "rates to choose from, for each depth and kind of network on its own",
     )
     shortcut_weights: tuple[float, ...] = _option(
-        (0.0, 1.0), "w in a[l+2] = g(z[l+2] + w·a[l]): 0 is plain, 1 residual"
+        (0.0, 1.0), "w in a[l+2] = g(w·a[l] + z[l+2]): 0 is plain, 1 residual"
     )
     deepest_plain: int = _option(
         0, "no plain network (shortcut weight 0) is trained deeper than this; 0 sets no limit"
     )
-    width: int = _option(48, "units of every hidden layer")
+    width: int = _option(
+        0, "units of every hidden layer, or channels of the first stage; 0: 48 dense, 16, 64"
+    )
+    width_factor: int = _option(1, "multiplies all widths but that of a convolutional stem")
     steps: int = _option(300, "updates of each run; 0 measures the networks as initialised")
     batch_size: int = _option(100, "examples a step")
     optimizer: str = _option("momentum", "how the gradient becomes an update")
     schedule: str = _option("cosine", "how the rate changes over the steps")
-    weight_decay: float = _option(0.0, "L2 coefficient; decoupled for adamw")
+    warmup_error: float = _option(
+        0.0,
+        "training starts at a tenth of the rate until the batches' running error is below this "
+        "fraction (He et al. 2015: 0.8); 0 for no such warm-up",
+    )
+    warmup_depth: int = _option(2, "the shallowest network that starts with such a warm-up")
+    weight_decay: float = _option(0.0, "L2 coefficient of all parameters; decoupled for adamw")
     norm: tuple[str, ...] = _option(("batch",), "normalisation, or one for each variant")
     order: tuple[str, ...] = _option(("original",), "order within a block, or one a variant")
+    shortcut: tuple[str, ...] = _option(
+        ("A",),
+        "what is carried around a block, or one a variant: the input, zero-padded (A), projected "
+        "where shapes change (B) or everywhere (C), times a constant as the branch is "
+        "(constant:0.5/0.5), gated with an initial bias (exclusive_gate:-6, shortcut_gate:-6), or "
+        "dropped out (dropout:0.5)",
+    )
     branch_scale: tuple[str, ...] = _option(
-        ("one",), "factor at the end of each branch: 1, 1/√blocks, or learned from 0; may vary"
+        ("one",),
+        "factor at the end of each branch, or one a variant: 1, 1/√blocks, learned from 0, left "
+        "out by chance (stochastic_depth:0.5, the last one's probability), or Fixup's with its "
+        "initialisation",
     )
     init: tuple[str, ...] = _option(("he",), "initialisation, or one for each variant")
     dataset: str = _option(
         "digits",
-        "digits, digits_random_labels, spirals:TURNS (harder with more turns), or a file.npz "
-        "with x_train, y_train, x_test, y_test",
+        "digits, digits_random_labels, spirals:TURNS (harder with more turns), cifar10, cifar100, "
+        "mnist, fashion_mnist, or a file.npz with x_train, y_train, x_test, y_test",
+    )
+    data_dir: str = _option(
+        "", "where the files of cifar10 ... lie; by default they are downloaded and kept"
+    )
+    holdout: int = _option(
+        0, "training examples set aside, which take the test set's place in all results"
+    )
+    augment: tuple[str, ...] = _option(
+        (), "of training images: random crops after padding by 4, mirroring, square holes"
+    )
+    statistics: str = _option(
+        "auto",
+        "what batch normalisation uses in measurements: statistics of the whole training set, or "
+        "running averages; auto takes the latter above 10,000 training examples",
     )
     map: str = _option(
         "auto", "how the runs on one device are mapped: auto is map on CPU, vmap elsewhere"
     )
+    compare: str = _option("none", "a paper whose numbers the report puts beside these")
     workdir: str = _option("", "where results go; by default runs/ and the study's name")
 
     def seeds(self) -> range:
@@ -104,75 +165,44 @@ class Config:
         columns = [column * count if len(column) == 1 else column for column in columns]
         return tuple(Variant(*row) for row in zip(*columns, strict=True))
 
+    def base_width(self) -> int:
+        """Units of a dense network's layers, or channels of a convolutional one's stem."""
+        return self.width or {"dense": 48, "cifar": 16, "imagenet": 64}[self.family]
 
-def validate(config: Config, layers_per_block: int = 2) -> None:
-    """Raises :class:`UserError` with one line for the first thing that is wrong."""
-    for problem in _problems(config, layers_per_block):
-        raise UserError(problem)
-
-
-def _problems(config: Config, layers_per_block: int) -> Iterator[str]:
-    if layers_per_block < 1:
-        yield f"layers_per_block={layers_per_block}: a block has one layer or more"
-    for name, known in CHOICES.items():
-        value = getattr(config, name)
-        for given in (value,) if isinstance(value, str) else value:
-            if given not in known:
-                yield f"--{name}={given}: {suggest(given, known)}"
-    for field in dataclasses.fields(config):
-        value = getattr(config, field.name)
-        if isinstance(value, tuple):
-            yield from _list_problems(field.name, value)
-    lengths = {name: len(getattr(config, name)) for name in VARIANT_FIELDS}
-    several = {name: length for name, length in lengths.items() if length > 1}
-    if len(set(several.values())) > 1:
-        counts = ", ".join(f"--{name} has {length}" for name, length in several.items())
-        yield f"lists of variants are paired and must be equally long or single: {counts}"
-    elif len(set(config.variants())) < len(config.variants()):
-        yield f"two variants are the same: {', '.join(f'--{name}' for name in several)} repeat"
-    for depth in config.depths:
-        yield from _depth_problems(depth, layers_per_block)
-    for name, least in {"num_seeds": 1, "first_seed": 0, "width": 1, "steps": 0}.items():
-        if getattr(config, name) < least:
-            yield f"--{name}={getattr(config, name)}: take {least} or more"
-    for name in ("num_seeds", "width", "steps", "batch_size"):
-        if getattr(config, name) >= 2**31:
-            yield f"--{name}={getattr(config, name)}: take less than 2147483648"
-    if config.first_seed + config.num_seeds > 2**31:
-        yield f"--first_seed={config.first_seed}: seeds must stay below 2147483648"
-    if config.deepest_plain < 0:
-        yield f"--deepest_plain={config.deepest_plain}: take a depth, or 0 for no limit"
-    for depth in config.depths:
-        if not config.shortcut_weights_at(depth):
-            yield f"--deepest_plain={config.deepest_plain} leaves nothing to train at depth {depth}"
-    for rate in config.learning_rates:
-        if not _LEAST_FLOAT < rate < _GREATEST_FLOAT:
-            yield f"--learning_rates: {rate:g} is no rate; take positive numbers, such as 0.1,0.01"
-    for weight in config.shortcut_weights:
-        if not abs(weight) < _GREATEST_FLOAT:
-            yield f"--shortcut_weights: {weight:g} is no weight; 0 is plain and 1 residual"
-    if not 0 <= config.weight_decay < _GREATEST_FLOAT:
-        yield f"--weight_decay={config.weight_decay:g}: take 0 or a positive number"
-    if config.batch_size < 1:
-        yield f"--batch_size={config.batch_size}: take 1 or more"
-    if config.batch_size == 1 and "batch" in config.norm:
-        yield "--batch_size=1 leaves batch normalisation nothing to average; take 2 or more"
+    def block_at(self, depth: int) -> str:
+        """The kind of block that networks of a depth are made of."""
+        if self.block != "auto":
+            return self.block
+        return "bottleneck" if self.family == "imagenet" and depth >= 50 else "basic"
 
 
-def _list_problems(name: str, values: Sequence) -> Iterator[str]:
-    if not values:
-        yield f"--{name} is empty; give at least one value"
-    for value in values:
-        if name not in VARIANT_FIELDS and values.count(value) > 1:
-            yield f"--{name} names {value} twice; name it once"
+def split_name(text: str) -> tuple[str, tuple[float, ...]]:
+    """``"name:1/2"`` as its name and numbers, or the numbers that the name has by default.
+
+    Raises:
+      UserError: the numbers are not numbers, or not as many as the name takes.
+    """
+    name, colon, rest = text.partition(":")
+    if not colon:
+        return name, NUMBERS.get(name, ())
+    try:
+        numbers = tuple(float(number) for number in rest.split("/"))
+    except ValueError:
+        numbers = ()
+    wanted = NUMBERS.get(name, ())
+    if len(numbers) != len(wanted) or not numbers or not all(abs(n) <= 1e6 for n in numbers):
+        example = f"such as {name}:{'/'.join(f'{n:g}' for n in wanted)}" if wanted else "takes none"
+        raise UserError(f"{text}: numbers after the colon, {example}")
+    return name, numbers
 
 
-def _depth_problems(depth: int, layers_per_block: int) -> Iterator[str]:
-    if depth < 2:
-        yield f"--depths: no network has {depth} layers; the smallest has 2"
-    elif (depth - 2) % layers_per_block:
-        below = depth - (depth - 2) % layers_per_block
-        yield (
-            f"--depths: no dense network has {depth} layers (stem, {layers_per_block} a block, "
-            f"head); the nearest are {below} and {below + layers_per_block}"
-        )
+def check_name(flag: str, text: str) -> None:
+    """Raises :class:`UserError` where a flag's value names nothing that is known."""
+    try:
+        name, numbers = split_name(text)
+    except UserError as error:
+        raise UserError(f"--{flag}={error}") from None
+    if name not in CHOICES[flag]:
+        raise UserError(f"--{flag}={text}: {suggest(name, CHOICES[flag])}")
+    if name in ("dropout", "stochastic_depth") and not 0 < numbers[0] < 1:
+        raise UserError(f"--{flag}={text}: a probability lies between 0 and 1")

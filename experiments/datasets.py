@@ -6,16 +6,20 @@ initialisation meets inputs of power one.
 """
 
 import hashlib
+import math
 import pathlib
-import zipfile
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
 
+from experiments import images, npz
 from experiments.errors import UserError, suggest
 
-NAMES = ("digits", "digits_random_labels", "spirals", "a file.npz")
+NAMES = ("digits", "digits_random_labels", "spirals", *images.NAMES, "a file.npz")
 SPIRAL_TURNS = 1.5
+#: Numbers standardised at a time, in double precision: 64 MB.
+_AT_ONCE = 2**23
 
 
 class Dataset(NamedTuple):
@@ -29,22 +33,22 @@ class Dataset(NamedTuple):
     about: str
 
 
-def load(name: str) -> Dataset:
+def load(name: str, data_dir: str = "", holdout: int = 0) -> Dataset:
     """The dataset that ``--dataset`` names.
 
+    Args:
+      name: one of ``NAMES``; ``spirals:2.5`` has so many turns.
+      data_dir: where the files of the published image sets are; if empty, the user's cache, into
+        which they are fetched at need.
+      holdout: so many training examples, the same for all studies, take the test set's place.
+        They are no part of the mean and the deviation.
+
     Raises:
-      UserError: there is no such dataset, or the file is not one.
+      UserError: there is no such dataset, the file is not one, or too much is held out.
     """
-    kind, _, setting = name.partition(":")
-    if name.endswith(".npz"):
-        return _standardised(_npz(pathlib.Path(name)))
-    if kind == "spirals":
-        return _standardised(_spirals(_turns(setting) if setting else SPIRAL_TURNS))
-    if name == "digits":
-        return _standardised(_digits())
-    if name == "digits_random_labels":
-        return _standardised(_digits_random_labels())
-    raise UserError(f"--dataset={name}: {suggest(name, NAMES)}")
+    if holdout < 0:
+        raise UserError(f"--holdout={holdout}: take 0, which holds nothing out, or more")
+    return _standardised(_held_out(_read(name, data_dir), name, holdout))
 
 
 def digest(data: Dataset) -> str:
@@ -56,12 +60,51 @@ def digest(data: Dataset) -> str:
     return whole.hexdigest()
 
 
+def _read(name: str, data_dir: str) -> Dataset:
+    kind, _, setting = name.partition(":")
+    if name.endswith(".npz"):
+        return Dataset(*npz.read(pathlib.Path(name)))
+    if kind == "spirals":
+        return _spirals(_turns(setting) if setting else SPIRAL_TURNS)
+    if name == "digits":
+        return _digits()
+    if name == "digits_random_labels":
+        return _digits_random_labels()
+    if name in images.NAMES:
+        return Dataset(*images.read(name, data_dir))
+    raise UserError(f"--dataset={name}: {suggest(name, NAMES)}")
+
+
+def _held_out(data: Dataset, name: str, count: int) -> Dataset:
+    """The dataset with ``count`` of its training examples in the test set's place."""
+    if not count:
+        return data
+    if count >= len(data.x_train):
+        raise UserError(
+            f"--holdout={count}: {name} has {len(data.x_train)} training examples, and some must "
+            f"remain; take {len(data.x_train) - 1} or fewer"
+        )
+    # The generator's stream is frozen, and no setting of a study has a part in it.
+    order = np.random.RandomState(0).permutation(len(data.x_train))
+    held, kept = np.sort(order[:count]), np.sort(order[count:])
+    return data._replace(
+        x_train=data.x_train[kept],
+        y_train=data.y_train[kept],
+        x_test=data.x_train[held],
+        y_test=data.y_train[held],
+        about=f"{data.about}; tested on {count} held-out training examples, not on its test set",
+    )
+
+
 def _standardised(data: Dataset) -> Dataset:
     mean = data.x_train.mean(0, keepdims=True, dtype=np.float64)
-    deviation = float((data.x_train - mean).std()) or 1.0
+    deviation = _deviation(data.x_train, mean) or 1.0
 
     def standardise(x):
-        return ((x - mean) / deviation).astype(np.float32)
+        result = np.empty(x.shape, np.float32)
+        for part in _parts(x):
+            result[part] = (x[part] - mean) / deviation
+        return result
 
     return data._replace(
         x_train=standardise(data.x_train),
@@ -71,6 +114,25 @@ def _standardised(data: Dataset) -> Dataset:
     )
 
 
+def _deviation(x: np.ndarray, mean: np.ndarray) -> float:
+    """The standard deviation of ``x - mean``, part by part: it is never held as a whole."""
+    shares, means, variances = [], [], []
+    for part in _parts(x):
+        centred = x[part] - mean
+        shares.append(len(centred) / len(x))
+        means.append(float(centred.mean()))
+        variances.append(float(centred.var()))
+    middle = np.dot(shares, means)
+    return math.sqrt(np.dot(shares, variances) + np.dot(shares, (means - middle) ** 2))
+
+
+def _parts(x: np.ndarray) -> Iterator[slice]:
+    """Slices of examples that go through double precision together."""
+    step = max(1, _AT_ONCE // x[0].size)
+    for start in range(0, len(x), step):
+        yield slice(start, start + step)
+
+
 def _digits() -> Dataset:
     """Handwritten digits, 8x8, that come with scikit-learn (the test part of UCI's Optdigits).
 
@@ -78,11 +140,9 @@ def _digits() -> Dataset:
     """
     from sklearn.datasets import load_digits  # takes a second, which the spirals need not
 
-    images, labels = load_digits(return_X_y=True)
-    images = images.reshape(-1, 8, 8)
-    return Dataset(
-        images[:1500], labels[:1500], images[1500:], labels[1500:], 10, "handwritten digits, 8x8"
-    )
+    x, y = load_digits(return_X_y=True)
+    x = x.reshape(-1, 8, 8)
+    return Dataset(x[:1500], y[:1500], x[1500:], y[1500:], 10, "handwritten digits, 8x8")
 
 
 def _digits_random_labels() -> Dataset:
@@ -126,60 +186,3 @@ def _spiral_points(turns: float, along: np.ndarray) -> tuple[np.ndarray, np.ndar
         angle = 2 * np.pi * turns * along + np.pi * arm
         points.append(np.stack([radius * np.cos(angle), radius * np.sin(angle)], -1))
     return np.concatenate(points), np.repeat(np.arange(2), len(along))
-
-
-def _npz(path: pathlib.Path) -> Dataset:
-    """A user's own arrays ``x_train, y_train, x_test, y_test``, checked."""
-
-    def refuse(problem: str):
-        return UserError(f"--dataset={path}: {problem}")
-
-    if not path.is_file():
-        raise refuse("there is no such file")
-    if not zipfile.is_zipfile(path):
-        raise refuse("is no .npz file, or not a whole one")
-    needed = ("x_train", "y_train", "x_test", "y_test")
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            missing = [name for name in needed if name not in file.files]
-            if missing:
-                raise refuse(f"lacks {', '.join(missing)}; needed are {', '.join(needed)}")
-            x_train, y_train, x_test, y_test = (file[name] for name in needed)
-    except UserError:
-        raise
-    except Exception as error:  # whatever a damaged archive makes zipfile, zlib and NumPy raise
-        raise refuse(f"cannot be read as .npz without pickles ({_one_line(error)})") from None
-    for name, x in (("x_train", x_train), ("x_test", x_test)):
-        if not isinstance(x, np.ndarray) or x.dtype.kind not in "fiub":
-            raise refuse(
-                f"{name} must hold numbers [count, ...], not {getattr(x, 'dtype', 'bytes')}"
-            )
-        if x.ndim < 2 or 0 in x.shape:
-            raise refuse(f"{name} must hold numbers [count, ...], not {x.dtype} {list(x.shape)}")
-        if not np.isfinite(x).all() or np.abs(x.astype(np.float64)).max() > 1e30:
-            raise refuse(f"{name} holds values that are not finite, or beyond 1e30")
-    for name, y, x in (("y_train", y_train, x_train), ("y_test", y_test, x_test)):
-        if not isinstance(y, np.ndarray) or y.ndim != 1 or y.dtype.kind not in "iu":
-            y = np.asarray(y)
-            raise refuse(f"{name} must hold whole numbers [count], not {y.dtype} {list(y.shape)}")
-        if len(y) != len(x):
-            raise refuse(f"{name} has {len(y)} labels for {len(x)} examples")
-    if x_train.shape[1:] != x_test.shape[1:]:
-        raise refuse(
-            "examples of x_train and x_test differ in shape: "
-            f"{list(x_train.shape[1:])} and {list(x_test.shape[1:])}"
-        )
-    classes = int(y_train.max()) + 1
-    for name, y in (("y_train", y_train), ("y_test", y_test)):
-        if y.min() < 0 or y.max() >= classes:
-            raise refuse(
-                f"{name} has labels from {y.min()} to {y.max()}; they must count from 0 up to the "
-                f"largest of y_train, {classes - 1}"
-            )
-    if classes > len(y_train) or classes < 2:
-        raise refuse(f"y_train names {classes} classes for {len(y_train)} examples")
-    return Dataset(x_train, y_train, x_test, y_test, classes, path.name)
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(f"{error or type(error).__name__}".split())[:120]

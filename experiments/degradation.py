@@ -12,11 +12,12 @@ from experiments.config import Config
 
 
 def report(workdir: pathlib.Path) -> None:
-    """Writes summary.csv and figures/, and prints the table and what was found.
+    """Writes summary.csv, paper.csv and figures/, and prints the table and what was found.
 
-    A pure function of results.csv and history.csv.
+    A pure function of config.json, results.csv and history.csv.
     """
-    from experiments import figures, summary, terminal  # seconds, which --help need not wait for
+    # Seconds, which --help need not wait for.
+    from experiments import figures, published, summary, terminal
 
     results, history = store.read_tables(workdir)
     table = summary.summarise(results)
@@ -32,6 +33,12 @@ def report(workdir: pathlib.Path) -> None:
     for name, figure in drawn.items():
         figures.save(figure, workdir / "figures", name)
     terminal.show(table, workdir)
+    settings = store.read_manifest(workdir)["settings"]
+    paper = settings.get("compare")
+    if paper in published.PAPERS:
+        beside = published.compare(paper, table)
+        store.write_text(workdir / store.PAPER, beside.to_csv(index=False, lineterminator="\n"))
+        terminal.show_paper(beside, published.PAPERS[paper].source, settings)
 
 
 STUDY = runner.Study("degradation", __doc__, Config(), report)

@@ -6,10 +6,22 @@ from experiments.config import VARIANT_FIELDS
 
 _WORDS = {
     "one": "branch × 1",
+    "stochastic_depth": "stochastic depth",
+    "fixup": "Fixup",
     "inverse_sqrt": "branch × 1/√blocks",
     "learned": "learned branch scale",
     "pre_activation": "pre-activation",
     "original": "the lecture's order",
+    "norm_after_addition": "norm after addition",
+    "activation_before_addition": "ReLU before addition",
+    "activation_first": "ReLU-only pre-activation",
+    "A": "identity shortcut",
+    "B": "projection where shapes change",
+    "C": "projection everywhere",
+    "constant": "shortcut/branch ×",
+    "dropout": "dropout on the shortcut",
+    "exclusive_gate": "exclusive gate",
+    "shortcut_gate": "shortcut-only gate",
 }
 
 
@@ -23,9 +35,14 @@ def variants(table: pd.DataFrame) -> dict[tuple[str, ...], str]:
     varying = [name for name in VARIANT_FIELDS if table[name].nunique() > 1]
     names = {}
     for row in table[list(VARIANT_FIELDS)].drop_duplicates().to_dict("records"):
-        words = [_WORDS.get(row[name], f"{name} {row[name]}") for name in varying]
+        words = [_words(name, row[name]) for name in varying]
         names[tuple(row[name] for name in VARIANT_FIELDS)] = ", ".join(words)
     return names
+
+
+def _words(field: str, value: str) -> str:
+    name, _, numbers = value.partition(":")
+    return f"{_WORDS.get(name, f'{field} {name}')} {numbers}".rstrip()
 
 
 def series(table: pd.DataFrame) -> dict[tuple, str]:

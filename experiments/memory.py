@@ -1,44 +1,33 @@
 """What a study will need, predicted from shapes alone, so that what cannot fit is never started."""
 
 import os
-from typing import NamedTuple
 
 from experiments.config import Config
 from experiments.errors import UserError
+from resnet_jax.counting import Counts
 
 _FLOAT = 4
 _SLOTS = {"sgd": 0, "momentum": 1, "nesterov": 1, "adam": 2, "adamw": 2}
-#: Tensors ``[batch, width]`` that a layer keeps for its gradient, normalisation included.
+#: Tensors of the size of a layer's output that are kept for its gradient, normalisation included.
 _KEPT_PER_LAYER = 4
 
 
-class Cost(NamedTuple):
-    """Predicted cost of one depth: parameters of one network, and peak bytes of all its runs."""
+def peak_bytes(config: Config, depth: int, counts: Counts, data_bytes: int, at_once: int) -> int:
+    """Bytes that training all runs of one depth in one program takes.
 
-    parameters: int
-    peak_bytes: int
-
-
-def count_parameters(config: Config, depth: int, norm: str, features: int, classes: int) -> int:
-    """Parameters of a dense network with the default block (branch scales not counted)."""
-    width, hidden = config.width, depth - 1  # layers that end in ``width`` units
-    weights = features * width + (hidden - 1) * width * width + width * classes
-    per_hidden = width if norm == "none" else 2 * width
-    return weights + hidden * per_hidden + classes
-
-
-def predict(config: Config, depth: int, features: int, classes: int, devices: int) -> Cost:
-    """The cost of training all runs of one depth in one program."""
-    parameters = max(
-        count_parameters(config, depth, norm, features, classes) for norm in config.norm
-    )
+    Args:
+      config: of the study.
+      depth: of the networks.
+      counts: of one of them.
+      data_bytes: of the data set, all copies of it.
+      at_once: how many runs are in the middle of a step at the same moment.
+    """
     kinds = len(config.shortcut_weights_at(depth))
     runs = config.num_seeds * kinds * len(config.learning_rates)
-    at_once = runs if config.map == "vmap" else min(runs, devices)
-    states = runs * parameters * (1 + _SLOTS[config.optimizer]) * 2  # those read, those written
-    gradients = at_once * parameters * 2
-    activations = at_once * config.batch_size * config.width * depth * _KEPT_PER_LAYER
-    return Cost(parameters, _FLOAT * (states + gradients + activations))
+    states = runs * counts.parameters * (1 + _SLOTS[config.optimizer]) * 2  # read, and written
+    gradients = min(runs, at_once) * counts.parameters * 2
+    kept = min(runs, at_once) * config.batch_size * counts.activations * _KEPT_PER_LAYER
+    return _FLOAT * (states + gradients + kept) + data_bytes
 
 
 def available_bytes() -> int:
@@ -46,16 +35,15 @@ def available_bytes() -> int:
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
-def refuse_what_cannot_fit(config: Config, features: int, classes: int, devices: int) -> None:
-    """Raises :class:`UserError`, with the figure, for a study larger than this machine."""
-    for depth in config.depths:
-        cost = predict(config, depth, features, classes, devices)
-        if cost.peak_bytes > available_bytes():
-            raise UserError(
-                f"--depths: depth {depth} at --width={config.width} needs about "
-                f"{_gigabytes(cost.peak_bytes)} ({cost.parameters:,} parameters a run), and this "
-                f"machine has {_gigabytes(available_bytes())}; take fewer layers, units or seeds"
-            )
+def refuse_what_cannot_fit(depth: int, counts: Counts, needed: int) -> None:
+    """Raises :class:`UserError`, with the figures, where a depth needs more than this machine."""
+    if needed > available_bytes():
+        raise UserError(
+            f"--depths: depth {depth} needs about {_gigabytes(needed)} "
+            f"({counts.parameters:,} parameters a run, {counts.activations:,} activations an "
+            f"example), and this machine has {_gigabytes(available_bytes())}; take fewer layers, "
+            "channels, seeds or examples a step"
+        )
 
 
 def _gigabytes(count: int) -> str:

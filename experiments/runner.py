@@ -12,10 +12,11 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from experiments import commandline, environment, memory
-from experiments.config import Config, validate
+from experiments import commandline, environment
+from experiments.config import Config
 from experiments.errors import UserError
 from experiments.store import Store, settings_of
+from experiments.validation import validate, validate_data
 
 #: The studies that ``python -m experiments`` offers.
 STUDIES = ("degradation",)
@@ -87,8 +88,8 @@ def main(
     Args:
       study: what to run.
       argv: flags; those of the process by default.
-      block: a block to put in the place of the lecture's, a Linen module with the fields and the
-        call of :class:`resnet_jax.DenseBlock`.
+      block: a block to put in the place of the family's, a Linen module with the fields and the
+        call of :class:`resnet_jax.Block`.
       layers_per_block: weight layers on its main path.
     """
     act = lambda config: run(study, config, block, layers_per_block)
@@ -103,22 +104,16 @@ def run(study: Study, config: Config, block: Callable | None, layers_per_block: 
     """
     from experiments import datasets  # NumPy comes with it
 
-    validate(config, layers_per_block)
+    validate(config, layers_per_block if block else None)
     workdir = pathlib.Path(config.workdir or f"runs/{study.name}")
-    dataset = datasets.load(config.dataset)
+    dataset = datasets.load(config.dataset, config.data_dir, config.holdout)
     settings = settings_of(config, _block_name(block, layers_per_block), datasets.digest(dataset))
     store = Store(workdir, study.name, settings)
-    if config.batch_size > len(dataset.x_train):
-        raise UserError(
-            f"--batch_size={config.batch_size}: {config.dataset} has "
-            f"{len(dataset.x_train)} training examples; take that many or fewer"
-        )
-    features, cores = dataset.x_train[0].size, environment.usable_cores()
-    memory.refuse_what_cannot_fit(config, features, dataset.classes, cores)
-    _import_jax(cores)
-    from experiments import cells, sweep
+    validate_data(config, dataset.x_train.shape[1:], len(dataset.x_train))
+    import_jax(environment.usable_cores())
+    from experiments import composition, sweep
 
-    own = cells.OwnBlock(block or cells.OwnBlock.module, layers_per_block)
+    own = composition.OwnBlock(block, layers_per_block) if block else None
     sweep.train(study.name, config, dataset, own, store)
     study.report(workdir)
 
@@ -126,7 +121,7 @@ def run(study: Study, config: Config, block: Callable | None, layers_per_block: 
 def _block_name(block: Callable | None, layers: int) -> str:
     """What tells one block from another, in the settings that a work directory belongs to."""
     if block is None:
-        return "lecture" if layers == 2 else f"lecture, counted as {layers} layers"
+        return "the family's"
     named = block if inspect.isclass(block) or inspect.isfunction(block) else type(block)
     source = "".join(map(_source, inspect.getmro(named) if inspect.isclass(named) else [named]))
     digest = hashlib.sha256(source.encode()).hexdigest()[:12]
@@ -140,7 +135,7 @@ def _source(code: Callable) -> str:
         return repr(code)
 
 
-def _import_jax(cores: int) -> None:
+def import_jax(cores: int) -> None:
     """Imports JAX with every core as a device: runs lie side by side, not the parts of one run."""
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
     import jax

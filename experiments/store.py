@@ -2,7 +2,7 @@
 
     config.json       what was asked for           results.csv   a row a run
     environment.json  what it ran on               history.csv   a row a run, step and metric
-    timings.csv       seconds, a row a cell        summary.csv, figures/  drawn from the tables
+    timings.csv       seconds, a row a cell        summary.csv, paper.csv, figures/  drawn from them
 
 Each file is whole at every moment: it is written beside its place and renamed into it.
 """
@@ -23,12 +23,13 @@ if TYPE_CHECKING:
     import pandas as pd
 
 #: Raised when the files change their meaning; a directory of another schema is refused.
-SCHEMA = 1
+SCHEMA = 2
 
 #: The columns that tell one cell from another, in every table that is written cell by cell.
-CELL_COLUMNS = ("family", "depth", *VARIANT_FIELDS)
+CELL_COLUMNS = ("family", "block", "depth", *VARIANT_FIELDS)
 
-RESULTS, HISTORY, TIMINGS, SUMMARY = "results.csv", "history.csv", "timings.csv", "summary.csv"
+RESULTS, HISTORY, TIMINGS = "results.csv", "history.csv", "timings.csv"
+SUMMARY, PAPER = "summary.csv", "paper.csv"
 CONFIG, ENVIRONMENT = "config.json", "environment.json"
 
 
@@ -53,7 +54,7 @@ def csv_text(rows: Sequence[dict]) -> str:
 
 
 def settings_of(config, block: str, data: str) -> dict:
-    """What makes two studies the same: every field but the directory, the block, and the data.
+    """What makes two studies the same: every field but the directories, the block, and the data.
 
     Args:
       config: of the study.
@@ -63,7 +64,7 @@ def settings_of(config, block: str, data: str) -> dict:
     fields = {
         field.name: getattr(config, field.name)
         for field in dataclasses.fields(config)
-        if field.name != "workdir"
+        if field.name not in ("workdir", "data_dir")
     }
     fields["dataset"] = pathlib.PurePath(config.dataset).name
     return json.loads(json.dumps({**fields, "block": block, "data_sha256": data}))

@@ -9,11 +9,13 @@ import jax
 import numpy as np
 
 from experiments import cells, environment, memory
-from experiments.cells import Cell, OwnBlock
+from experiments.cells import Cell
+from experiments.composition import OwnBlock
 from experiments.config import Config
 from experiments.datasets import Dataset
 from experiments.progress import Progress
 from experiments.store import Store
+from resnet_jax.counting import Counts
 from resnet_jax.population import Population, runs_mesh
 from resnet_jax.training import Metrics, State
 
@@ -27,8 +29,14 @@ COMPILER_OPTIONS: dict[str, dict[str, str | bool]] = {
 }
 
 
-def train(study: str, config: Config, dataset: Dataset, block: OwnBlock, store: Store) -> None:
-    """Trains every waiting cell and adds its rows to the store."""
+def train(
+    study: str, config: Config, dataset: Dataset, block: OwnBlock | None, store: Store
+) -> None:
+    """Trains every waiting cell and adds its rows to the store.
+
+    Raises:
+      UserError: a cell cannot fit into memory; nothing was trained.
+    """
     finished = store.finished_cells()
     waiting = [
         cell
@@ -36,8 +44,12 @@ def train(study: str, config: Config, dataset: Dataset, block: OwnBlock, store: 
         if tuple(map(str, cell.columns().values())) not in finished
     ]
     mesh = runs_mesh()
+    counts = {cell: cells.counts(cell, config, dataset, block) for cell in cells.cells(config)}
+    for cell, count in counts.items():
+        needed = _needed_bytes(cell, count, config, dataset, mesh)
+        memory.refuse_what_cannot_fit(cell.depth, count, needed)
     progress = Progress(sum(cell.depth for cell in waiting) * config.steps)
-    progress.say(f"{study}: {_what_runs(config, dataset, len(waiting))}")
+    progress.say(f"{study}: {_what_runs(config, dataset, len(waiting), counts)}")
     if not store.start(environment.describe([device.device_kind for device in jax.devices()])):
         progress.say(
             "warning: finished cells ran on other versions or devices; the results are not "
@@ -78,16 +90,23 @@ def _one_ahead(function: Callable, items: Iterable) -> Iterator:
             yield last.result()
 
 
-def _what_runs(config: Config, dataset: Dataset, waiting: int) -> str:
-    devices, deepest = jax.devices(), max(config.depths)
-    features = dataset.x_train[0].size
-    cost = memory.predict(config, deepest, features, dataset.classes, len(devices))
-    every = list(cells.cells(config))
-    total, runs = len(every), sum(len(cells.runs(config, cell.depth).seed) for cell in every)
+def _needed_bytes(
+    cell: Cell, counts: Counts, config: Config, dataset: Dataset, mesh: jax.sharding.Mesh
+) -> int:
+    vectorised = cells.how_mapped(config, mesh) == "vmap"
+    at_once = len(cells.runs(config, cell.depth).seed) if vectorised else mesh.size
+    data_bytes = sum(array.nbytes for array in dataset[:4]) * (1 + mesh.size)
+    return memory.peak_bytes(config, cell.depth, counts, data_bytes, at_once)
+
+
+def _what_runs(config: Config, dataset: Dataset, waiting: int, counts: dict[Cell, Counts]) -> str:
+    devices = jax.devices()
+    total, runs = len(counts), sum(len(cells.runs(config, cell.depth).seed) for cell in counts)
     done = f" ({total - waiting} finished before)" if waiting < total else ""
+    largest = max(count.parameters for count in counts.values())
     return (
         f"{dataset.about}, {len(dataset.x_train):,} training and {len(dataset.x_test):,} test "
-        f"examples; {runs:,} runs in {total} cells{done}, up to {cost.parameters:,} parameters "
+        f"examples; {runs:,} runs in {total} cells{done}, up to {largest:,} parameters "
         f"each; {len(devices)} × {devices[0].device_kind}"
     )
 

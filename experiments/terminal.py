@@ -63,11 +63,45 @@ def _failures(row) -> str:
     return f"{', '.join(words)} of {row.seeds}" if words else ""
 
 
+def plain_console(width: int = 120) -> rich.console.Console:
+    """The terminal, or so many columns of a file."""
+    console = rich.console.Console(highlight=False)
+    return console if console.is_terminal else rich.console.Console(highlight=False, width=width)
+
+
+def show_paper(beside: pd.DataFrame, source: str, settings: dict) -> None:
+    """Prints a paper's numbers beside ours, and what sets the two apart."""
+    varying = [name for name in ("block", "order", "shortcut") if beside[name].nunique() > 1]
+    drawn = rich.table.Table(box=rich.box.SIMPLE_HEAD, title="Test error, %", title_justify="left")
+    for header in ("depth", "network", *varying, "paper", "ours", "95% interval", "seeds"):
+        drawn.add_column(header, justify="right", no_wrap=True)
+    for row in beside.to_dict("records"):
+        ran = not pd.isna(row["ours"])
+        known = ran and not pd.isna(row["ours_low"])
+        interval = f"[{row['ours_low']:.2f}, {row['ours_high']:.2f}]" if known else ""
+        drawn.add_row(
+            f"{row['depth']}",
+            row["kind"],
+            *(row[name] for name in varying),
+            f"{row['paper']}",
+            f"{row['ours']:.2f}" if ran else "not run",
+            rich.markup.escape(interval),
+            f"{row['seeds']:.0f}" if ran else "",
+        )
+    console = plain_console()
+    console.print(drawn)
+    measured_on = "validation" if settings["holdout"] else "test"
+    console.print(
+        f"Paper: {source}, on CIFAR-10. Ours: {measured_on} set of {settings['dataset']}, "
+        f"{settings['steps']:,} steps of {settings['batch_size']}, final step.",
+        markup=False,
+        soft_wrap=True,
+    )
+
+
 def show(summary: pd.DataFrame, workdir: pathlib.Path) -> None:
     """Prints the table, what was found, and where everything lies."""
-    console = rich.console.Console(highlight=False)
-    if not console.is_terminal:
-        console = rich.console.Console(highlight=False, width=120)
+    console = plain_console()
     for key, name in labels.variants(summary).items():
         console.print(table(labels.of(summary, key), name, wide=console.width >= 110))
     for sentence in findings.sentences(summary):

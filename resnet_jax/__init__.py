@@ -3,38 +3,66 @@
 No disk, no flags, no clock, no printing, no ``jax.config``: those live in :mod:`experiments`.
 """
 
-from resnet_jax import blocks, initializers, normalization, optimizers, shortcuts, statistics
-from resnet_jax.blocks import DenseBlock, LearnedScale, Order, Parts, original, pre_activation
+from resnet_jax import (
+    augmentation,
+    blocks,
+    branches,
+    convolution,
+    families,
+    initializers,
+    networks,
+    normalization,
+    optimizers,
+    orders,
+    shortcuts,
+    statistics,
+)
+from resnet_jax.blocks import Block, Layer, Parts
+from resnet_jax.convolution import Conv, convolve
+from resnet_jax.counting import Counts, count, count_layers
+from resnet_jax.families import cifar_network, dense_network, imagenet_network
 from resnet_jax.functional import Network, from_linen
-from resnet_jax.networks import DenseNetwork, count_layers, dense_network
+from resnet_jax.networks import ResidualNetwork
+from resnet_jax.orders import Order
 from resnet_jax.population import Population, product, runs_mesh
 from resnet_jax.statistics import sign_flip_test, t_interval
-from resnet_jax.training import Data, Metrics, Run, State, Training
+from resnet_jax.training import Data, Metrics, Run, State, Training, WarmUp
 from resnet_jax.version import __version__
 
 __all__ = [
+    "Block",
+    "Conv",
+    "Counts",
     "Data",
-    "DenseBlock",
-    "DenseNetwork",
-    "LearnedScale",
+    "Layer",
     "Metrics",
     "Network",
     "Order",
     "Parts",
     "Population",
+    "ResidualNetwork",
     "Run",
     "State",
+    "Training",
+    "WarmUp",
     "__version__",
+    "augmentation",
     "blocks",
+    "branches",
+    "cifar_network",
+    "convolution",
+    "convolve",
+    "count",
     "count_layers",
     "dense_network",
+    "families",
     "from_linen",
+    "imagenet_network",
     "initializers",
-    "Training",
+    "networks",
     "normalization",
     "optimizers",
-    "original",
-    "pre_activation",
+    "orders",
     "product",
     "runs_mesh",
     "shortcuts",

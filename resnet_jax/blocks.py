@@ -1,95 +1,80 @@
-"""Residual blocks: a main path of two layers, and the shortcut that joins it.
+"""Residual blocks: a main path of two or three layers, and the shortcut that joins it.
 
 With a[l] the block's input, z[l+2] the end of its main path, g the activation, w the shortcut
-weight and s the branch scale, the lecture's block is
+weight and b the branch weight, the lecture's block is
 
-    a[l+2] = g(w · a[l] + s · z[l+2]),
+    a[l+2] = g(w · a[l] + b · z[l+2]),
 
-residual at w = 1 and plain at w = 0.  What varies between blocks is injected as values, gathered
-in :class:`Parts`; a block of one's own is any Linen module with the fields and the call of
-:class:`DenseBlock`.
+residual at w = 1 and plain at w = 0; b is 1 but for the rules of :mod:`resnet_jax.branches`.  What
+varies between blocks is injected as values, gathered in :class:`Parts`, and by the layers of the
+main path; a block of one's own is any Linen module with the fields and the call of :class:`Block`.
 """
 
 import dataclasses
-import math
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import jax
 from flax import linen as nn
-from jax.nn.initializers import zeros
+from jax.nn.initializers import constant, zeros
 
-from resnet_jax import initializers, normalization
+from resnet_jax import branches, initializers, normalization, orders, shortcuts
+from resnet_jax.convolution import Conv
 from resnet_jax.linear import dot_general
-from resnet_jax.shortcuts import zero_pad
+from resnet_jax.orders import Map, Order
 
-Map = Callable[[jax.Array], jax.Array]
+#: Of the random generator that dropout and the like draw from; without one they do nothing.
+NOISE = "noise"
 
 
-class Order(NamedTuple):
-    """In which order a block's operations come.
+class Layer(NamedTuple):
+    """One layer of a main path.
 
     Attributes:
-      block: ``(a, carried, linears, norms, activation, scale) -> output``, the block itself.
-      pre_activation: whether activations come before linear layers, so that the stem leaves its
-        output raw and the network normalises and activates once more before its head.
-      ends_with_norm: whether a normalisation is the last operation of the branch.
+      size: of its square kernel; None for a fully connected layer.
+      narrowing: by what the block's width is divided to give that of the layer.
+      strided: whether the layer takes the block's stride.
     """
 
-    block: Callable[[jax.Array, jax.Array, Sequence[Map], Sequence[Map], Map, Map], jax.Array]
-    pre_activation: bool
-    ends_with_norm: bool
+    size: int | None = None
+    narrowing: int = 1
+    strided: bool = False
 
 
-def _original(a, carried, linears, norms, activation, scale):
-    z = a
-    for linear, norm in zip(linears[:-1], norms[:-1], strict=True):
-        z = activation(norm(linear(z)))
-    z = norms[-1](linears[-1](z))
-    return activation(carried + scale(z))
+#: The lecture's main path: two fully connected layers.
+DENSE = (Layer(), Layer())
 
+#: Two 3x3 convolutions (He et al. 2015, Fig. 5 left).
+BASIC = (Layer(3, strided=True), Layer(3))
 
-def _pre_activation(a, carried, linears, norms, activation, scale):
-    z = a
-    for linear, norm in zip(linears, norms, strict=True):
-        z = linear(activation(norm(z)))
-    return carried + scale(z)
+#: 1x1, 3x3, 1x1, with the stride in the first, as in the paper (He et al. 2015, Fig. 5 right).
+BOTTLENECK = (Layer(1, narrowing=4, strided=True), Layer(3, narrowing=4), Layer(1))
 
-
-#: The lecture's order: the activation follows the addition (He et al. 2015, Fig. 2).
-original = Order(_original, pre_activation=False, ends_with_norm=True)
-
-#: Normalise and activate first; nothing after the addition (He et al. 2016, Fig. 4e).
-pre_activation = Order(_pre_activation, pre_activation=True, ends_with_norm=False)
+#: The same with the stride in the 3x3 convolution, as most implementations have it.
+BOTTLENECK_3X3 = (Layer(1, narrowing=4), Layer(3, narrowing=4, strided=True), Layer(1))
 
 
 class LearnedScale(nn.Module):
-    """Multiplies by one learned scalar that starts at 0.
+    """Multiplies by one learned scalar."""
 
-    SkipInit (De & Smith 2020, arXiv 2002.10444) and ReZero (Bachlechner et al. 2020, arXiv
-    2003.04887).
-    """
+    start: float = 0.0
 
     @nn.compact
     def __call__(self, z: jax.Array) -> jax.Array:
-        return self.param("scale", zeros, ()) * z
+        return self.param("scale", constant(self.start), ()) * z
 
 
-def unit_scale(blocks: int) -> Map:
-    """Branch scale 1: the branch as it is."""
-    del blocks
-    return lambda z: z
+class Dropout(nn.Module):
+    """Zeroes a share of the values and scales up the rest; nothing without a generator."""
 
+    rate: float
 
-def inverse_sqrt_scale(blocks: int) -> Map:
-    """Branch scale 1/√blocks, which keeps the power of the sum of all branches level in depth."""
-    return lambda z: z / math.sqrt(blocks)
-
-
-def learned_scale(blocks: int) -> Map:
-    """Branch scale learned from 0; see :class:`LearnedScale`."""
-    del blocks
-    return LearnedScale(name="branch_scale")
+    @nn.compact
+    def __call__(self, a: jax.Array) -> jax.Array:
+        if not self.has_rng(NOISE):
+            return a
+        kept = jax.random.bernoulli(self.make_rng(NOISE), 1 - self.rate, a.shape)
+        return kept * a / (1 - self.rate)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,61 +85,109 @@ class Parts:
       norm: a module factory from :mod:`resnet_jax.normalization`.
       activation: g.
       init: how the weights begin.
-      branch_scale: the number of blocks in the network to the map applied at a branch's end.
+      branch: what multiplies the end of each branch.
       order: of the operations in a block.
+      shortcut: what is carried around the main path.
     """
 
     norm: Callable[..., nn.Module] = normalization.BatchNorm
     activation: Map = nn.relu
     init: initializers.Init = initializers.he
-    branch_scale: Callable[[int], Map] = unit_scale
-    order: Order = original
+    branch: branches.BranchRule = branches.unit
+    order: Order = orders.original
+    shortcut: shortcuts.Shortcut = shortcuts.identity
 
     def linear(self, features: int, **options) -> nn.Module:
         """A weight matrix to ``features``; with a bias only where no normalisation brings one."""
-        settings = {
-            "use_bias": self.norm is normalization.NoNorm,
-            "kernel_init": self.init.kernel,
-            "dot_general": dot_general,
-        }
-        return nn.Dense(features, **{**settings, **options})
+        return nn.Dense(features, dot_general=dot_general, **{**self._settings(), **options})
 
-    def last_linear(self, features: int, **options) -> nn.Module:
-        """The last weight matrix of a branch: zero at first, where ``init`` says so."""
-        zero = self.init.zero_last and not self._norm_ends_branch()
-        return self.linear(features, **({"kernel_init": zeros} if zero else {}), **options)
+    def conv(self, features: int, size: int, stride: int = 1, **options) -> nn.Module:
+        """A convolution to ``features``; with a bias only where no normalisation brings one."""
+        return Conv(features, size, stride, **{**self._settings(), **options})
+
+    def layer(self, features: int, size: int | None, stride: int = 1, **options) -> nn.Module:
+        """A convolution with a kernel of ``size``, or a weight matrix where that is None."""
+        if size is None:
+            return self.linear(features, **options)
+        return self.conv(features, size, stride, **options)
+
+    def pointwise(self, a: jax.Array, features: int, stride: int, **options) -> jax.Array:
+        """Maps every example, or every ``stride``-th pixel, to ``features`` by the same weights."""
+        return self.layer(features, None if a.ndim == 2 else 1, stride, **options)(a)
+
+    def dropout(self, a: jax.Array, rate: float) -> jax.Array:
+        """Drops a share of the values in training."""
+        return Dropout(rate)(a)
 
     def last_norm(self, **options) -> nn.Module:
         """The last normalisation of a branch: zero at first, where ``init`` says so."""
         zero = self.init.zero_last and self._norm_ends_branch()
         return self.norm(**({"scale_init": zeros} if zero else {}), **options)
 
+    def last_kernel(self) -> jax.nn.initializers.Initializer:
+        """Of the last weights of a branch: zero at first, where ``init`` says so."""
+        return zeros if self.init.zero_last and not self._norm_ends_branch() else self.init.kernel
+
+    def _settings(self) -> dict:
+        unnormalised = self.norm is normalization.NoNorm
+        return {"use_bias": unnormalised, "kernel_init": self.init.kernel}
+
     def _norm_ends_branch(self) -> bool:
-        return self.order.ends_with_norm and self.norm is not normalization.NoNorm
+        return self.order.ends_with_norm and self.norm not in normalization.WITHOUT_SCALE
 
 
-class DenseBlock(nn.Module):
-    """The lecture's block: two linear layers of ``width`` units, and a shortcut.
+class Block(nn.Module):
+    """A main path of some layers, and the shortcut around it.
 
     Attributes:
-      width: units of both layers; an input of another width is zero-padded on the shortcut.
-      blocks: how many blocks the whole network has, for the branch scale.
+      width: units or channels that leave the block; the shortcut matches shapes.
+      stride: between the pixels that the block keeps.
+      blocks: how many blocks the whole network has, for initialisations that ask.
       parts: what the block is composed of.
+      layers: the main path.
     """
 
     width: int
+    stride: int = 1
     blocks: int = 1
     parts: Parts = Parts()
+    layers: Sequence[Layer] = DENSE
 
     @nn.compact
-    def __call__(self, a: jax.Array, shortcut_weight: jax.Array) -> jax.Array:
-        """Maps activations ``[batch, features]`` to ``[batch, width]``."""
-        parts = self.parts
-        linears = [
-            parts.linear(self.width, name="linear_1"),
-            parts.last_linear(self.width, name="linear_2"),
-        ]
-        norms = [parts.norm(name="norm_1"), parts.last_norm(name="norm_2")]
-        carried = shortcut_weight * zero_pad(a, self.width)
-        scale = parts.branch_scale(self.blocks)
-        return parts.order.block(a, carried, linears, norms, parts.activation, scale)
+    def __call__(
+        self, a: jax.Array, shortcut_weight: jax.Array, branch_weight: jax.Array | float = 1.0
+    ) -> jax.Array:
+        """Maps ``[batch, features]`` to ``[batch, width]``, or images likewise at each pixel.
+
+        Args:
+          a: the activations that enter.
+          shortcut_weight: w, a scalar.
+          branch_weight: b, a scalar.
+        """
+        parts, count = self.parts, len(self.layers)
+        linears = [self._linear(index, layer) for index, layer in enumerate(self.layers, start=1)]
+        norms = [parts.norm(name=f"norm_{index}") for index in range(1, count)]
+        norms.append(parts.last_norm(name=f"norm_{count}"))
+
+        def add(a, z):
+            carried, gate = parts.shortcut(a, self.width, self.stride, parts)
+            if parts.branch.multiplier is not None:
+                z = LearnedScale(parts.branch.multiplier, name="branch_scale")(z)
+            return shortcut_weight * carried + branch_weight * gate * z
+
+        return parts.order.block(a, add, linears, norms, parts.activation)
+
+    def _linear(self, index: int, layer: Layer) -> Map:
+        parts, count = self.parts, len(self.layers)
+        inner = parts.init.inner(self.blocks, count)
+        linear = parts.layer(
+            max(self.width // layer.narrowing, 1),
+            layer.size,
+            self.stride if layer.strided else 1,
+            kernel_init=parts.last_kernel() if index == count else inner,
+            name=f"{'linear' if layer.size is None else 'conv'}_{index}",
+        )
+        if not parts.branch.biases:
+            return linear
+        bias = normalization.ScalarBias(name=f"bias_{index}")
+        return lambda z: linear(bias(z))

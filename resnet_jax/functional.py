@@ -21,33 +21,36 @@ class Network(NamedTuple):
     Attributes:
       init: ``(key, x) -> params``; of ``x`` only the shape matters, and the shortcut weight does
         not enter: plain and residual networks of one key start from the same bits.
-      forward: ``(params, x, shortcut_weight) -> (logits, statistics)``, normalising by the batch
-        ``x`` itself; what training differentiates.
+      forward: ``(params, x, shortcut_weight, key) -> (logits, statistics)``, normalising by the
+        batch ``x`` itself; what training differentiates.  Dropout and the like draw from the key,
+        and do nothing where it is None.
       predict: ``(params, statistics, x, shortcut_weight) -> logits``, normalising by statistics
         measured before; each row of the result depends on its own row of ``x`` alone.
       first: ``params -> params`` of the first layer, the one that gradients reach last.
     """
 
     init: Callable[[jax.Array, Array], Params]
-    forward: Callable[[Params, Array, Array], tuple[jax.Array, Statistics]]
+    forward: Callable[[Params, Array, Array, jax.Array | None], tuple[jax.Array, Statistics]]
     predict: Callable[[Params, Statistics, Array, Array], jax.Array]
     first: Callable[[Params], Params]
 
 
-def from_linen(module: nn.Module, first: str = "stem") -> Network:
+def from_linen(module: nn.Module, first: str = "stem", noise: str = "noise") -> Network:
     """The pure functions of a Linen module whose call takes ``(x, shortcut_weight)``.
 
     Args:
       module: the network.
       first: the name of its first layer.
+      noise: the name of the random generator that it draws from in training.
     """
 
     def init(key, x):
         return module.init(key, x, jax.numpy.ones(()))["params"]
 
-    def forward(params, x, shortcut_weight):
+    def forward(params, x, shortcut_weight, key=None):
+        rngs = None if key is None else {noise: key}
         logits, written = module.apply(
-            {"params": params}, x, shortcut_weight, mutable=["statistics"]
+            {"params": params}, x, shortcut_weight, rngs=rngs, mutable=["statistics"]
         )
         return logits, written.get("statistics", {})
 

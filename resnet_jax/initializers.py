@@ -1,4 +1,4 @@
-"""How weights begin: He's initialisation, its zero-last variant, and orthogonal.
+"""How weights begin: He's initialisation, its zero-last variant, orthogonal, and Fixup's.
 
 An :class:`Init` says how the ordinary layers of a network begin and how the *last* operation of
 a branch does.  The two differ in "zero-last" schemes, where every branch is silent at first and a
@@ -15,13 +15,25 @@ class Init(NamedTuple):
     """Initialisers of one network.
 
     Attributes:
-      kernel: of every weight matrix.
+      kernel: of every weight matrix or convolution.
       zero_last: whether the last operation of each branch (the scale of a closing normalisation,
-        else the last weight matrix) starts at zero.
+        else the last weights) starts at zero.
+      zero_head: whether the head's weights start at zero.
+      shrinks_with_depth: whether the other weights of a branch of m layers are multiplied by
+        B^(-1/(2m-2)), B being the number of blocks.
     """
 
     kernel: Initializer
     zero_last: bool = False
+    zero_head: bool = False
+    shrinks_with_depth: bool = False
+
+    def inner(self, blocks: int, layers: int) -> Initializer:
+        """Of the weights of a branch but the last, in a network of ``blocks`` of ``layers``."""
+        if not self.shrinks_with_depth or layers == 1:
+            return self.kernel
+        factor = blocks ** (-1 / (2 * layers - 2))
+        return lambda *arguments, **options: factor * self.kernel(*arguments, **options)
 
 
 #: Variance 2 / fan_in, which keeps the power of a ReLU network level (He et al. 2015,
@@ -33,3 +45,6 @@ zero_last = Init(nn.initializers.he_normal(), zero_last=True)
 
 #: Orthogonal matrices times √2, the gain of ReLU (Saxe et al. 2013, arXiv 1312.6120).
 orthogonal = Init(nn.initializers.orthogonal(scale=2**0.5))
+
+#: Fixup's rules 1 and 2 (Zhang et al. 2019, arXiv 1901.09321, section 3).
+fixup = Init(nn.initializers.he_normal(), zero_last=True, zero_head=True, shrinks_with_depth=True)

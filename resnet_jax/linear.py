@@ -10,7 +10,8 @@ import jax
 
 
 @jax.custom_vjp
-def _product(x: jax.Array, kernel: jax.Array) -> jax.Array:
+def product(x: jax.Array, kernel: jax.Array) -> jax.Array:
+    """``x[rows, in] @ kernel[in, out]``."""
     return x @ kernel
 
 
@@ -29,7 +30,7 @@ def _backward(residuals, dy):
     return dy @ kernel.T, d_kernel
 
 
-_product.defvjp(_forward, _backward)
+product.defvjp(_forward, _backward)
 
 
 def dot_general(x, kernel, dimension_numbers, precision=None, **options) -> jax.Array:
@@ -38,5 +39,5 @@ def dot_general(x, kernel, dimension_numbers, precision=None, **options) -> jax.
     Of the form that ``nn.Dense`` takes.
     """
     if dimension_numbers == (((1,), (0,)), ((), ())) and precision is None and x.ndim == 2:
-        return _product(x, kernel)
+        return product(x, kernel)
     return jax.lax.dot_general(x, kernel, dimension_numbers, precision, **options)

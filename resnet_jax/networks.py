@@ -4,124 +4,156 @@ Depth is an array axis: the blocks of a stage share one scanned body, so that co
 program size do not grow with depth, and every per-layer quantity arrives with a leading depth axis.
 """
 
+import dataclasses
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import jax
 from flax import linen as nn
+from jax.nn.initializers import zeros
 
-from resnet_jax.blocks import DenseBlock, Parts
-from resnet_jax.functional import Params
+from resnet_jax.blocks import NOISE, Block, Parts
 
 #: Under this name the parameters of scanned blocks lie, each with a leading depth axis.
 STACK = "stack"
 
 
-def _stack(block: nn.Module, length: int, a: jax.Array, shortcut_weight: jax.Array) -> jax.Array:
-    """Applies ``length`` blocks of one shape, one after the other, as a scan over depth."""
+class Stem(NamedTuple):
+    """The first layer of a network.
+
+    Attributes:
+      width: its units or channels.
+      size: of its square kernel; None for a fully connected layer.
+      stride: of its convolution.
+      pool: whether 3x3 max pooling of stride 2 follows.
+    """
+
+    width: int
+    size: int | None = None
+    stride: int = 1
+    pool: bool = False
+
+
+class StageShape(NamedTuple):
+    """Consecutive blocks of equal shape: what leaves them, how many, and the first one's stride."""
+
+    width: int
+    blocks: int
+    stride: int = 1
+
+
+def _stack(
+    block: nn.Module, a: jax.Array, shortcut_weight: jax.Array, branch_weights: jax.Array
+) -> jax.Array:
+    """Applies equal blocks one after the other, as a scan over depth; one a branch weight."""
     scan = nn.scan(
-        lambda block, a, shortcut_weight: (block(a, shortcut_weight), None),
-        variable_axes={"params": 0, "statistics": 0},
-        split_rngs={"params": True},
-        in_axes=nn.broadcast,
-        length=length,
+        lambda block, a, shortcut_weight, branch_weight: (
+            block(a, shortcut_weight, branch_weight),
+            None,
+        ),
+        variable_axes={"params": 0, "statistics": 0, "intermediates": 0},
+        split_rngs={"params": True, NOISE: True},
+        in_axes=(nn.broadcast, 0),
+        length=len(branch_weights),
     )
-    return scan(block, a, shortcut_weight)[0]
+    return scan(block, a, shortcut_weight, branch_weights)[0]
 
 
 class Stage(nn.Module):
-    """``length`` blocks that end in ``width``; only the first may change the width."""
+    """Blocks that end in one shape; only the first of them may change it.
+
+    Attributes:
+      block: ``(width, parts, name[, stride]) -> module``.
+      shape: of the stage.
+      parts: what its blocks are composed of.
+      opens: whether it is the network's first.
+    """
 
     block: Callable[..., nn.Module]
-    width: int
-    length: int
+    shape: StageShape
+    parts: Parts
+    opens: bool
 
     @nn.compact
-    def __call__(self, a: jax.Array, shortcut_weight: jax.Array) -> jax.Array:
-        length = self.length
-        if a.shape[-1] != self.width and length:
-            a = self.block(width=self.width, name="first")(a, shortcut_weight)
-            length -= 1
-        if length:
-            a = _stack(self.block(width=self.width, name=STACK), length, a, shortcut_weight)
+    def __call__(
+        self, a: jax.Array, shortcut_weight: jax.Array, branch_weights: jax.Array
+    ) -> jax.Array:
+        width, length, stride = self.shape
+        parts, special = self.parts, self.parts.order.first
+        changes = a.shape[-1] != width or stride != 1
+        if length and (changes or (self.opens and special)):
+            if special:
+                order = parts.order._replace(block=special)
+                parts = dataclasses.replace(parts, order=order)
+            strided = {"stride": stride} if stride != 1 else {}
+            first = self.block(width=width, parts=parts, name="first", **strided)
+            a = first(a, shortcut_weight, branch_weights[0])
+            branch_weights = branch_weights[1:]
+        if len(branch_weights):
+            block = self.block(width=width, parts=self.parts, name=STACK)
+            a = _stack(block, a, shortcut_weight, branch_weights)
         return a
 
 
-class DenseNetwork(nn.Module):
-    """Fully connected: stem, stages of dense blocks, head.
+class ResidualNetwork(nn.Module):
+    """Stem, stages of blocks, head.
 
     Attributes:
-      stages: ``(width, blocks)`` of each stage.
+      stem: the first layer.
+      stages: the shapes of the stages.
       classes: logits of the head.
       parts: what stem, blocks and head are composed of.
-      block: ``(width, blocks, parts, name) -> module``.
+      block: ``(width, blocks, parts, name[, stride]) -> module``.
     """
 
-    stages: Sequence[tuple[int, int]]
+    stem: Stem
+    stages: Sequence[StageShape]
     classes: int
     parts: Parts = Parts()
-    block: Callable[..., nn.Module] = DenseBlock
+    block: Callable[..., nn.Module] = Block
 
     @nn.compact
     def __call__(self, x: jax.Array, shortcut_weight: jax.Array) -> jax.Array:
-        """Maps examples ``[batch, ...]`` to logits ``[batch, classes]``."""
-        parts = self.parts
-        blocks = sum(length for _, length in self.stages)
+        """Maps examples ``[batch, ...]``, or images with or without a channel axis, to logits.
 
-        def block(width, name):
-            return self.block(width=width, blocks=blocks, parts=parts, name=name)
+        Random operations act where a generator ``"noise"`` is given, as in training.
+        """
+        parts, order = self.parts, self.parts.order
+        a = self._stem(x)
+        if order.stem_norm:
+            a = parts.norm(name="stem_norm")(a)
+        if order.stem_activation:
+            a = parts.activation(a)
+        if self.stem.pool:
+            a = nn.max_pool(a, (3, 3), (2, 2), [(1, 1), (1, 1)])
+        a = self._blocks(a, shortcut_weight)
+        if not order.stem_norm:
+            a = parts.norm(name="head_norm")(a)
+        if not order.stem_activation:
+            a = parts.activation(a)
+        if a.ndim == 4:
+            a = a.mean((1, 2))
+        zero = {"kernel_init": zeros} if parts.init.zero_head else {}
+        return parts.linear(self.classes, use_bias=True, name="head", **zero)(a)
 
-        a = parts.linear(self.stages[0][0], name="stem")(x.reshape(x.shape[0], -1))
-        if not parts.order.pre_activation:
-            a = parts.activation(parts.norm(name="stem_norm")(a))
-        for index, (width, length) in enumerate(self.stages, start=1):
-            a = Stage(block, width, length, name=f"stage_{index}")(a, shortcut_weight)
-        if parts.order.pre_activation:
-            a = parts.activation(parts.norm(name="head_norm")(a))
-        return parts.linear(self.classes, use_bias=True, name="head")(a)
+    def _stem(self, x: jax.Array) -> jax.Array:
+        width, size, stride, _ = self.stem
+        if size is None:
+            x = x.reshape(x.shape[0], -1)
+        elif x.ndim == 3:
+            x = x[..., None]
+        return self.parts.layer(width, size, stride, name="stem")(x)
 
+    def _blocks(self, a: jax.Array, shortcut_weight: jax.Array) -> jax.Array:
+        blocks, done = sum(shape.blocks for shape in self.stages), 0
+        key = self.make_rng(NOISE) if self.has_rng(NOISE) else None
+        weights = self.parts.branch.weights(blocks, key)
 
-def dense_network(
-    depth: int,
-    widths: int | Sequence[int],
-    classes: int,
-    parts: Parts = Parts(),
-    block: Callable[..., nn.Module] = DenseBlock,
-    layers_per_block: int = 2,
-) -> DenseNetwork:
-    """A dense network of ``depth`` weight layers: the stem, those of its blocks, and the head.
+        def block(**fields):
+            return self.block(blocks=blocks, **fields)
 
-    Args:
-      depth: weight layers; 2 is a stem and a head without blocks.
-      widths: units of every layer, or of each of several stages of equally many blocks.
-      classes: logits of the head.
-      parts: what the network is composed of.
-      block: the block; see :class:`resnet_jax.blocks.DenseBlock` for its fields.
-      layers_per_block: weight layers on the block's main path.
-
-    Raises:
-      ValueError: the depth does not divide into whole blocks, equally many a stage.
-    """
-    widths = [widths] if isinstance(widths, int) else list(widths)
-    per_stage, rest = divmod(depth - 2, layers_per_block * len(widths))
-    if per_stage < 0 or rest:
-        raise ValueError(
-            f"a dense network has 2 + {layers_per_block * len(widths)}·n layers "
-            f"({len(widths)} stages, {layers_per_block} layers a block), not {depth}"
-        )
-    return DenseNetwork([(width, per_stage) for width in widths], classes, parts, block)
-
-
-def count_layers(params: Params) -> int:
-    """The depth of a network, counted from its tree: weight matrices, stacked ones each.
-
-    Args:
-      params: a parameter tree of arrays, or of their shapes (:func:`jax.eval_shape`).
-    """
-
-    def layers(path, leaf):
-        names = [entry.key for entry in path]
-        if names[-1] != "kernel":
-            return 0
-        return leaf.shape[0] if STACK in names else 1
-
-    return sum(layers(path, leaf) for path, leaf in jax.tree_util.tree_leaves_with_path(params))
+        for index, shape in enumerate(self.stages, start=1):
+            stage = Stage(block, shape, self.parts, index == 1, name=f"stage_{index}")
+            a = stage(a, shortcut_weight, weights[done : done + shape.blocks])
+            done += shape.blocks
+        return a

@@ -103,5 +103,21 @@ class NoNorm(nn.Module):
         return x
 
 
+class ScalarBias(nn.Module):
+    """Adds one learned scalar that starts at 0, in the place of a normalisation.
+
+    Rule 3 of Fixup (Zhang et al. 2019, arXiv 1901.09321, section 3); it has no scale to initialise.
+    """
+
+    scale_init: Initializer = ones
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        return x + self.param("bias", zeros, ())
+
+
+#: Those that bring neither scale nor bias for each feature.
+WITHOUT_SCALE = (NoNorm, ScalarBias)
+
 #: Layer normalisation (Ba et al. 2016, arXiv 1607.06450): each example over its own features.
 LayerNorm = functools.partial(nn.LayerNorm, epsilon=EPSILON, use_fast_variance=False)

@@ -52,6 +52,13 @@ def step_decay(steps: int) -> optax.Schedule:
     return optax.piecewise_constant_schedule(1.0, {steps // 2: 0.1, 3 * steps // 4: 0.1})
 
 
+def step_decay_thrice(steps: int) -> optax.Schedule:
+    """Divided by ten at 1/2, 3/4 and 11/12 of the steps (Li et al. 2018, arXiv 1712.09913)."""
+    return optax.piecewise_constant_schedule(
+        1.0, {steps // 2: 0.1, 3 * steps // 4: 0.1, 11 * steps // 12: 0.1}
+    )
+
+
 def cosine(steps: int) -> optax.Schedule:
     """Half a cosine from 1 to 0 (Loshchilov & Hutter 2016, arXiv 1608.03983, without restarts)."""
     return optax.cosine_decay_schedule(1.0, max(steps, 1))

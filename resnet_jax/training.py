@@ -4,7 +4,7 @@ A run is one training of one network: a seed, a shortcut weight and a learning r
 random in it comes from its own seed, folded by purpose and then by epoch, so that no run depends
 on another and plain and residual runs of one seed share initial weights and batches.
 
-Keys: ``root -> seed -> purpose -> epoch``.
+Keys: ``root -> seed -> purpose -> epoch`` for batches, and ``-> step`` for noise and augmentation.
 """
 
 import dataclasses
@@ -15,9 +15,16 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from resnet_jax.functional import Array, Network, Params
+from resnet_jax.augmentation import Augmentation
+from resnet_jax.functional import Array, Network, Params, Statistics
 
-_INIT, _BATCHES = 0, 1  # purposes of a run's keys
+_INIT, _BATCHES, _NOISE, _AUGMENTATION = range(4)  # purposes of a run's keys
+
+#: How much of the running statistics and of the running error a step keeps.
+_MEMORY = 0.9
+
+#: Examples that a measurement by running statistics takes at a time.
+_MEASURED_AT_ONCE = 500
 
 
 class Run(NamedTuple):
@@ -49,6 +56,10 @@ class State(NamedTuple):
       dead: whether, at the last step, no gradient reached the first layer although there was loss
         to reduce: its norm was zero in float32.
       gradient_norm: Euclidean norm over all parameters at the last step; 0 before the first.
+      statistics: running averages of what the normalisations measured on the batches; empty where
+        measurements do not use them.
+      error: running average of the batches' error as a fraction, while the warm-up lasts.
+      warm: whether the warm-up is over.
     """
 
     params: Params
@@ -57,6 +68,9 @@ class State(NamedTuple):
     diverged_at: jax.Array
     dead: jax.Array
     gradient_norm: jax.Array
+    statistics: Statistics
+    error: jax.Array
+    warm: jax.Array
 
 
 class Metrics(NamedTuple):
@@ -71,6 +85,10 @@ class Metrics(NamedTuple):
 
 def _key(run: Run, purpose: int) -> jax.Array:
     return jax.random.fold_in(jax.random.fold_in(jax.random.key(0), run.seed), purpose)
+
+
+def _step_key(run: Run, purpose: int, step: jax.Array) -> jax.Array:
+    return jax.random.fold_in(_key(run, purpose), step)
 
 
 def batch_indices(
@@ -99,11 +117,16 @@ def batch_indices(
     return jax.lax.dynamic_slice_in_dim(batches, first_step - first_epoch * per_epoch, steps)
 
 
+def _losses_and_errors(logits: jax.Array, labels: Array) -> tuple[jax.Array, jax.Array]:
+    """Cross-entropies in nats, and which are wrong; logits that are not finite are."""
+    losses = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
+    return losses, (jnp.argmax(logits, -1) != labels) | ~jnp.isfinite(logits).all(-1)
+
+
 def _loss_and_error(logits: jax.Array, labels: Array) -> tuple[jax.Array, jax.Array]:
-    """Mean cross-entropy in nats and the share of errors; logits that are not finite are wrong."""
-    loss = optax.softmax_cross_entropy_with_integer_labels(logits, labels).mean()
-    wrong = (jnp.argmax(logits, -1) != labels) | ~jnp.isfinite(logits).all(-1)
-    return loss, wrong.mean()
+    """Mean cross-entropy in nats and the share of errors."""
+    losses, wrong = _losses_and_errors(logits, labels)
+    return losses.mean(), wrong.mean()
 
 
 def _powers(tree) -> jax.Array:
@@ -111,15 +134,32 @@ def _powers(tree) -> jax.Array:
     return jnp.stack([jnp.vdot(leaf, leaf) for leaf in jax.tree.leaves(tree)])
 
 
+def _flat(tree) -> jax.Array:
+    """All numbers of a tree in one vector, where a kernel for each leaf is not worth compiling."""
+    return jnp.concatenate([leaf.ravel() for leaf in jax.tree.leaves(tree)])
+
+
 def _norm(tree) -> jax.Array:
     """Euclidean norm of a tree, also where its square overflows."""
-    leaves = jax.tree.leaves(tree)
-    peak = jnp.stack([abs(leaf).max() for leaf in leaves]).max()
-    return peak * jnp.sqrt(_powers([leaf / peak for leaf in leaves]).sum())
+    flat = _flat(tree)
+    peak = abs(flat).max()
+    return peak * jnp.linalg.norm(flat / peak)
 
 
 def _is_finite(tree) -> jax.Array:
-    return jnp.stack([jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(tree)]).all()
+    return jnp.isfinite(_flat(tree)).all()
+
+
+class WarmUp(NamedTuple):
+    """A rate held low until the network has begun to learn (He et al. 2015, section 4.2).
+
+    Attributes:
+      factor: on the rate while the warm-up lasts.
+      error: the running error of the batches, as a fraction, below which it ends for good.
+    """
+
+    factor: float = 0.1
+    error: float = 0.8
 
 
 @dataclasses.dataclass(frozen=True)
@@ -132,6 +172,10 @@ class Training:
       schedule: step count to the factor on the run's learning rate.
       batch_size: examples a step.
       chunk: the greatest number of steps of one call of ``advance``.
+      augmentation: of each batch; None for the examples as they are.
+      warm_up: None for none.
+      running_statistics: whether measurements normalise by running averages over the batches, as
+        large training sets need, instead of by statistics of the whole training set.
     """
 
     network: Network
@@ -139,17 +183,27 @@ class Training:
     schedule: optax.Schedule
     batch_size: int
     chunk: int
+    augmentation: Augmentation | None = None
+    warm_up: WarmUp | None = None
+    running_statistics: bool = False
 
     def start(self, run: Run, data: Data) -> State:
         """The state before the first step."""
         params = self.network.init(_key(run, _INIT), data.x_train[:1])
+        statistics = {}
+        if self.running_statistics:  # they begin with a batch, not with an arbitrary 0 and 1
+            batch = data.x_train[: self.batch_size]
+            statistics = self.network.forward(params, batch, run.shortcut_weight, None)[1]
         return State(
             params,
-            self._update_rule(run).init(params),
+            self._update_rule(run, 1.0).init(params),
             step=jnp.zeros((), jnp.int32),
             diverged_at=jnp.full((), -1, jnp.int32),
             dead=jnp.zeros((), bool),
             gradient_norm=jnp.zeros(()),
+            statistics=statistics,
+            error=jnp.ones(()),
+            warm=jnp.array(self.warm_up is None),
         )
 
     def advance(self, state: State, run: Run, data: Data, steps: jax.Array) -> State:
@@ -162,20 +216,29 @@ class Training:
 
         def body(_, state):
             rows = indices[state.step - first]
-            return self._step(state, run, data.x_train[rows], data.y_train[rows])
+            x = data.x_train[rows]
+            if self.augmentation is not None:
+                x = self.augmentation(_step_key(run, _AUGMENTATION, state.step), x)
+            return self._step(state, run, x, data.y_train[rows])
 
         return jax.lax.fori_loop(0, steps, body, state)
 
     def measure(self, state: State, run: Run, data: Data) -> Metrics:
-        """Measures a run on the whole training and test sets.
+        """Measures a run on the whole training and test sets, without augmentation and noise.
 
-        Batch normalisation uses the statistics of the whole training set, for both sets.
+        Batch normalisation uses the running statistics, or those of the whole training set for
+        both sets; see the attribute ``running_statistics``.
         """
         weight = run.shortcut_weight
-        logits, statistics = self.network.forward(state.params, data.x_train, weight)
-        train_loss, train_error = _loss_and_error(logits, data.y_train)
-        logits = self.network.predict(state.params, statistics, data.x_test, weight)
-        test_loss, test_error = _loss_and_error(logits, data.y_test)
+        if self.running_statistics:
+            predict = lambda x: self.network.predict(state.params, state.statistics, x, weight)
+            train_loss, train_error = _measure_in_pieces(predict, data.x_train, data.y_train)
+            test_loss, test_error = _measure_in_pieces(predict, data.x_test, data.y_test)
+        else:
+            logits, statistics = self.network.forward(state.params, data.x_train, weight, None)
+            train_loss, train_error = _loss_and_error(logits, data.y_train)
+            logits = self.network.predict(state.params, statistics, data.x_test, weight)
+            test_loss, test_error = _loss_and_error(logits, data.y_test)
         healthy = state.diverged_at < 0
 
         def loss_of(loss):  # a diverged run has no loss, and classifies nothing
@@ -189,15 +252,30 @@ class Training:
             state.gradient_norm,
         )
 
-    def _update_rule(self, run: Run) -> optax.GradientTransformation:
-        return self.optimizer(lambda count: run.learning_rate * self.schedule(count))
+    def _update_rule(self, run: Run, factor: Array | float) -> optax.GradientTransformation:
+        return self.optimizer(lambda count: run.learning_rate * self.schedule(count) * factor)
+
+    def _warm_up(self, state: State, error: jax.Array) -> tuple[jax.Array | float, dict]:
+        """The factor on the rate of a step, and what the step leaves of the warm-up."""
+        if self.warm_up is None:
+            return 1.0, {}
+        running = _MEMORY * state.error + (1 - _MEMORY) * error
+        warm = state.warm | (running < self.warm_up.error)
+        return jnp.where(state.warm, 1.0, self.warm_up.factor), {"error": running, "warm": warm}
 
     def _step(self, state: State, run: Run, x: jax.Array, y: jax.Array) -> State:
-        def batch_loss(params):
-            return _loss_and_error(self.network.forward(params, x, run.shortcut_weight)[0], y)[0]
+        key = _step_key(run, _NOISE, state.step)
 
-        loss, gradient = jax.value_and_grad(batch_loss)(state.params)
-        rule = self._update_rule(run)
+        def batch_loss(params):
+            logits, statistics = self.network.forward(params, x, run.shortcut_weight, key)
+            loss, error = _loss_and_error(logits, y)
+            return loss, (error, statistics)
+
+        (loss, (error, statistics)), gradient = jax.value_and_grad(batch_loss, has_aux=True)(
+            state.params
+        )
+        factor, warmth = self._warm_up(state, error)
+        rule = self._update_rule(run, factor)
         update, optimizer_state = rule.update(gradient, state.optimizer, state.params)
         params = optax.apply_updates(state.params, update)
         powers = _powers(gradient)
@@ -209,11 +287,31 @@ class Training:
             lambda: (_is_finite((gradient, params, loss)), _norm(gradient)),  # or squares overflow
         )
         first = ~finite & (state.diverged_at < 0)
-        return State(
-            params,
-            optimizer_state,
+        if self.running_statistics:
+            average = lambda old, new: _MEMORY * old + (1 - _MEMORY) * new
+            state = state._replace(statistics=jax.tree.map(average, state.statistics, statistics))
+        return state._replace(
+            params=params,
+            optimizer=optimizer_state,
             step=state.step + 1,
             diverged_at=jnp.where(first, state.step, state.diverged_at),
             dead=(_powers(self.network.first(gradient)).sum() == 0) & (loss > 0),
             gradient_norm=gradient_norm,
+            **warmth,
         )
+
+
+def _measure_in_pieces(predict: Callable, x: Array, y: Array) -> tuple[jax.Array, jax.Array]:
+    """Mean loss and error of any number of examples, some of them at a time."""
+    x, y, count = jnp.asarray(x), jnp.asarray(y), x.shape[0]
+    size = min(_MEASURED_AT_ONCE, count)
+    rows = jnp.arange(-(-count // size) * size).reshape(-1, size)
+
+    def piece(rows):
+        here = jnp.minimum(rows, count - 1)
+        losses, wrong = _losses_and_errors(predict(x[here]), y[here])
+        real = rows < count  # the last piece is filled up with copies, which do not count
+        return jnp.where(real, losses, 0).sum(), (wrong & real).sum()
+
+    losses, wrong = jax.lax.map(piece, rows)
+    return losses.sum() / count, wrong.sum() / count

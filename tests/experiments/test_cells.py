@@ -1,27 +1,13 @@
-import jax
 import numpy as np
 import pytest
 
 from experiments import cells
-from experiments.config import CHOICES, Config
-from experiments.memory import count_parameters
-from resnet_jax import Metrics, State, count_layers
-from resnet_jax.networks import dense_network
+from experiments.config import Config
+from experiments.datasets import Dataset
+from resnet_jax import Metrics, State
 
-
-@pytest.mark.parametrize(
-    ("name", "table"),
-    [
-        ("norm", cells.NORMS),
-        ("order", cells.ORDERS),
-        ("branch_scale", cells.BRANCH_SCALES),
-        ("init", cells.INITS),
-        ("optimizer", cells.OPTIMIZERS),
-        ("schedule", cells.SCHEDULES),
-    ],
-)
-def test_every_choice_has_its_function(name, table):
-    assert tuple(table) == CHOICES[name]
+IMAGES = np.zeros((40, 8, 8), np.float32)
+DATASET = Dataset(IMAGES, np.zeros(40, np.int32), IMAGES[:9], np.zeros(9, np.int32), 10, "zeros")
 
 
 def test_cells_come_shallow_first_with_their_variants():
@@ -30,17 +16,19 @@ def test_cells_come_shallow_first_with_their_variants():
     assert listed == [(2, "batch"), (2, "none"), (8, "batch"), (8, "none")]
 
 
-@pytest.mark.parametrize("norm", CHOICES["norm"])
-@pytest.mark.parametrize("depth", [2, 4, 20])
-@pytest.mark.parametrize("order", CHOICES["order"])
-def test_parameters_are_predicted_exactly(norm, depth, order):
-    config = Config(norm=(norm,), order=(order,), width=5)
-    module = dense_network(depth, 5, 3, cells.parts(config.variants()[0]))
-    x, weight = np.zeros((1, 7), np.float32), np.float32(1)
-    tree = jax.eval_shape(module.init, jax.random.key(0), x, weight)["params"]
-    assert count_layers(tree) == depth
-    counted = sum(leaf.size for leaf in jax.tree.leaves(tree))
-    assert counted == count_parameters(config, depth, norm, features=7, classes=3)
+@pytest.mark.parametrize(
+    ("config", "blocks"),
+    [
+        (Config(depths=(4,)), ["dense"]),
+        (Config(family="cifar", depths=(8, 20)), ["basic", "basic"]),
+        (Config(family="imagenet", depths=(18, 50)), ["basic", "bottleneck"]),
+    ],
+)
+def test_a_cell_names_its_block(config, blocks):
+    listed = list(cells.cells(config))
+    assert [cell.columns()["block"] for cell in listed] == blocks
+    for cell in listed:
+        assert cells.counts(cell, config, DATASET, None).layers == cell.depth
 
 
 @pytest.mark.parametrize(("steps", "chunk"), [(0, 1), (3, 1), (6, 1), (300, 50), (305, 51)])
@@ -50,7 +38,22 @@ def test_a_run_is_measured_about_six_times(steps, chunk):
 
 def test_divergence_outweighs_death():
     dead = np.array([False, True, True, False])
-    states = State(None, None, None, np.array([-1, -1, 3, -1]), dead, np.zeros(4))
+    lost = np.array([-1, -1, 3, -1])
+    states = State(None, None, None, lost, dead, *[np.zeros(4)] * 4)
     metrics = Metrics(np.array([1.0, 1.0, np.inf, np.inf]), *[np.zeros(4)] * 4)
     found = cells.status(states, metrics).tolist()
     assert found == ["healthy", "dead", "diverged", "diverged"]
+
+
+def test_large_training_sets_are_measured_by_running_statistics():
+    assert not cells.running_statistics(Config(), 1500)
+    assert cells.running_statistics(Config(), 50_000)
+    assert cells.running_statistics(Config(statistics="running"), 1500)
+    assert not cells.running_statistics(Config(statistics="whole"), 50_000)
+
+
+def test_the_warm_up_begins_at_its_depth():
+    config = Config(family="cifar", depths=(8, 20), warmup_error=0.8, warmup_depth=20, width=4)
+    shallow, deep = cells.cells(config)
+    assert cells.training(shallow, config, DATASET, None).warm_up is None
+    assert cells.training(deep, config, DATASET, None).warm_up.error == 0.8

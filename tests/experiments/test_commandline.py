@@ -5,8 +5,9 @@ import sys
 import pytest
 
 from experiments import commandline
-from experiments.config import Config, validate
+from experiments.config import Config
 from experiments.errors import UserError
+from experiments.validation import validate
 
 
 def test_no_flags_give_the_defaults():

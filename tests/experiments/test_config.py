@@ -1,14 +1,15 @@
 import pytest
 
-from experiments.config import Config, Variant, validate
+from experiments.config import Config, Variant
 from experiments.errors import UserError
+from experiments.validation import validate
 
 
 def test_variants_pair_lists_and_repeat_single_names():
     config = Config(order=("original", "pre_activation"), branch_scale=("one", "inverse_sqrt"))
     assert config.variants() == (
-        Variant("batch", "original", "one", "he"),
-        Variant("batch", "pre_activation", "inverse_sqrt", "he"),
+        Variant("batch", "original", "A", "one", "he"),
+        Variant("batch", "pre_activation", "A", "inverse_sqrt", "he"),
     )
     assert len(Config().variants()) == 1
 

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from experiments import datasets
+from experiments.errors import UserError
 
 
 def test_digits_are_split_and_standardised():
@@ -71,3 +72,67 @@ def test_constant_features_do_no_harm(tmp_path):
     x = np.full((4, 3), 7.0)
     np.savez(path, x_train=x, y_train=[0, 1, 0, 1], x_test=x, y_test=[0, 1, 0, 1])
     assert not datasets.load(str(path)).x_train.any()
+
+
+def test_a_name_nearly_right():
+    with pytest.raises(UserError, match="did you mean 'fashion_mnist'.*cifar10, cifar100, mnist"):
+        datasets.load("fashion-mnist")
+
+
+def raw_digits():
+    from sklearn.datasets import load_digits
+
+    return load_digits(return_X_y=True)[0].reshape(-1, 8, 8)[:1500]
+
+
+def test_held_out_examples_take_the_test_sets_place():
+    whole, data = datasets.load("digits"), datasets.load("digits", holdout=300)
+    assert data.x_train.shape == (1200, 8, 8) and data.x_test.shape == (300, 8, 8)
+    assert len(data.y_train) == 1200 and len(data.y_test) == 300 and "300 held-out" in data.about
+    # Both parts together are the training set, each image with its label: nothing of the test set.
+    order = np.random.RandomState(0).permutation(1500)
+    held, kept = np.sort(order[:300]), np.sort(order[300:])
+    np.testing.assert_array_equal(data.y_test, whole.y_train[held])
+    np.testing.assert_array_equal(data.y_train, whole.y_train[kept])
+    # Standardised by what remains, and by nothing else.
+    raw = raw_digits()
+    mean = raw[kept].mean(0)
+    deviation = (raw[kept] - mean).std()
+    np.testing.assert_allclose(data.x_train, (raw[kept] - mean) / deviation, atol=1e-5)
+    np.testing.assert_allclose(data.x_test, (raw[held] - mean) / deviation, atol=1e-5)
+
+
+def test_the_held_out_are_always_the_same():
+    first, again = (datasets.load("digits", holdout=100) for _ in range(2))
+    other = datasets.load("digits", holdout=101)
+    assert datasets.digest(first) == datasets.digest(again) != datasets.digest(other)
+    shuffled = datasets.load("digits_random_labels", holdout=100)
+    np.testing.assert_array_equal(first.x_test, shuffled.x_test)
+    assert datasets.digest(datasets.load("digits", holdout=0)) == datasets.digest(
+        datasets.load("digits")
+    )
+
+
+@pytest.mark.parametrize("count", [-1, 1000, 1001])
+def test_holding_out_too_much_or_less_than_nothing(count):
+    with pytest.raises(UserError, match=f"--holdout={count}: .*take"):
+        datasets.load("spirals", holdout=count)
+    assert len(datasets.load("spirals", holdout=999).x_train) == 1
+
+
+def test_parts_give_what_the_whole_gives(monkeypatch):
+    whole = datasets.load("digits")
+    monkeypatch.setattr(datasets, "_AT_ONCE", 64 * 7 + 1)  # seven images at a time; the last less
+    parts = datasets.load("digits")
+    np.testing.assert_allclose(parts.x_train, whole.x_train, rtol=1e-6)
+    np.testing.assert_allclose(parts.x_test, whole.x_test, rtol=1e-6)
+
+
+def test_bytes_are_standardised_in_single_precision(formats, tmp_path):
+    for name, content in formats.mnist(30, 10).items():
+        (tmp_path / name).write_bytes(content)
+    data = datasets.load("mnist", data_dir=str(tmp_path))
+    assert data.x_train.dtype == np.float32 and data.y_train.dtype == np.int32
+    assert data.x_train.shape == (30, 28, 28) and data.classes == 10
+    np.testing.assert_allclose(data.x_train.mean(0), 0, atol=1e-6)
+    np.testing.assert_allclose(data.x_train.std(), 1, rtol=1e-6)

@@ -11,7 +11,16 @@ import numpy as np
 import pandas as pd
 import pytest
 
-COLUMNS = ["family", "depth", "shortcut_weight", "learning_rate", "seed", "steps", "status"]
+COLUMNS = [
+    "family",
+    "block",
+    "depth",
+    "shortcut_weight",
+    "learning_rate",
+    "seed",
+    "steps",
+    "status",
+]
 COLUMNS += ["train_loss", "train_error", "test_loss", "test_error"]
 TABLES = ["results.csv", "history.csv", "summary.csv"]
 FIGURES = ["error_over_depth", "loss_over_depth", "training_curves", "learning_rates"]
@@ -127,7 +136,7 @@ def test_report_draws_a_moved_and_half_finished_study_again(smoke, tmp_path):
     for name in ("config.json", "results.csv", "history.csv"):
         text = (smoke[0] / name).read_text()
         lines = text.splitlines(keepends=True)
-        half = [line for line in lines if not line.startswith("dense,8,")]
+        half = [line for line in lines if not line.startswith("dense,dense,8,")]
         (moved / name).write_text("".join(half))
     done = study(tmp_path, "--workdir=moved", command="report")
     assert done.returncode == 0, done.stderr

@@ -3,26 +3,27 @@ import pytest
 from experiments import memory
 from experiments.config import Config
 from experiments.errors import UserError
+from resnet_jax import Counts
+
+COUNTS = Counts(layers=4, parameters=41, multiply_adds=0, activations=11)
 
 
 def test_by_hand():
-    """Depth 4, width 3, 2 features, 2 classes, no norm: 6 + 3, 2 (9 + 3), 6 + 2 parameters."""
-    config = Config(
-        norm=("none",), width=3, num_seeds=5, learning_rates=(0.1,), batch_size=7, optimizer="adam"
-    )
-    assert memory.count_parameters(config, 4, "none", 2, 2) == 41
-    cost = memory.predict(config, 4, 2, 2, devices=2)
+    config = Config(num_seeds=5, learning_rates=(0.1,), batch_size=7, optimizer="adam")
     states = 10 * 41 * 3 * 2  # runs, parameters, slots and one, read and written
-    assert cost.peak_bytes == 4 * (states + 2 * 41 * 2 + 2 * 7 * 3 * 4 * 4)
+    steps = 2 * 41 * 2 + 2 * 7 * 11 * 4  # gradients, and what is kept for them, of two runs
+    assert memory.peak_bytes(config, 4, COUNTS, 1000, at_once=2) == 4 * (states + steps) + 1000
 
 
 def test_vectorised_runs_need_their_activations_at_once():
-    mapped = memory.predict(Config(map="map"), 64, 64, 10, devices=2)
-    vectorised = memory.predict(Config(map="vmap"), 64, 64, 10, devices=2)
-    assert vectorised.peak_bytes > 2 * mapped.peak_bytes
+    large = COUNTS._replace(activations=10**5)
+    mapped = memory.peak_bytes(Config(), 64, large, 0, at_once=2)
+    vectorised = memory.peak_bytes(Config(), 64, large, 0, at_once=64)
+    assert vectorised > 10 * mapped
+    assert memory.peak_bytes(Config(), 64, large, 0, at_once=1000) == vectorised  # 64 runs in all
 
 
 def test_only_what_cannot_fit_is_refused():
-    memory.refuse_what_cannot_fit(Config(depths=(10_000,), num_seeds=1), 64, 10, 2)
+    memory.refuse_what_cannot_fit(4, COUNTS, memory.available_bytes())
     with pytest.raises(UserError, match="GiB"):
-        memory.refuse_what_cannot_fit(Config(depths=(10**7,)), 64, 10, 2)
+        memory.refuse_what_cannot_fit(4, COUNTS, memory.available_bytes() + 1)

@@ -9,9 +9,11 @@ from experiments.store import Store, settings_of
 
 CELL = {
     "family": "dense",
+    "block": "dense",
     "depth": 4,
     "norm": "batch",
     "order": "original",
+    "shortcut": "A",
     "branch_scale": "one",
     "init": "he",
 }
@@ -38,7 +40,7 @@ def test_finished_cells_are_found_again_to_the_byte(tmp_path):
     before = {file.name: file.read_bytes() for file in path.iterdir() if file.is_file()}
     again = open_store(path)
     assert again.finished_cells() == {
-        ("dense", str(depth), "batch", "original", "one", "he") for depth in (4, 8)
+        ("dense", "dense", str(depth), "batch", "original", "A", "one", "he") for depth in (4, 8)
     }
     assert again.start(HERE)
     again.add_cell([], [], [])
@@ -64,7 +66,7 @@ def test_other_settings_are_refused_with_the_difference(tmp_path):
     first.start(HERE)
     open_store(tmp_path / "run", steps=7)  # nothing has finished here, so nothing is lost
     add(first, 4)
-    with pytest.raises(UserError, match=r"steps is 300 there, 7 here; width is 48 there, 3 here"):
+    with pytest.raises(UserError, match=r"steps is 300 there, 7 here; width is 0 there, 3 here"):
         open_store(tmp_path / "run", steps=7, width=3)
     open_store(tmp_path / "run", workdir="elsewhere")  # where it lies is no setting
 

@@ -5,7 +5,8 @@ import pytest
 from experiments import findings, labels
 from experiments.summary import choose_rates, summarise
 
-VARIANT = {"norm": "batch", "order": "original", "branch_scale": "one", "init": "he"}
+VARIANT = {"norm": "batch", "order": "original", "shortcut": "A"}
+VARIANT |= {"branch_scale": "one", "init": "he"}
 
 
 def results(errors, losses=None, depth=4, status="healthy", **variant):
@@ -15,7 +16,7 @@ def results(errors, losses=None, depth=4, status="healthy", **variant):
         for seed, error in enumerate(values):
             loss = (losses or {}).get((weight, rate), values)[seed]
             rows.append(
-                {"family": "dense", "depth": depth, **VARIANT, **variant}
+                {"family": "dense", "block": "dense", "depth": depth, **VARIANT, **variant}
                 | {"shortcut_weight": weight, "learning_rate": rate, "seed": seed}
                 | {"status": "diverged" if loss == np.inf else status}
                 | {"train_error": error, "train_loss": loss}

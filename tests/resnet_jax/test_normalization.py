@@ -4,7 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from resnet_jax.normalization import BatchNorm, LayerNorm, NoNorm, batch_norm
+from resnet_jax.normalization import BatchNorm, LayerNorm, NoNorm, ScalarBias, batch_norm
 
 
 def stock(x, scale, bias):
@@ -85,3 +85,13 @@ def test_scale_can_start_at_zero(factory):
     x = jax.random.normal(jax.random.key(0), (4, 3))
     variables = factory(scale_init=jax.nn.initializers.zeros).init(jax.random.key(0), x)
     np.testing.assert_array_equal(variables["params"]["scale"], np.zeros(3))
+
+
+def test_a_scalar_bias_adds_one_number():
+    x = jnp.arange(6.0).reshape(2, 3)
+    variables = ScalarBias().init(jax.random.key(0), x)
+    chex.assert_trees_all_equal(variables, {"params": {"bias": jnp.zeros(())}})
+    y = ScalarBias().apply({"params": {"bias": jnp.array(2.0)}}, x)
+    np.testing.assert_array_equal(y, x + 2)
+    given = ScalarBias(scale_init=jax.nn.initializers.zeros).apply(variables, x)
+    np.testing.assert_array_equal(given, x)  # it has no scale that could begin at zero

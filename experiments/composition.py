@@ -1,0 +1,165 @@
+"""Names become functions: the only place where a configuration's strings are taken apart."""
+
+import dataclasses
+from collections.abc import Callable
+
+from flax import linen as nn
+
+from experiments.config import Config, Variant, split_name
+from resnet_jax import (
+    augmentation,
+    blocks,
+    branches,
+    families,
+    initializers,
+    normalization,
+    optimizers,
+    orders,
+    shortcuts,
+)
+from resnet_jax.augmentation import Augmentation
+from resnet_jax.networks import ResidualNetwork
+
+NORMS: dict[str, Callable[..., nn.Module]] = {
+    "batch": normalization.BatchNorm,
+    "layer": normalization.LayerNorm,
+    "none": normalization.NoNorm,
+}
+ORDERS = {
+    "original": orders.original,
+    "norm_after_addition": orders.norm_after_addition,
+    "activation_before_addition": orders.activation_before_addition,
+    "activation_first": orders.activation_first,
+    "pre_activation": orders.pre_activation,
+}
+#: Of the numbers that may follow the name.
+SHORTCUTS: dict[str, Callable[..., shortcuts.Shortcut]] = {
+    "A": lambda: shortcuts.identity,
+    "B": lambda: shortcuts.projection_where_needed,
+    "C": lambda: shortcuts.projection,
+    "constant": shortcuts.constant,
+    "exclusive_gate": shortcuts.exclusive_gate,
+    "shortcut_gate": shortcuts.shortcut_gate,
+    "dropout": shortcuts.dropout,
+}
+BRANCH_SCALES: dict[str, Callable[..., branches.BranchRule]] = {
+    "one": lambda: branches.unit,
+    "inverse_sqrt": lambda: branches.inverse_sqrt,
+    "learned": lambda: branches.learned,
+    "stochastic_depth": branches.stochastic_depth,
+    "fixup": lambda: branches.fixup,
+}
+INITS = {
+    "he": initializers.he,
+    "zero_last": initializers.zero_last,
+    "orthogonal": initializers.orthogonal,
+}
+BLOCKS = {
+    "basic": blocks.BASIC,
+    "bottleneck": blocks.BOTTLENECK,
+    "bottleneck_3x3": blocks.BOTTLENECK_3X3,
+}
+OPTIMIZERS = {
+    "sgd": optimizers.sgd,
+    "momentum": optimizers.momentum,
+    "nesterov": optimizers.nesterov,
+    "adam": optimizers.adam,
+    "adamw": optimizers.adamw,
+}
+SCHEDULES = {
+    "constant": optimizers.constant,
+    "step": optimizers.step_decay,
+    "three_steps": optimizers.step_decay_thrice,
+    "cosine": optimizers.cosine,
+    "warmup": optimizers.warmup,
+    "warmup_cosine": optimizers.warmup_cosine,
+}
+AUGMENTATIONS = {
+    "crop": augmentation.crop,
+    "flip": augmentation.flip,
+    "cutout": augmentation.cutout,
+}
+
+#: Images of fewer pixels on a side get a stem that keeps their size.
+_LARGE_IMAGE = 32
+
+
+@dataclasses.dataclass(frozen=True)
+class OwnBlock:
+    """A block to put in the place of the family's.
+
+    Attributes:
+      module: ``(width, blocks, parts, name[, stride]) -> module``; see :class:`resnet_jax.Block`.
+      layers: weight layers on its main path, by which its network's depth is counted.
+    """
+
+    module: Callable[..., nn.Module]
+    layers: int = 2
+
+
+def parts(variant: Variant) -> blocks.Parts:
+    """What a variant's network is composed of."""
+    shortcut, shortcut_numbers = split_name(variant.shortcut)
+    scale, scale_numbers = split_name(variant.branch_scale)
+    fixup = scale == "fixup"
+    return blocks.Parts(
+        norm=normalization.ScalarBias if fixup else NORMS[variant.norm],
+        init=initializers.fixup if fixup else INITS[variant.init],
+        branch=BRANCH_SCALES[scale](*scale_numbers),
+        order=ORDERS[variant.order],
+        shortcut=SHORTCUTS[shortcut](*shortcut_numbers),
+    )
+
+
+def network(
+    config: Config,
+    depth: int,
+    variant: Variant,
+    shape: tuple[int, ...],
+    classes: int,
+    own: OwnBlock | None = None,
+) -> ResidualNetwork:
+    """The network of a depth and variant.
+
+    Args:
+      config: of the study.
+      depth: weight layers.
+      variant: how it is composed.
+      shape: of one example.
+      classes: logits of the head.
+      own: a block of the user's own.
+    """
+    width, factor = config.base_width(), config.width_factor
+    module = None if own is None else own.module
+    layers = BLOCKS[config.block_at(depth)]
+    if config.family == "cifar":
+        return families.cifar_network(
+            depth,
+            classes,
+            parts(variant),
+            layers,
+            width,
+            factor,
+            block=module,
+            layers_per_block=own.layers if own else None,
+        )
+    if config.family == "imagenet":
+        small = min(shape[:2]) < _LARGE_IMAGE
+        return families.imagenet_network(
+            depth, classes, parts(variant), layers, width, factor, small, block=module
+        )
+    return families.dense_network(
+        depth,
+        width * factor,
+        classes,
+        parts(variant),
+        module or blocks.Block,
+        own.layers if own else len(blocks.DENSE),
+    )
+
+
+def augment(config: Config) -> Augmentation | None:
+    """The augmentation of training images; None for none."""
+    if not config.augment:
+        return None
+    return augmentation.compose([AUGMENTATIONS[name] for name in config.augment])

@@ -1,0 +1,202 @@
+"""Networks: how many layers, parameters and multiply-adds the families' networks have, exactly.
+
+Without flags, the networks of He et al. 2015 and 2016 beside what the papers print; with flags, the
+networks they name, and of a single one its layers as well.
+"""
+
+import dataclasses
+import sys
+import typing
+
+from experiments import runner
+from experiments.config import VARIANT_FIELDS, Config, Variant
+from experiments.errors import UserError
+from experiments.validation import LEAST_IMAGE, validate
+
+#: The flags of a study that say what a network is.
+_SHARED = ("family", "block", "width", "width_factor", *VARIANT_FIELDS)
+
+#: Depths, image and classes of each family where no flag says otherwise.
+_DEFAULTS = {
+    "dense": ((2, 4, 8, 16, 32, 64), (8, 8), 10),
+    "cifar": ((20, 32, 44, 56, 110, 1202), (32, 32, 3), 10),
+    "imagenet": ((18, 34, 50, 101, 152), (224, 224, 3), 1000),
+}
+
+
+def _shared(name: str):
+    field = next(field for field in dataclasses.fields(Config) if field.name == name)
+    hints = typing.get_type_hints(Config)
+    return name, hints[name], dataclasses.field(default=field.default, metadata=field.metadata)
+
+
+def _own(name: str, kind, default, help_text: str):
+    return name, kind, dataclasses.field(default=default, metadata={"help": help_text})
+
+
+NetworksConfig: typing.Any = dataclasses.make_dataclass(
+    "NetworksConfig",
+    [
+        _own("depths", tuple[int, ...], (), "weight layers; by default those of the papers"),
+        *map(_shared, _SHARED),
+        _own("image", tuple[int, ...], (), "height,width or height,width,channels; 224,224,3 ..."),
+        _own("classes", int, 0, "logits; by default 10, or 1,000 for imagenet"),
+    ],
+    frozen=True,
+)
+
+
+class Row(typing.NamedTuple):
+    """A network: its configuration, and of a paper's its name and what is printed there."""
+
+    name: str
+    config: Config
+    parameters: str = ""
+    multiply_adds: str = ""
+
+
+def _papers() -> typing.Iterator[Row]:
+    printed = {20: "0.27M", 32: "0.46M", 44: "0.66M", 56: "0.85M", 110: "1.7M", 1202: "19.4M"}
+    for depth, parameters in printed.items():
+        config = Config(family="cifar", depths=(depth,))
+        yield Row(f"ResNet-{depth}", config, parameters)
+    later: dict[str, typing.Any] = {"family": "cifar", "order": ("pre_activation",)}
+    later |= {"shortcut": ("B",)}
+    for depth, parameters in {164: "1.7M", 1001: "10.2M"}.items():
+        config = Config(depths=(depth,), block="bottleneck", **later)
+        yield Row(f"ResNet-{depth}", config, parameters)
+    # Its name counts the projections of the second and third stage as layers.
+    yield Row("WRN-28-10", Config(depths=(26,), width_factor=10, **later), "36.5M")
+    for depth in (18, 34):
+        config = Config(family="imagenet", depths=(depth,))
+        yield Row(f"plain-{depth}", config, "", {18: "1.8G", 34: "3.6G"}[depth])
+    operations = {18: "1.8G", 34: "3.6G", 50: "3.8G", 101: "7.6G", 152: "11.3G"}
+    for depth, multiply_adds in operations.items():
+        config = Config(family="imagenet", depths=(depth,), shortcut=("B",))
+        yield Row(f"ResNet-{depth}", config, "", multiply_adds)
+    common = Config(family="imagenet", depths=(50,), shortcut=("B",), block="bottleneck_3x3")
+    yield Row("ResNet-50", common)
+
+
+def tell(config: typing.Any) -> None:
+    """Prints the table.
+
+    Raises:
+      UserError: there is no such network.
+    """
+    rows = _asked(config)
+    for row in rows:
+        validate(row.config)
+        _check_example(config, row.config)
+    runner.import_jax(cores=1)
+    _print_networks(config, rows)
+    if len(rows) == 1 and len(rows[0].config.variants()) == 1:
+        _print_layers(config, rows[0].config)
+
+
+def _asked(config: typing.Any) -> list[Row]:
+    if config == NetworksConfig():
+        return list(_papers())
+    flags = {name: getattr(config, name) for name in _SHARED}
+    depths = config.depths or _DEFAULTS.get(config.family, ((2,), (), 0))[0]
+    return [Row("", Config(depths=(depth,), **flags)) for depth in depths]
+
+
+def _example(config: typing.Any, study: Config) -> tuple[tuple[int, ...], int]:
+    """The shape of one example, and the number of classes."""
+    _, image, classes = _DEFAULTS[study.family]
+    return config.image or image, config.classes or classes
+
+
+def _check_example(config: typing.Any, study: Config) -> None:
+    image, classes = _example(config, study)
+    given, least = ",".join(map(str, image)), LEAST_IMAGE.get(study.family, 1)
+    if len(image) not in (2, 3) or min(image) < 1 or max(image) > 2**15:
+        raise UserError(f"--image={given}: give height,width or height,width,channels")
+    if min(image[:2]) < least:
+        raise UserError(f"--image={given}: {study.family} networks need {least},{least} or more")
+    if not 0 < classes < 2**31:
+        raise UserError(f"--classes={classes}: take 1 or more")
+
+
+def _print_networks(config: typing.Any, rows: list[Row]) -> None:
+    from resnet_jax import counting
+
+    known = any(row.name for row in rows)
+    headers = ["network"] * known + ["depth", "family", "block", "order", "shortcut", "image"]
+    headers += ["parameters", *["paper"] * known, "multiply-adds", *["paper"] * known]
+    table = []
+    for row in rows:
+        image, classes = _example(config, row.config)
+        for variant in row.config.variants():
+            module = _network(row.config, variant, image, classes)
+            counts = counting.count(module, _shape(image))
+            depth = f"{counts.layers}"
+            about = (row.config.family, _block(row.config), variant.order, variant.shortcut)
+            size = "x".join(map(str, image))
+            parameters, multiply_adds = f"{counts.parameters:,}", f"{counts.multiply_adds:,}"
+            cells = [row.name] * known + [depth, *about, size]
+            cells += [parameters, *[row.parameters] * known]
+            table.append([*cells, multiply_adds, *[row.multiply_adds] * known])
+    _print_table(headers, table)
+
+
+def _print_layers(config: typing.Any, study: Config) -> None:
+    from resnet_jax import counting
+
+    image, classes = _example(config, study)
+    module = _network(study, study.variants()[0], image, classes)
+    headers = ["layer", "times", "kernel", "output", "multiply-adds"]
+    by_shape = lambda shape: "x".join(map(str, shape))
+    _print_table(
+        headers,
+        [
+            [
+                ".".join(layer.name),
+                f"{layer.layers}",
+                by_shape(layer.kernel),
+                by_shape(layer.output),
+                f"{layer.multiply_adds:,}",
+            ]
+            for layer in counting.each_layer(module, _shape(image))
+        ],
+    )
+
+
+def _network(study: Config, variant: Variant, image: tuple[int, ...], classes: int):
+    from experiments import composition
+
+    return composition.network(study, study.depths[0], variant, image, classes)
+
+
+def _block(study: Config) -> str:
+    return "dense" if study.family == "dense" else study.block_at(study.depths[0])
+
+
+def _shape(image: tuple[int, ...]):
+    import jax
+
+    return jax.ShapeDtypeStruct((1, *image), "float32")
+
+
+def _print_table(headers: list[str], rows: list[list[str]]) -> None:
+    import rich.box
+    import rich.table
+
+    from experiments.terminal import plain_console
+
+    table = rich.table.Table(box=rich.box.SIMPLE_HEAD)
+    for header in headers:
+        table.add_column(header, justify="right", no_wrap=True)
+    for row in rows:
+        table.add_row(*row)
+    plain_console(width=150).print(table)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Runs the command; returns its exit status."""
+    return runner.command("networks", __doc__, NetworksConfig(), tell, argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

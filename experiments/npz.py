@@ -1,0 +1,93 @@
+"""A user's own arrays, in a .npz file: read without pickles, and checked."""
+
+import pathlib
+import zipfile
+
+import numpy as np
+
+from experiments.errors import UserError
+
+NEEDED = ("x_train", "y_train", "x_test", "y_test")
+
+
+def read(
+    path: pathlib.Path,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, int, str]:
+    """The arrays ``x_train, y_train, x_test, y_test`` of a file, the count of classes, its name.
+
+    Examples are numbers ``[count, ...]``, labels whole numbers ``[count]`` from 0.
+
+    Raises:
+      UserError: there is no such file, or it does not hold such arrays.
+    """
+    try:
+        x_train, y_train, x_test, y_test = _arrays(path)
+        for name, x in (("x_train", x_train), ("x_test", x_test)):
+            _check_examples(name, x)
+        for name, y, x in (("y_train", y_train, x_train), ("y_test", y_test, x_test)):
+            _check_labels(name, y, x)
+        if x_train.shape[1:] != x_test.shape[1:]:
+            raise _ContentError(
+                "examples of x_train and x_test differ in shape: "
+                f"{list(x_train.shape[1:])} and {list(x_test.shape[1:])}"
+            )
+        classes = _count_classes(y_train, y_test)
+    except _ContentError as error:
+        raise UserError(f"--dataset={path}: {error}") from None
+    return x_train, y_train, x_test, y_test, classes, path.name
+
+
+class _ContentError(Exception):
+    """What is wrong with a file."""
+
+
+def _arrays(path: pathlib.Path) -> list[np.ndarray]:
+    if not path.is_file():
+        raise _ContentError("there is no such file")
+    if not zipfile.is_zipfile(path):
+        raise _ContentError("is no .npz file, or not a whole one")
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            missing = [name for name in NEEDED if name not in file.files]
+            if missing:
+                raise _ContentError(f"lacks {', '.join(missing)}; needed are {', '.join(NEEDED)}")
+            return [file[name] for name in NEEDED]
+    except _ContentError:
+        raise
+    except Exception as error:  # whatever a damaged archive makes zipfile, zlib and NumPy raise
+        reason = " ".join(f"{error or type(error).__name__}".split())[:120]
+        raise _ContentError(f"cannot be read as .npz without pickles ({reason})") from None
+
+
+def _check_examples(name: str, x: np.ndarray) -> None:
+    if not isinstance(x, np.ndarray) or x.dtype.kind not in "fiub":
+        raise _ContentError(
+            f"{name} must hold numbers [count, ...], not {getattr(x, 'dtype', 'bytes')}"
+        )
+    if x.ndim < 2 or 0 in x.shape:
+        raise _ContentError(f"{name} must hold numbers [count, ...], not {x.dtype} {list(x.shape)}")
+    if not np.isfinite(x).all() or np.abs(x.astype(np.float64)).max() > 1e30:
+        raise _ContentError(f"{name} holds values that are not finite, or beyond 1e30")
+
+
+def _check_labels(name: str, y: np.ndarray, x: np.ndarray) -> None:
+    if not isinstance(y, np.ndarray) or y.ndim != 1 or y.dtype.kind not in "iu":
+        y = np.asarray(y)
+        raise _ContentError(
+            f"{name} must hold whole numbers [count], not {y.dtype} {list(y.shape)}"
+        )
+    if len(y) != len(x):
+        raise _ContentError(f"{name} has {len(y)} labels for {len(x)} examples")
+
+
+def _count_classes(y_train: np.ndarray, y_test: np.ndarray) -> int:
+    classes = int(y_train.max()) + 1
+    for name, y in (("y_train", y_train), ("y_test", y_test)):
+        if y.min() < 0 or y.max() >= classes:
+            raise _ContentError(
+                f"{name} has labels from {y.min()} to {y.max()}; they must count from 0 up to the "
+                f"largest of y_train, {classes - 1}"
+            )
+    if classes > len(y_train) or classes < 2:
+        raise _ContentError(f"y_train names {classes} classes for {len(y_train)} examples")
+    return classes
