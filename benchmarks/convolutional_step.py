@@ -5,7 +5,8 @@
 Ours: two runs (batch 128, batch norm, momentum) in one compiled chunk of several steps, a run a
 device.  PyTorch's: one run after the other, each on all cores.  Both are measured in turn, ROUNDS
 times; GEMM-1024 stands beside.  Operations are counted by formula: 6 for each multiply-add and
-example (forward, and twice backward).  Prints medians and writes convolutional_step.csv to --out.
+example (forward, and twice backward).  Prints medians and writes convolutional_step.csv to --out;
+and compiles 20 and 1,202 layers, to compare.
 """
 
 import argparse
@@ -23,7 +24,7 @@ from experiments import environment
 
 jax.config.update("jax_num_cpu_devices", environment.usable_cores())
 
-from experiments.sweep import COMPILER_OPTIONS  # noqa: E402
+from experiments.sweep import COMPILER_OPTIONS, START_OPTIONS  # noqa: E402
 from resnet_jax import (  # noqa: E402
     Data,
     Population,
@@ -39,6 +40,8 @@ from resnet_jax import (  # noqa: E402
 BATCH, CHUNK, ROUNDS, RUNS = 128, 5, 7, 2
 #: Depth, side of the image, channels.
 CASES = [(20, 32, 3), (20, 8, 1), (56, 32, 3), (56, 8, 1)]
+#: Depths that are only compiled, for images of 32x32x3.
+COMPILED = [20, 1202]
 
 
 def population(depth: int, side: int, channels: int):
@@ -56,7 +59,8 @@ def population(depth: int, side: int, channels: int):
     start = time.perf_counter()
     runs = product(range(RUNS), [1.0], [0.01])
     advance = Population(training, runs, Data(x, y, x[:BATCH], y[:BATCH]), runs_mesh(), "map")
-    compiled = advance.compile(COMPILER_OPTIONS.get(jax.default_backend()))
+    backend = jax.default_backend()
+    compiled = advance.compile(COMPILER_OPTIONS.get(backend), START_OPTIONS.get(backend))
     return compiled, time.perf_counter() - start
 
 
@@ -120,6 +124,8 @@ def main() -> None:
     for case in CASES:
         rows.append(measure(case, torch))
         print(rows[-1], flush=True)
+    for depth in COMPILED:
+        print({"depth": depth, "compile_s": f"{population(depth, 32, 3)[1]:.1f}"}, flush=True)
     pathlib.Path(arguments.out).mkdir(exist_ok=True)
     with (pathlib.Path(arguments.out) / "convolutional_step.csv").open("w", newline="") as file:
         writer = csv.DictWriter(file, rows[0])

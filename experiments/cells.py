@@ -15,13 +15,14 @@ from resnet_jax import counting, population
 from resnet_jax.functional import from_linen
 from resnet_jax.networks import ResidualNetwork
 from resnet_jax.population import Population
-from resnet_jax.training import Data, Metrics, Run, State, Training, WarmUp
+from resnet_jax.training import MEASURED_AT_ONCE, Data, Metrics, Run, State, Training, WarmUp
 
 #: Measurements over a run's training, besides the one before its first step.
 MEASUREMENTS = 6
 
-#: Above this many training examples measurements use running statistics, if not told otherwise.
-LARGE_TRAINING_SET = 10_000
+#: Above this many numbers in the training images measurements use running statistics, if not told
+#: otherwise.
+LARGE_TRAINING_SET = 10_000_000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,11 +82,18 @@ def counts(cell: Cell, config: Config, dataset: Dataset, block: OwnBlock | None)
     return counting.count(network(cell, config, dataset, block), example)
 
 
-def running_statistics(config: Config, examples: int) -> bool:
+def running_statistics(config: Config, dataset: Dataset) -> bool:
     """Whether measurements use running averages instead of statistics of the whole set."""
     if config.statistics == "auto":
-        return examples > LARGE_TRAINING_SET
+        return dataset.x_train.size > LARGE_TRAINING_SET
     return config.statistics == "running"
+
+
+def measured_at_once(config: Config, dataset: Dataset) -> int:
+    """Examples that a measurement takes at a time."""
+    if running_statistics(config, dataset):
+        return MEASURED_AT_ONCE
+    return max(len(dataset.x_train), len(dataset.x_test))
 
 
 def training(cell: Cell, config: Config, dataset: Dataset, block: OwnBlock | None) -> Training:
@@ -100,7 +108,7 @@ def training(cell: Cell, config: Config, dataset: Dataset, block: OwnBlock | Non
         chunk_size(config),
         composition.augment(config),
         WarmUp(error=config.warmup_error) if warms_up else None,
-        running_statistics(config, len(dataset.x_train)),
+        running_statistics(config, dataset),
     )
 
 

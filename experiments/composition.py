@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable
+from typing import Any
 
 from flax import linen as nn
 
@@ -130,32 +131,17 @@ def network(
       own: a block of the user's own.
     """
     width, factor = config.base_width(), config.width_factor
-    module = None if own is None else own.module
+    block: dict[str, Any] = {}
+    if own is not None:
+        block = {"block": own.module, "layers_per_block": own.layers}
+    these = parts(variant)
+    if config.family == "dense":
+        return families.dense_network(depth, width * factor, classes, these, **block)
     layers = BLOCKS[config.block_at(depth)]
     if config.family == "cifar":
-        return families.cifar_network(
-            depth,
-            classes,
-            parts(variant),
-            layers,
-            width,
-            factor,
-            block=module,
-            layers_per_block=own.layers if own else None,
-        )
-    if config.family == "imagenet":
-        small = min(shape[:2]) < _LARGE_IMAGE
-        return families.imagenet_network(
-            depth, classes, parts(variant), layers, width, factor, small, block=module
-        )
-    return families.dense_network(
-        depth,
-        width * factor,
-        classes,
-        parts(variant),
-        module or blocks.Block,
-        own.layers if own else len(blocks.DENSE),
-    )
+        return families.cifar_network(depth, classes, these, layers, width, factor, **block)
+    small = min(shape[:2]) < _LARGE_IMAGE
+    return families.imagenet_network(depth, classes, these, layers, width, factor, small, **block)
 
 
 def augment(config: Config) -> Augmentation | None:

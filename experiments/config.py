@@ -102,7 +102,7 @@ class Config:
     schedule: str = _option("cosine", "how the rate changes over the steps")
     warmup_error: float = _option(
         0.0,
-        "training starts at a tenth of the rate until the batches' running error is below this "
+        "training starts at a rate of 0.01 or less until the batches' running error is below this "
         "fraction (He et al. 2015: 0.8); 0 for no such warm-up",
     )
     warmup_depth: int = _option(2, "the shallowest network that starts with such a warm-up")
@@ -140,7 +140,7 @@ class Config:
     statistics: str = _option(
         "auto",
         "what batch normalisation uses in measurements: statistics of the whole training set, or "
-        "running averages; auto takes the latter above 10,000 training examples",
+        "running averages; auto takes the latter for training sets of more than 10 million numbers",
     )
     map: str = _option(
         "auto", "how the runs on one device are mapped: auto is map on CPU, vmap elsewhere"
@@ -160,7 +160,7 @@ class Config:
 
     def variants(self) -> tuple[Variant, ...]:
         """The networks to compare, besides their shortcut weights."""
-        columns = [getattr(self, name) for name in VARIANT_FIELDS]
+        columns = [tuple(map(canonical, getattr(self, name))) for name in VARIANT_FIELDS]
         count = max(map(len, columns))
         columns = [column * count if len(column) == 1 else column for column in columns]
         return tuple(Variant(*row) for row in zip(*columns, strict=True))
@@ -194,6 +194,12 @@ def split_name(text: str) -> tuple[str, tuple[float, ...]]:
         example = f"such as {name}:{'/'.join(f'{n:g}' for n in wanted)}" if wanted else "takes none"
         raise UserError(f"{text}: numbers after the colon, {example}")
     return name, numbers
+
+
+def canonical(text: str) -> str:
+    """The one way to write a name and its numbers: ``dropout`` is ``dropout:0.5``."""
+    name, numbers = split_name(text)
+    return f"{name}:{'/'.join(f'{number:g}' for number in numbers)}" if numbers else name
 
 
 def check_name(flag: str, text: str) -> None:

@@ -19,11 +19,13 @@ def report(workdir: pathlib.Path) -> None:
     # Seconds, which --help need not wait for.
     from experiments import figures, published, summary, terminal
 
+    settings = store.read_manifest(workdir)["settings"]
     results, history = store.read_tables(workdir)
     table = summary.summarise(results)
     store.write_text(workdir / store.SUMMARY, table.to_csv(index=False, lineterminator="\n"))
-    errors = {"train_error": "Training error", "test_error": "Test error"}
-    losses = {"train_loss": "Training loss", "test_loss": "Test loss"}
+    tested = "Validation" if settings.get("holdout") else "Test"
+    errors = {"train_error": "Training error", "test_error": f"{tested} error"}
+    losses = {"train_loss": "Training loss", "test_loss": f"{tested} loss"}
     drawn = {
         "error_over_depth": figures.over_depth(results, errors),
         "loss_over_depth": figures.over_depth(results, losses),
@@ -32,13 +34,13 @@ def report(workdir: pathlib.Path) -> None:
     }
     for name, figure in drawn.items():
         figures.save(figure, workdir / "figures", name)
-    terminal.show(table, workdir)
-    settings = store.read_manifest(workdir)["settings"]
+    terminal.show(table, workdir, held_out=tested == "Validation")
     paper = settings.get("compare")
     if paper in published.PAPERS:
         beside = published.compare(paper, table)
         store.write_text(workdir / store.PAPER, beside.to_csv(index=False, lineterminator="\n"))
-        terminal.show_paper(beside, published.PAPERS[paper].source, settings)
+        source, deviations = published.PAPERS[paper].source, published.deviations(settings)
+        terminal.show_paper(beside, source, settings, deviations)
 
 
 STUDY = runner.Study("degradation", __doc__, Config(), report)

@@ -8,6 +8,10 @@ class UserError(Exception):
     """A mistake its maker can mend: the message is one line that says what is wrong and how."""
 
 
+class ContentError(Exception):
+    """What is wrong with a file's content, for its reader to say which file and flag it is."""
+
+
 def suggest(name: str, known: Iterable[str]) -> str:
     """What to say of an unknown name: the nearest known one, if any is near, and all of them."""
     known = list(known)

@@ -12,7 +12,9 @@ _SLOTS = {"sgd": 0, "momentum": 1, "nesterov": 1, "adam": 2, "adamw": 2}
 _KEPT_PER_LAYER = 4
 
 
-def peak_bytes(config: Config, depth: int, counts: Counts, data_bytes: int, at_once: int) -> int:
+def peak_bytes(
+    config: Config, depth: int, counts: Counts, data_bytes: int, at_once: int, measured: int = 0
+) -> int:
     """Bytes that training all runs of one depth in one program takes.
 
     Args:
@@ -21,13 +23,16 @@ def peak_bytes(config: Config, depth: int, counts: Counts, data_bytes: int, at_o
       counts: of one of them.
       data_bytes: of the data set, all copies of it.
       at_once: how many runs are in the middle of a step at the same moment.
+      measured: examples that a measurement takes at a time.
     """
     kinds = len(config.shortcut_weights_at(depth))
     runs = config.num_seeds * kinds * len(config.learning_rates)
     states = runs * counts.parameters * (1 + _SLOTS[config.optimizer]) * 2  # read, and written
     gradients = min(runs, at_once) * counts.parameters * 2
-    kept = min(runs, at_once) * config.batch_size * counts.activations * _KEPT_PER_LAYER
-    return _FLOAT * (states + gradients + kept) + data_bytes
+    step = config.batch_size * counts.activations * _KEPT_PER_LAYER
+    measurement = measured * counts.largest * _KEPT_PER_LAYER  # layer by layer; nothing is kept
+    working = min(runs, at_once) * max(step, measurement)
+    return _FLOAT * (states + gradients + working) + data_bytes
 
 
 def available_bytes() -> int:

@@ -14,7 +14,7 @@ from experiments.errors import UserError
 from experiments.validation import LEAST_IMAGE, validate
 
 #: The flags of a study that say what a network is.
-_SHARED = ("family", "block", "width", "width_factor", *VARIANT_FIELDS)
+_SHARED = ("block", "width", "width_factor", *VARIANT_FIELDS)
 
 #: Depths, image and classes of each family where no flag says otherwise.
 _DEFAULTS = {
@@ -37,6 +37,7 @@ def _own(name: str, kind, default, help_text: str):
 NetworksConfig: typing.Any = dataclasses.make_dataclass(
     "NetworksConfig",
     [
+        _own("family", str, "", "dense, cifar or imagenet; without it, the papers' networks"),
         _own("depths", tuple[int, ...], (), "weight layers; by default those of the papers"),
         *map(_shared, _SHARED),
         _own("image", tuple[int, ...], (), "height,width or height,width,channels; 224,224,3 ..."),
@@ -65,7 +66,7 @@ def _papers() -> typing.Iterator[Row]:
     for depth, parameters in {164: "1.7M", 1001: "10.2M"}.items():
         config = Config(depths=(depth,), block="bottleneck", **later)
         yield Row(f"ResNet-{depth}", config, parameters)
-    # Its name counts the projections of the second and third stage as layers.
+    # Its name counts the three projections as layers, and the head not.
     yield Row("WRN-28-10", Config(depths=(26,), width_factor=10, **later), "36.5M")
     for depth in (18, 34):
         config = Config(family="imagenet", depths=(depth,))
@@ -97,9 +98,20 @@ def tell(config: typing.Any) -> None:
 def _asked(config: typing.Any) -> list[Row]:
     if config == NetworksConfig():
         return list(_papers())
-    flags = {name: getattr(config, name) for name in _SHARED}
-    depths = config.depths or _DEFAULTS.get(config.family, ((2,), (), 0))[0]
-    return [Row("", Config(depths=(depth,), **flags)) for depth in depths]
+    flags = {name: getattr(config, name) for name in _SHARED} | {"family": config.family or "dense"}
+    if config.depths:
+        return [Row("", Config(depths=(depth,), **flags)) for depth in config.depths]
+    known = _DEFAULTS.get(flags["family"], ((2,), (), 0))[0]
+    rows = [Row("", Config(depths=(depth,), **flags)) for depth in known]
+    return [row for row in rows if _exists(row.config)] or rows[:1]
+
+
+def _exists(study: Config) -> bool:
+    try:
+        validate(study)
+    except UserError:
+        return False
+    return True
 
 
 def _example(config: typing.Any, study: Config) -> tuple[tuple[int, ...], int]:
@@ -123,7 +135,7 @@ def _print_networks(config: typing.Any, rows: list[Row]) -> None:
     from resnet_jax import counting
 
     known = any(row.name for row in rows)
-    headers = ["network"] * known + ["depth", "family", "block", "order", "shortcut", "image"]
+    headers = ["network"] * known + ["depth", "family", "block", *_telling(rows), "image"]
     headers += ["parameters", *["paper"] * known, "multiply-adds", *["paper"] * known]
     table = []
     for row in rows:
@@ -131,14 +143,23 @@ def _print_networks(config: typing.Any, rows: list[Row]) -> None:
         for variant in row.config.variants():
             module = _network(row.config, variant, image, classes)
             counts = counting.count(module, _shape(image))
-            depth = f"{counts.layers}"
-            about = (row.config.family, _block(row.config), variant.order, variant.shortcut)
-            size = "x".join(map(str, image))
-            parameters, multiply_adds = f"{counts.parameters:,}", f"{counts.multiply_adds:,}"
-            cells = [row.name] * known + [depth, *about, size]
-            cells += [parameters, *[row.parameters] * known]
-            table.append([*cells, multiply_adds, *[row.multiply_adds] * known])
+            values = dataclasses.asdict(row.config) | dataclasses.asdict(variant)
+            cells = [row.name] * known + [f"{counts.layers}", row.config.family, _block(row.config)]
+            cells += [f"{values[name]}" for name in _telling(rows)] + ["x".join(map(str, image))]
+            cells += [f"{counts.parameters:,}", *[row.parameters] * known]
+            table.append([*cells, f"{counts.multiply_adds:,}", *[row.multiply_adds] * known])
     _print_table(headers, table)
+
+
+def _telling(rows: list[Row]) -> list[str]:
+    """The fields that are shown: order and shortcut, and what is not as by default.
+
+    A paper's network is told by its name.
+    """
+    usual, rows = Config(), [row for row in rows if not row.name]
+    others = [name for name in _SHARED[1:] if name not in ("order", "shortcut")]
+    changed = lambda name: any(getattr(row.config, name) != getattr(usual, name) for row in rows)
+    return ["order", "shortcut", *filter(changed, others)]
 
 
 def _print_layers(config: typing.Any, study: Config) -> None:

@@ -5,7 +5,7 @@ import zipfile
 
 import numpy as np
 
-from experiments.errors import UserError
+from experiments.errors import ContentError, UserError
 
 NEEDED = ("x_train", "y_train", "x_test", "y_test")
 
@@ -27,67 +27,61 @@ def read(
         for name, y, x in (("y_train", y_train, x_train), ("y_test", y_test, x_test)):
             _check_labels(name, y, x)
         if x_train.shape[1:] != x_test.shape[1:]:
-            raise _ContentError(
+            raise ContentError(
                 "examples of x_train and x_test differ in shape: "
                 f"{list(x_train.shape[1:])} and {list(x_test.shape[1:])}"
             )
         classes = _count_classes(y_train, y_test)
-    except _ContentError as error:
+    except ContentError as error:
         raise UserError(f"--dataset={path}: {error}") from None
     return x_train, y_train, x_test, y_test, classes, path.name
 
 
-class _ContentError(Exception):
-    """What is wrong with a file."""
-
-
 def _arrays(path: pathlib.Path) -> list[np.ndarray]:
     if not path.is_file():
-        raise _ContentError("there is no such file")
+        raise ContentError("there is no such file")
     if not zipfile.is_zipfile(path):
-        raise _ContentError("is no .npz file, or not a whole one")
+        raise ContentError("is no .npz file, or not a whole one")
     try:
         with np.load(path, allow_pickle=False) as file:
             missing = [name for name in NEEDED if name not in file.files]
             if missing:
-                raise _ContentError(f"lacks {', '.join(missing)}; needed are {', '.join(NEEDED)}")
+                raise ContentError(f"lacks {', '.join(missing)}; needed are {', '.join(NEEDED)}")
             return [file[name] for name in NEEDED]
-    except _ContentError:
+    except ContentError:
         raise
     except Exception as error:  # whatever a damaged archive makes zipfile, zlib and NumPy raise
         reason = " ".join(f"{error or type(error).__name__}".split())[:120]
-        raise _ContentError(f"cannot be read as .npz without pickles ({reason})") from None
+        raise ContentError(f"cannot be read as .npz without pickles ({reason})") from None
 
 
 def _check_examples(name: str, x: np.ndarray) -> None:
     if not isinstance(x, np.ndarray) or x.dtype.kind not in "fiub":
-        raise _ContentError(
+        raise ContentError(
             f"{name} must hold numbers [count, ...], not {getattr(x, 'dtype', 'bytes')}"
         )
     if x.ndim < 2 or 0 in x.shape:
-        raise _ContentError(f"{name} must hold numbers [count, ...], not {x.dtype} {list(x.shape)}")
+        raise ContentError(f"{name} must hold numbers [count, ...], not {x.dtype} {list(x.shape)}")
     if not np.isfinite(x).all() or np.abs(x.astype(np.float64)).max() > 1e30:
-        raise _ContentError(f"{name} holds values that are not finite, or beyond 1e30")
+        raise ContentError(f"{name} holds values that are not finite, or beyond 1e30")
 
 
 def _check_labels(name: str, y: np.ndarray, x: np.ndarray) -> None:
     if not isinstance(y, np.ndarray) or y.ndim != 1 or y.dtype.kind not in "iu":
         y = np.asarray(y)
-        raise _ContentError(
-            f"{name} must hold whole numbers [count], not {y.dtype} {list(y.shape)}"
-        )
+        raise ContentError(f"{name} must hold whole numbers [count], not {y.dtype} {list(y.shape)}")
     if len(y) != len(x):
-        raise _ContentError(f"{name} has {len(y)} labels for {len(x)} examples")
+        raise ContentError(f"{name} has {len(y)} labels for {len(x)} examples")
 
 
 def _count_classes(y_train: np.ndarray, y_test: np.ndarray) -> int:
     classes = int(y_train.max()) + 1
     for name, y in (("y_train", y_train), ("y_test", y_test)):
         if y.min() < 0 or y.max() >= classes:
-            raise _ContentError(
+            raise ContentError(
                 f"{name} has labels from {y.min()} to {y.max()}; they must count from 0 up to the "
                 f"largest of y_train, {classes - 1}"
             )
     if classes > len(y_train) or classes < 2:
-        raise _ContentError(f"y_train names {classes} classes for {len(y_train)} examples")
+        raise ContentError(f"y_train names {classes} classes for {len(y_train)} examples")
     return classes

@@ -37,20 +37,20 @@ class Paper(NamedTuple):
 
 PAPERS = {
     "he2015": Paper(
-        "He et al. 2015 (arXiv 1512.03385), table 6 and Fig. 6",
+        "He et al. 2015 (arXiv 1512.03385), table 6 (one run; 110: five) and Fig. 6",
         (
             Published(20, 8.75),
             Published(32, 7.51),
             Published(44, 7.17),
             Published(56, 6.97),
-            Published(110, 6.43),
+            Published(110, "6.61 ± 0.16 (best 6.43)"),
             Published(1202, 7.93),
             *(Published(depth, CURVES, shortcut_weight=0.0) for depth in (20, 32, 44, 56)),
-            Published(110, "above 60", shortcut_weight=0.0),
+            Published(110, "above 60 (Fig. 6)", shortcut_weight=0.0),
         ),
     ),
     "he2016_orders": Paper(
-        "He et al. 2016 (arXiv 1603.05027), table 2",
+        "He et al. 2016 (arXiv 1603.05027), table 2, medians of 5",
         (
             Published(110, 6.61),
             Published(110, 8.17, order="norm_after_addition"),
@@ -65,7 +65,7 @@ PAPERS = {
         ),
     ),
     "he2016_shortcuts": Paper(
-        "He et al. 2016 (arXiv 1603.05027), table 1",
+        "He et al. 2016 (arXiv 1603.05027), table 1, medians of 5",
         (
             Published(110, 6.61),
             Published(110, FAILS, shortcut="constant:0/1"),
@@ -96,6 +96,10 @@ PAPERS = {
 #: Columns that tell one network of a paper from another.
 _KEY = ("depth", "block", "order", "shortcut", "shortcut_weight")
 
+#: What all networks of these papers have in common.
+_COMMON = {"family": "cifar", "norm": "batch", "init": "he", "branch_scale": "one"}
+_COMMON_SETTINGS = {"width": (0, 16), "width_factor": (1,), "own_block": ("",)}
+
 
 def compare(paper: str, summary: pd.DataFrame) -> pd.DataFrame:
     """Test errors in percent, the paper's and ours: a row a network of the paper.
@@ -103,9 +107,10 @@ def compare(paper: str, summary: pd.DataFrame) -> pd.DataFrame:
     Columns: those that tell networks apart, ``kind``, ``paper``, and ``ours, ours_low, ours_high,
     seeds, learning_rate``, empty where we have not run it.
     """
+    known = summary[(summary[list(_COMMON)] == pd.Series(_COMMON)).all(axis=1)]
     rows = []
     for network in PAPERS[paper].networks:
-        ours = summary[summary.family == "cifar"]
+        ours = known
         for name in _KEY:
             ours = ours[ours[name] == getattr(network, name)]
         row = {name: getattr(network, name) for name in _KEY}
@@ -117,3 +122,12 @@ def compare(paper: str, summary: pd.DataFrame) -> pd.DataFrame:
             row[name] = ours[name].iloc[0] if len(ours) else None
         rows.append(row)
     return pd.DataFrame(rows)
+
+
+def deviations(settings: dict) -> list[str]:
+    """What sets the networks of a study apart from the papers', in words; empty for nothing."""
+    return [
+        f"--{name}={settings[name]}"
+        for name, wanted in _COMMON_SETTINGS.items()
+        if settings[name] not in wanted
+    ]

@@ -15,7 +15,7 @@ from typing import NamedTuple
 from experiments import commandline, environment
 from experiments.config import Config
 from experiments.errors import UserError
-from experiments.store import Store, settings_of
+from experiments.store import Store, check_writable, settings_of
 from experiments.validation import validate, validate_data
 
 #: The studies that ``python -m experiments`` offers.
@@ -104,8 +104,11 @@ def run(study: Study, config: Config, block: Callable | None, layers_per_block: 
     """
     from experiments import datasets  # NumPy comes with it
 
-    validate(config, layers_per_block if block else None)
     workdir = pathlib.Path(config.workdir or f"runs/{study.name}")
+    validate(config, layers_per_block if block else None)
+    if block and config.family != "dense" and "stride" not in inspect.signature(block).parameters:
+        raise UserError(f"--family={config.family}: its blocks need a field `stride`, an integer")
+    check_writable(workdir)
     dataset = datasets.load(config.dataset, config.data_dir, config.holdout)
     settings = settings_of(config, _block_name(block, layers_per_block), datasets.digest(dataset))
     store = Store(workdir, study.name, settings)
@@ -121,7 +124,7 @@ def run(study: Study, config: Config, block: Callable | None, layers_per_block: 
 def _block_name(block: Callable | None, layers: int) -> str:
     """What tells one block from another, in the settings that a work directory belongs to."""
     if block is None:
-        return "the family's"
+        return ""
     named = block if inspect.isclass(block) or inspect.isfunction(block) else type(block)
     source = "".join(map(_source, inspect.getmro(named) if inspect.isclass(named) else [named]))
     digest = hashlib.sha256(source.encode()).hexdigest()[:12]

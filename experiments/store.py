@@ -58,7 +58,7 @@ def settings_of(config, block: str, data: str) -> dict:
 
     Args:
       config: of the study.
-      block: what tells its block from others.
+      block: what tells a block of the user's own from others; empty for the family's.
       data: a digest of its data set, by which a file is known wherever it lies.
     """
     fields = {
@@ -67,7 +67,16 @@ def settings_of(config, block: str, data: str) -> dict:
         if field.name not in ("workdir", "data_dir")
     }
     fields["dataset"] = pathlib.PurePath(config.dataset).name
-    return json.loads(json.dumps({**fields, "block": block, "data_sha256": data}))
+    return json.loads(json.dumps({**fields, "own_block": block, "data_sha256": data}))
+
+
+def check_writable(path: pathlib.Path) -> None:
+    """Raises :class:`UserError` where a directory cannot be made, or cannot be written in."""
+    if any(parent.is_file() for parent in [path, *path.parents]):
+        raise UserError(f"--workdir={path}: a file is in the way; name another directory")
+    nearest = next(parent for parent in [path, *path.parents] if parent.exists())
+    if not os.access(nearest, os.W_OK | os.X_OK):
+        raise UserError(f"--workdir={path}: no permission to write in {nearest}")
 
 
 class Store:
@@ -82,11 +91,7 @@ class Store:
         self.path = path
         self._manifest = {"study": study, "schema": SCHEMA, "settings": settings}
         self._tables: dict[str, list[dict]] = {RESULTS: [], HISTORY: [], TIMINGS: []}
-        if any(parent.is_file() for parent in [path, *path.parents]):
-            raise UserError(f"--workdir={path}: a file is in the way; name another directory")
-        nearest = next(parent for parent in [path, *path.parents] if parent.exists())
-        if not os.access(nearest, os.W_OK | os.X_OK):
-            raise UserError(f"--workdir={path}: no permission to write in {nearest}")
+        check_writable(path)
         if path.exists() and any(file.suffix != ".part" for file in path.iterdir()):
             self._continue()
 

@@ -28,6 +28,9 @@ COMPILER_OPTIONS: dict[str, dict[str, str | bool]] = {
     "cpu": {"xla_backend_optimization_level": "1"}
 }
 
+#: Of the program that draws initial weights, once: unoptimised it compiles several times faster.
+START_OPTIONS: dict[str, dict[str, str | bool]] = {"cpu": {"xla_backend_optimization_level": "0"}}
+
 
 def train(
     study: str, config: Config, dataset: Dataset, block: OwnBlock | None, store: Store
@@ -59,7 +62,8 @@ def train(
     def compiled(cell: Cell) -> CompiledCell:
         start = time.perf_counter()
         population = cells.build(cell, config, dataset, block, mesh)
-        advance = population.compile(COMPILER_OPTIONS.get(jax.default_backend()))
+        backend = jax.default_backend()
+        advance = population.compile(COMPILER_OPTIONS.get(backend), START_OPTIONS.get(backend))
         return CompiledCell(cell, population, advance, time.perf_counter() - start)
 
     with progress.shown():
@@ -96,7 +100,8 @@ def _needed_bytes(
     vectorised = cells.how_mapped(config, mesh) == "vmap"
     at_once = len(cells.runs(config, cell.depth).seed) if vectorised else mesh.size
     data_bytes = sum(array.nbytes for array in dataset[:4]) * (1 + mesh.size)
-    return memory.peak_bytes(config, cell.depth, counts, data_bytes, at_once)
+    measured = cells.measured_at_once(config, dataset)
+    return memory.peak_bytes(config, cell.depth, counts, data_bytes, at_once, measured)
 
 
 def _what_runs(config: Config, dataset: Dataset, waiting: int, counts: dict[Cell, Counts]) -> str:

@@ -69,7 +69,7 @@ def plain_console(width: int = 120) -> rich.console.Console:
     return console if console.is_terminal else rich.console.Console(highlight=False, width=width)
 
 
-def show_paper(beside: pd.DataFrame, source: str, settings: dict) -> None:
+def show_paper(beside: pd.DataFrame, source: str, settings: dict, deviations: list[str]) -> None:
     """Prints a paper's numbers beside ours, and what sets the two apart."""
     varying = [name for name in ("block", "order", "shortcut") if beside[name].nunique() > 1]
     drawn = rich.table.Table(box=rich.box.SIMPLE_HEAD, title="Test error, %", title_justify="left")
@@ -97,10 +97,18 @@ def show_paper(beside: pd.DataFrame, source: str, settings: dict) -> None:
         markup=False,
         soft_wrap=True,
     )
+    if deviations:
+        console.print(f"Not the paper's networks: {', '.join(deviations)}.", markup=False)
 
 
-def show(summary: pd.DataFrame, workdir: pathlib.Path) -> None:
-    """Prints the table, what was found, and where everything lies."""
+def show(summary: pd.DataFrame, workdir: pathlib.Path, held_out: bool = False) -> None:
+    """Prints the table, what was found, and where everything lies.
+
+    Args:
+      summary: of a study.
+      workdir: where everything lies.
+      held_out: whether examples held out of the training set took the test set's place.
+    """
     console = plain_console()
     for key, name in labels.variants(summary).items():
         console.print(table(labels.of(summary, key), name, wide=console.width >= 110))
@@ -113,6 +121,8 @@ def show(summary: pd.DataFrame, workdir: pathlib.Path) -> None:
         markup=False,
         soft_wrap=True,
     )
+    if held_out:
+        console.print("Test means the training examples held out; the test set was not touched.")
     if summary.diverged.any():
         console.print("A diverged run classifies nothing: its error counts as 100%.")
     console.print(f"Tables and figures: {workdir}", markup=False, soft_wrap=True)

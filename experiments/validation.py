@@ -15,6 +15,9 @@ BLOCK_LAYERS = {"basic": 2, "bottleneck": 3, "bottleneck_3x3": 3}
 #: The ImageNet networks, by the layers of their blocks (He et al. 2015, table 1).
 IMAGENET_DEPTHS = {2: (18, 34), 3: (50, 101, 152)}
 
+#: Data sets that consist of published files.
+FETCHED = ("cifar10", "cifar100", "mnist", "fashion_mnist")
+
 #: Pixels on a side that a family's networks need at least.
 LEAST_IMAGE = {"cifar": 4, "imagenet": 8}
 
@@ -82,6 +85,8 @@ def _problems(config: Config, own_layers: int | None) -> Iterator[str]:
     for weight in config.shortcut_weights:
         if not abs(weight) < _GREATEST_FLOAT:
             yield f"--shortcut_weights: {weight:g} is no weight; 0 is plain and 1 residual"
+    if config.data_dir and config.dataset not in FETCHED:
+        yield f"--data_dir={config.data_dir}: {config.dataset} has no files to look for there"
     if config.batch_size == 1 and "batch" in config.norm:
         yield "--batch_size=1 leaves batch normalisation nothing to average; take 2 or more"
 
@@ -127,6 +132,17 @@ def _variant_problems(config: Config) -> Iterator[str]:
                 "--branch_scale=fixup has an initialisation of its own and goes without "
                 "normalisation: add --norm=none, and leave --init away"
             )
+        silent = variant.branch_scale == "fixup" or variant.init == "zero_last"
+        if silent and variant.order == "activation_before_addition":
+            yield (
+                "--order=activation_before_addition: a branch that starts at zero and ends with a "
+                "ReLU never learns; take another order, --init or --branch_scale"
+            )
+        if variant.branch_scale.startswith("stochastic_depth") and 0 in config.shortcut_weights:
+            yield (
+                f"--branch_scale={variant.branch_scale}: a plain network is cut where a branch is "
+                "left out; add --shortcut_weights=1"
+            )
 
 
 def _depth_problems(config: Config, depth: int, own_layers: int | None) -> Iterator[str]:
@@ -135,15 +151,12 @@ def _depth_problems(config: Config, depth: int, own_layers: int | None) -> Itera
         return
     if config.family == "dense" and config.block != "auto":
         yield f"--block={config.block}: dense networks have blocks of their own; leave it away"
+    if own_layers is not None and config.block != "auto":
+        yield f"--block={config.block}: a block of one's own takes its place; leave it away"
     layers = 2 if config.family == "dense" else BLOCK_LAYERS[config.block_at(depth)]
     layers = own_layers or layers
     if config.family == "imagenet":
-        known = IMAGENET_DEPTHS.get(layers, ())
-        if depth not in known:
-            every = [known] if config.block != "auto" else IMAGENET_DEPTHS.values()
-            names = ", ".join(f"{depth}" for depths in every for depth in depths)
-            of = f"with blocks of {layers} layers" if config.block != "auto" else "of the paper"
-            yield f"--depths: no ImageNet network {of} has {depth} layers; known are {names}"
+        yield from _imagenet_problems(config, depth, layers, own_layers is not None)
         return
     step = layers * (3 if config.family == "cifar" else 1)
     if (depth - 2) % step:
@@ -153,3 +166,14 @@ def _depth_problems(config: Config, depth: int, own_layers: int | None) -> Itera
             f"--depths: no {config.family} network has {depth} layers (stem, {stages}{layers} a "
             f"block, head); the nearest are {below} and {below + step}"
         )
+
+
+def _imagenet_problems(config: Config, depth: int, layers: int, own: bool) -> Iterator[str]:
+    chosen = own or config.block != "auto"
+    known = {layers: IMAGENET_DEPTHS.get(layers, ())} if chosen else IMAGENET_DEPTHS
+    if not known.get(layers):
+        yield f"layers_per_block={layers}: the ImageNet networks have blocks of 2 or 3 layers"
+    elif depth not in known[layers]:
+        names = ", ".join(f"{depth}" for depths in known.values() for depth in depths)
+        of = f"with blocks of {layers} layers" if chosen else "of the paper"
+        yield f"--depths: no ImageNet network {of} has {depth} layers; known are {names}"

@@ -47,7 +47,8 @@ inverse_sqrt = BranchRule(_inverse_sqrt)
 learned = BranchRule(_ones, multiplier=0.0)
 
 #: The scalars of Fixup's rule 3 (Zhang et al. 2019, arXiv 1901.09321, section 3); its other rules
-#: are :data:`resnet_jax.initializers.fixup`, and it goes without normalisation.
+#: are :data:`resnet_jax.initializers.fixup`, and it goes without normalisation.  Unlike in the
+#: paper the multiplier takes the branch's last bias with it, and no scalar precedes stem and head.
 fixup = BranchRule(_ones, multiplier=1.0, biases=True)
 
 

@@ -4,13 +4,15 @@ XLA on CPU is fast for convolutions in one layout only (images NHWC, kernels HWI
 gradients of ``lax.conv`` into it only outside loops; inside a scan over layers or steps they run 30
 to 100 times slower.  Here both gradients are written as convolutions in that layout to begin with:
 
-    y  = x ∗ w                        (padding (size - 1) / 2 on each side)
-    dx = dy' ∗ flip(w)ᵀ               (dy' is dy, dilated by the stride)
-    dw = xᵀ ∗ dy', channels of x in the place of the batch, and the batch in that of channels
+    y  = x ∗ w          (padding (size - 1) / 2 on each side)
+    dx = dy ∗ flip(w)ᵀ
+    dw = xᵀ ∗ dy        (channels of x in the place of the batch, the batch in that of channels)
 
-Small images are convolved as one product of their patches with the kernel, and the weight gradient
-is accumulated over pieces of the batch that stay in a core's cache: choices by static shape, made
-in this file alone.  Other platforms keep the stock operation and its gradients.
+With a stride the same holds of the *phases* of x: every stride-th pixel is one, and the pixels
+between are more of its features.  Small images are convolved as one product of their patches with
+the kernel, and the weight gradient is accumulated over pieces of the batch that stay in a core's
+cache: choices by static shape, made in this file alone.  Other platforms keep the stock operation
+and its gradients.
 """
 
 import functools
@@ -24,51 +26,66 @@ from resnet_jax.linear import product
 
 LAYOUT = ("NHWC", "HWIO", "NHWC")
 
-#: Up to this many pixels in the output image, patches and one matrix product are faster.
+#: Up to this many pixels in the output image, patches and one matrix product are faster; as for
+#: grey images of any size.
 _SMALL_IMAGE = 16
 
 #: Floats of the activations in one piece of a weight gradient: half of a core's second-level cache.
 _PIECE = 2**17
 
 
-def _direct(x: jax.Array, kernel: jax.Array, stride: int) -> jax.Array:
-    before = (kernel.shape[0] - 1) // 2
+Padding = tuple[int, int]  # before and after, in both directions
+
+
+def _direct(x: jax.Array, kernel: jax.Array, stride: int, padding: Padding) -> jax.Array:
     return jax.lax.conv_general_dilated(
-        x, kernel, (stride, stride), [(before, before)] * 2, dimension_numbers=LAYOUT
+        x, kernel, (stride, stride), [padding] * 2, dimension_numbers=LAYOUT
     )
 
 
-def _by_patches(x: jax.Array, kernel: jax.Array, stride: int) -> jax.Array:
+def _by_patches(x: jax.Array, kernel: jax.Array, stride: int, padding: Padding) -> jax.Array:
     """The convolution as one product: patches ``[pixels, size² · in]`` with the kernel."""
-    size, before = kernel.shape[0], (kernel.shape[0] - 1) // 2
-    batch, height, width, features = x.shape
-    rows, columns = -(-height // stride), -(-width // stride)
-    padded = jnp.pad(x, [(0, 0), (before, before), (before, before), (0, 0)])
-    shifted = [
-        jax.lax.slice(
-            padded,
-            (0, down, right, 0),
-            (batch, down + (rows - 1) * stride + 1, right + (columns - 1) * stride + 1, features),
-            (1, stride, stride, 1),
-        )
-        for down in range(size)
-        for right in range(size)
-    ]
-    patches = jnp.concatenate(shifted, -1).reshape(-1, size * size * features)
-    y = patches @ kernel.reshape(-1, kernel.shape[-1])
-    return y.reshape(batch, rows, columns, -1)
+    size = kernel.shape[0]
+    patches = jnp.pad(x, [(0, 0), padding, padding, (0, 0)])
+    for axis in (2, 1):  # the columns of each patch, then its rows
+        reach = patches.shape[axis] - size + 1
+        shifted = [
+            jax.lax.slice_in_dim(patches, first, first + reach, stride, axis)
+            for first in range(size)
+        ]
+        patches = jnp.concatenate(shifted, -1)
+    rows = patches.reshape(-1, patches.shape[-1]) @ kernel.reshape(-1, kernel.shape[-1])
+    return rows.reshape(*patches.shape[:3], -1)
 
 
-def _on_cpu(x: jax.Array, kernel: jax.Array, stride: int) -> jax.Array:
+def _on_cpu(x: jax.Array, kernel: jax.Array, stride: int, padding: Padding) -> jax.Array:
     pixels = -(-x.shape[1] // stride) * -(-x.shape[2] // stride)
-    return (_by_patches if pixels <= _SMALL_IMAGE else _direct)(x, kernel, stride)
+    by_patches = pixels <= _SMALL_IMAGE or x.shape[-1] == 1
+    return (_by_patches if by_patches else _direct)(x, kernel, stride, padding)
 
 
-def _dilated(dy: jax.Array, shape: tuple[int, ...], stride: int) -> jax.Array:
-    """``dy`` at every ``stride``-th pixel of an image of zeros, of the size of ``x``."""
-    if stride == 1:
-        return dy
-    return jnp.zeros((*shape[:3], dy.shape[-1]), dy.dtype).at[:, ::stride, ::stride].set(dy)
+def _even(size: int) -> Padding:
+    return (size - 1) // 2, (size - 1) // 2
+
+
+def _phases(x: jax.Array, stride: int) -> jax.Array:
+    """Every ``stride``-th pixel of an image as a pixel, those between as more of its features."""
+    batch, height, width, features = x.shape
+    x = jnp.pad(x, [(0, 0), (0, -height % stride), (0, -width % stride), (0, 0)])
+    x = x.reshape(batch, x.shape[1] // stride, stride, -1, stride, features)
+    return x.swapaxes(2, 3).reshape(*x.shape[:2], x.shape[3], -1)
+
+
+def _phases_of_kernel(kernel: jax.Array, stride: int) -> tuple[jax.Array, Padding]:
+    """The kernel of stride 1 that does to phases what ``kernel`` does to the image; its padding."""
+    size, margin = kernel.shape[0], (kernel.shape[0] - 1) // 2
+    before, after = -(-margin // stride), margin // stride
+    first = before * stride - margin
+    last = (before + 1 + after) * stride - size - first
+    kernel = jnp.pad(kernel, [(first, last), (first, last), (0, 0), (0, 0)])
+    pixels = before + 1 + after
+    kernel = kernel.reshape(pixels, stride, pixels, stride, *kernel.shape[2:])
+    return kernel.swapaxes(1, 2).reshape(pixels, pixels, -1, kernel.shape[-1]), (before, after)
 
 
 def _pieces(x: jax.Array, dy: jax.Array) -> int:
@@ -78,49 +95,50 @@ def _pieces(x: jax.Array, dy: jax.Array) -> int:
     return next(count for count in counts if batch // count <= most)
 
 
-def _piece_of_weight_gradient(x: jax.Array, dy: jax.Array, size: int) -> jax.Array:
-    before = (size - 1) // 2
-    dw = jax.lax.conv_general_dilated(
-        x.transpose(3, 1, 2, 0),
-        dy.transpose(1, 2, 0, 3),
-        (1, 1),
-        [(before, before)] * 2,
-        dimension_numbers=LAYOUT,
-    )
+def _piece_of_weight_gradient(x: jax.Array, dy: jax.Array, padding: Padding) -> jax.Array:
+    dw = _direct(x.transpose(3, 1, 2, 0), dy.transpose(1, 2, 0, 3), 1, padding)
     return dw.transpose(1, 2, 0, 3)
 
 
-def _weight_gradient(x: jax.Array, dy: jax.Array, size: int) -> jax.Array:
+def _weight_gradient(x: jax.Array, dy: jax.Array, padding: Padding) -> jax.Array:
     """The kernel's gradient at stride 1, summed over pieces of the batch."""
-    pieces = _pieces(x, dy)
+    pieces, size = _pieces(x, dy), sum(padding) + 1
     if pieces == 1:
-        return _piece_of_weight_gradient(x, dy, size)
+        return _piece_of_weight_gradient(x, dy, padding)
     cut = lambda array: array.reshape(pieces, -1, *array.shape[1:])
 
     def add(total, piece):
-        return total + _piece_of_weight_gradient(piece[0], piece[1], size), None
+        return total + _piece_of_weight_gradient(piece[0], piece[1], padding), None
 
     start = jnp.zeros((size, size, x.shape[-1], dy.shape[-1]), x.dtype)
     return jax.lax.scan(add, start, (cut(x), cut(dy)))[0]
 
 
 def _gradients_on_cpu(x, kernel, dy, stride):
-    dy = _dilated(dy, x.shape, stride)
+    # Of the phases, whose convolution has stride 1; to and from them is a linear map.
+    phases, image_of = jax.vjp(lambda x: _phases(x, stride), x)
+    kernel, kernel_of, (before, after) = jax.vjp(
+        lambda kernel: _phases_of_kernel(kernel, stride), kernel, has_aux=True
+    )
     turned = kernel[::-1, ::-1].swapaxes(2, 3)
-    return _on_cpu(dy, turned, 1), _weight_gradient(x, dy, kernel.shape[0])
+    d_phases = _on_cpu(dy, turned, 1, (after, before))
+    return *image_of(d_phases), *kernel_of(_weight_gradient(phases, dy, (before, after)))
 
 
 def _stock_gradients(x, kernel, dy, stride):
-    return jax.vjp(functools.partial(_direct, stride=stride), x, kernel)[1](dy)
+    padding = _even(kernel.shape[0])
+    stock = functools.partial(_direct, stride=stride, padding=padding)
+    return jax.vjp(stock, x, kernel)[1](dy)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
 def _convolve(x: jax.Array, kernel: jax.Array, stride: int) -> jax.Array:
+    padding = _even(kernel.shape[0])
     return jax.lax.platform_dependent(
         x,
         kernel,
-        cpu=functools.partial(_on_cpu, stride=stride),
-        default=functools.partial(_direct, stride=stride),
+        cpu=functools.partial(_on_cpu, stride=stride, padding=padding),
+        default=functools.partial(_direct, stride=stride, padding=padding),
     )
 
 
@@ -143,7 +161,7 @@ _convolve.defvjp(_forward, _backward)
 def convolve(x: jax.Array, kernel: jax.Array, stride: int = 1) -> jax.Array:
     """Cross-correlation of images with a square kernel, padded by (size - 1) / 2 on every side.
 
-    Differentiable once in reverse mode, in both arguments; forward mode is a ``TypeError``.
+    Differentiable in reverse mode, any number of times; forward mode is a ``TypeError``.
 
     Args:
       x: images ``[batch, height, width, in]``.

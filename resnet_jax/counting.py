@@ -1,5 +1,6 @@
 """What a network costs, exactly, from shapes alone: a thousand layers are counted in a second."""
 
+import math
 from typing import NamedTuple
 
 import jax
@@ -42,12 +43,14 @@ class Counts(NamedTuple):
       multiply_adds: of one example's way through all weight matrices and convolutions, those on
         shortcuts included.  Normalisation, biases and additions are not counted, as in He et al.
       activations: numbers that leave these layers, for one example.
+      largest: numbers that leave the one of them that gives the most.
     """
 
     layers: int
     parameters: int
     multiply_adds: int
     activations: int
+    largest: int
 
 
 def _names(path) -> tuple[str, ...]:
@@ -112,10 +115,12 @@ def each_layer(module: nn.Module, x: Array | jax.ShapeDtypeStruct) -> list[Layer
 
 def count(module: nn.Module, x: Array | jax.ShapeDtypeStruct) -> Counts:
     """Counts what a network takes; see :func:`each_layer` for the arguments."""
-    params, outputs = _shapes(module, x)
+    params, layers = _shapes(module, x)[0], each_layer(module, x)
+    outputs = [(layer.layers, math.prod(layer.output)) for layer in layers]
     return Counts(
         count_layers(params),
         sum(leaf.size for leaf in jax.tree.leaves(params)),
-        sum(layer.multiply_adds for layer in each_layer(module, x)),
-        sum(leaf.size for leaf in jax.tree.leaves(outputs)) // x.shape[0],
+        sum(layer.multiply_adds for layer in layers),
+        sum(times * size for times, size in outputs),
+        max(size for _, size in outputs),
     )

@@ -104,6 +104,7 @@ def imagenet_network(
     width_factor: int = 1,
     small_images: bool = False,
     block: BlockFactory | None = None,
+    layers_per_block: int | None = None,
 ) -> ResidualNetwork:
     """The networks of He et al. 2015, table 1: 18 and 34 layers (basic), 50, 101, 152 (bottleneck).
 
@@ -113,18 +114,21 @@ def imagenet_network(
       parts: what the network is composed of.
       layers: the main path of its blocks.
       width: channels of the stem and of the inner layers of the first stage.
-      width_factor: multiplies the stages' widths, not the stem's.
+      width_factor: multiplies the stages' widths, of a bottleneck's inner and outer layers alike
+        (unlike torchvision's "wide" networks, which widen the inner ones), not the stem's.
       small_images: a 3x3 stem of stride 1 without pooling, in the place of the 7x7 one, both of
         which halve the image.
-      block: a block of one's own in the place of ``layers``, with as many weight layers.
+      block: a block of one's own in the place of ``layers``.
+      layers_per_block: weight layers on its main path.
 
     Raises:
       ValueError: the paper has no such network, or its blocks have another number of layers.
     """
-    if depth not in IMAGENET_STAGES or depth != 2 + len(layers) * sum(IMAGENET_STAGES[depth]):
+    per_block = len(layers) if layers_per_block is None else layers_per_block
+    if depth not in IMAGENET_STAGES or depth != 2 + per_block * sum(IMAGENET_STAGES[depth]):
         raise ValueError(
             f"the ImageNet networks have 18 or 34 layers in basic blocks of two, 50, 101 or 152 in "
-            f"bottlenecks of three, not {depth} in blocks of {len(layers)}"
+            f"bottlenecks of three, not {depth} in blocks of {per_block}"
         )
     outer = width * width_factor * (1 if block else _expansion(layers))
     stages = [

@@ -57,10 +57,11 @@ def over_runs(function: Callable, how: str) -> Callable:
 
 
 class Population:
-    """The runs that one compiled program trains at once.
+    """The runs that are trained at once.
 
-    One program does all that its runs need (start, train, measure), so that a population costs
-    one compilation, whatever its size and however its training is cut into chunks.
+    One program draws their initial states, and one does all the rest (train, measure), so that a
+    population costs two compilations, whatever its size and however its training is cut into
+    chunks.  They are two because drawing is done once, and compiling it well is not worth the time.
     """
 
     def __init__(self, training: Training, runs: Run, data: Data, mesh: Mesh, how: str):
@@ -80,6 +81,7 @@ class Population:
         shared = NamedSharding(mesh, PartitionSpec())
         self._runs = jax.device_put(jax.tree.map(lambda leaf: leaf[rows], runs), self._split)
         self._data = jax.device_put(data, shared)
+        self._start = jax.jit(_start_program(training, mesh, how))
         one = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), runs)
         self._shapes = jax.tree.map(
             lambda leaf: jax.ShapeDtypeStruct((len(rows), *leaf.shape), leaf.dtype),
@@ -88,12 +90,15 @@ class Population:
         self._program = jax.jit(_chunk_program(training, mesh, how), donate_argnums=0)
 
     def compile(
-        self, options: dict[str, str | bool] | None = None
+        self,
+        options: dict[str, str | bool] | None = None,
+        start_options: dict[str, str | bool] | None = None,
     ) -> Callable[[State | None, int, bool], tuple[State, Metrics]]:
-        """Compiles the program.
+        """Compiles the programs.
 
         Args:
           options: of the compiler; XLA's flags without their dashes.
+          start_options: the same for the program that draws the initial states.
 
         Returns:
           ``(states, steps, measure) -> (states, metrics)``: takes all runs ``steps`` further, from
@@ -101,24 +106,20 @@ class Population:
           NumPy arrays, and meaningless where they were not asked for.  The states passed in are
           used up.
         """
-        arguments = (np.bool_(True), np.int32(0), np.bool_(True))
         states = jax.tree.map(
             lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=self._split),
             self._shapes,
         )
-        lowered = self._program.lower(states, self._runs, self._data, *arguments)
-        compiled = lowered.compile(options)
+        shared = self._runs, self._data
+        program = self._program.lower(states, *shared, np.int32(0), np.bool_(True))
+        compiled, start = (
+            program.compile(options),
+            self._start.lower(*shared).compile(start_options),
+        )
 
         def advance(states: State | None, steps: int, measure: bool):
-            started = states is not None
-            states, metrics = compiled(
-                states if started else self._blank(),
-                self._runs,
-                self._data,
-                np.bool_(started),
-                np.int32(steps),
-                np.bool_(measure),
-            )
+            states = start(*shared) if states is None else states
+            states, metrics = compiled(states, *shared, np.int32(steps), np.bool_(measure))
             return states, self.unpad(metrics)
 
         return advance
@@ -127,31 +128,38 @@ class Population:
         """The runs asked for, as NumPy arrays, of a tree of arrays over the padded ones."""
         return jax.tree.map(lambda leaf: np.asarray(leaf)[: self.size], tree)
 
-    def _blank(self) -> State:
-        zeros = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), self._shapes)
-        return jax.device_put(zeros, self._split)
+
+def _start_program(training: Training, mesh: Mesh, how: str) -> Callable:
+    """``(runs, data) -> states``, over all runs and devices."""
+    split, shared = PartitionSpec(AXIS), PartitionSpec()
+    return jax.shard_map(
+        over_runs(training.start, how),
+        mesh=mesh,
+        in_specs=(split, shared),
+        out_specs=split,
+        check_vma=False,  # as below
+    )
 
 
 def _chunk_program(training: Training, mesh: Mesh, how: str) -> Callable:
-    """The function that a population compiles, over all its runs and devices."""
+    """``(states, runs, data, steps, measure) -> (states, metrics)``, over all runs and devices."""
 
     def one_run(each: tuple[State, Run], shared) -> tuple[State, Metrics]:
         state, run = each
-        data, started, steps, measure = shared
-        state = jax.lax.cond(started, lambda: state, lambda: training.start(run, data))
+        data, steps, measure = shared
         state = training.advance(state, run, data, steps)
         nothing = Metrics(*[jnp.zeros(())] * len(Metrics._fields))
         metrics = jax.lax.cond(measure, lambda: training.measure(state, run, data), lambda: nothing)
         return state, metrics
 
-    def tile(states, runs, data, started, steps, measure):
-        return over_runs(one_run, how)((states, runs), (data, started, steps, measure))
+    def tile(states, runs, data, steps, measure):
+        return over_runs(one_run, how)((states, runs), (data, steps, measure))
 
     split, shared = PartitionSpec(AXIS), PartitionSpec()
     return jax.shard_map(
         tile,
         mesh=mesh,
-        in_specs=(split, split, shared, shared, shared, shared),
+        in_specs=(split, split, shared, shared, shared),
         out_specs=(split, split),
         check_vma=False,  # runs never communicate, so there is no replication to check
     )

@@ -16,6 +16,7 @@ import jax.numpy as jnp
 import optax
 
 from resnet_jax.augmentation import Augmentation
+from resnet_jax.batches import batch_indices
 from resnet_jax.functional import Array, Network, Params, Statistics
 
 _INIT, _BATCHES, _NOISE, _AUGMENTATION = range(4)  # purposes of a run's keys
@@ -24,7 +25,7 @@ _INIT, _BATCHES, _NOISE, _AUGMENTATION = range(4)  # purposes of a run's keys
 _MEMORY = 0.9
 
 #: Examples that a measurement by running statistics takes at a time.
-_MEASURED_AT_ONCE = 500
+MEASURED_AT_ONCE = 500
 
 
 class Run(NamedTuple):
@@ -58,7 +59,7 @@ class State(NamedTuple):
       gradient_norm: Euclidean norm over all parameters at the last step; 0 before the first.
       statistics: running averages of what the normalisations measured on the batches; empty where
         measurements do not use them.
-      error: running average of the batches' error as a fraction, while the warm-up lasts.
+      error: running average of the batches' error as a fraction; 1 without a warm-up.
       warm: whether the warm-up is over.
     """
 
@@ -89,32 +90,6 @@ def _key(run: Run, purpose: int) -> jax.Array:
 
 def _step_key(run: Run, purpose: int, step: jax.Array) -> jax.Array:
     return jax.random.fold_in(_key(run, purpose), step)
-
-
-def batch_indices(
-    key: jax.Array, first_step: jax.Array, steps: int, examples: int, batch_size: int
-) -> jax.Array:
-    """Which examples the batches of a chunk hold; every epoch is a shuffle of its own.
-
-    An epoch is ``examples // batch_size`` batches; a remainder sits that epoch out.
-
-    Args:
-      key: of the run's batches.
-      first_step: of the chunk; may be traced.
-      steps: length of the chunk.
-      examples: size of the training set.
-      batch_size: at most ``examples``.
-
-    Returns:
-      Indices ``[steps, batch_size]``.
-    """
-    per_epoch = examples // batch_size
-    first_epoch = first_step // per_epoch
-    epochs = first_epoch + jnp.arange(-(-(steps - 1) // per_epoch) + 1)
-    shuffle = lambda epoch: jax.random.permutation(jax.random.fold_in(key, epoch), examples)
-    shuffles = jax.vmap(shuffle)(epochs)[:, : per_epoch * batch_size]
-    batches = shuffles.reshape(-1, batch_size)
-    return jax.lax.dynamic_slice_in_dim(batches, first_step - first_epoch * per_epoch, steps)
 
 
 def _losses_and_errors(logits: jax.Array, labels: Array) -> tuple[jax.Array, jax.Array]:
@@ -154,11 +129,11 @@ class WarmUp(NamedTuple):
     """A rate held low until the network has begun to learn (He et al. 2015, section 4.2).
 
     Attributes:
-      factor: on the rate while the warm-up lasts.
+      rate: the greatest learning rate while the warm-up lasts.
       error: the running error of the batches, as a fraction, below which it ends for good.
     """
 
-    factor: float = 0.1
+    rate: float = 0.01
     error: float = 0.8
 
 
@@ -255,13 +230,14 @@ class Training:
     def _update_rule(self, run: Run, factor: Array | float) -> optax.GradientTransformation:
         return self.optimizer(lambda count: run.learning_rate * self.schedule(count) * factor)
 
-    def _warm_up(self, state: State, error: jax.Array) -> tuple[jax.Array | float, dict]:
+    def _warm_up(self, state: State, run: Run, error: jax.Array) -> tuple[jax.Array | float, dict]:
         """The factor on the rate of a step, and what the step leaves of the warm-up."""
         if self.warm_up is None:
             return 1.0, {}
         running = _MEMORY * state.error + (1 - _MEMORY) * error
         warm = state.warm | (running < self.warm_up.error)
-        return jnp.where(state.warm, 1.0, self.warm_up.factor), {"error": running, "warm": warm}
+        low = jnp.minimum(1.0, self.warm_up.rate / run.learning_rate)
+        return jnp.where(state.warm, 1.0, low), {"error": running, "warm": warm}
 
     def _step(self, state: State, run: Run, x: jax.Array, y: jax.Array) -> State:
         key = _step_key(run, _NOISE, state.step)
@@ -274,7 +250,7 @@ class Training:
         (loss, (error, statistics)), gradient = jax.value_and_grad(batch_loss, has_aux=True)(
             state.params
         )
-        factor, warmth = self._warm_up(state, error)
+        factor, warmth = self._warm_up(state, run, error)
         rule = self._update_rule(run, factor)
         update, optimizer_state = rule.update(gradient, state.optimizer, state.params)
         params = optax.apply_updates(state.params, update)
@@ -304,7 +280,7 @@ class Training:
 def _measure_in_pieces(predict: Callable, x: Array, y: Array) -> tuple[jax.Array, jax.Array]:
     """Mean loss and error of any number of examples, some of them at a time."""
     x, y, count = jnp.asarray(x), jnp.asarray(y), x.shape[0]
-    size = min(_MEASURED_AT_ONCE, count)
+    size = min(MEASURED_AT_ONCE, count)
     rows = jnp.arange(-(-count // size) * size).reshape(-1, size)
 
     def piece(rows):

@@ -12,6 +12,7 @@ FLOORS = [
     {"resnet_jax.version"},
     {
         "resnet_jax.augmentation",
+        "resnet_jax.batches",
         "resnet_jax.branches",
         "resnet_jax.functional",
         "resnet_jax.initializers",

@@ -5,16 +5,26 @@ import re
 import subprocess
 import sys
 
+import jax
+import numpy as np
 import pandas as pd
 import pytest
+
+from experiments import weights
+from resnet_jax import count_layers
 
 README = pathlib.Path(__file__).parent.parent / "README.md"
 
 
+def the_block_with(text):
+    blocks = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
+    (block,) = [block for block in blocks if text in block]
+    return block
+
+
 @pytest.fixture(scope="module")
 def program():
-    (block,) = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
-    return block
+    return the_block_with("class Gated")
 
 
 def run(folder, *flags):
@@ -48,3 +58,22 @@ def test_every_file_it_shows_is_there():
     for target in re.findall(r"\]\(([^)#]+)\)", README.read_text(encoding="utf-8")):
         if not target.startswith("http"):
             assert (README.parent / target).exists(), target
+
+
+def test_weights_are_read_as_it_says(tmp_path, monkeypatch):
+    """All lines but the last make shapes, from which the file is made that the last one reads."""
+    monkeypatch.chdir(tmp_path)
+    *lines, last = the_block_with("weights.load").strip().splitlines()
+    names = {}
+    exec("\n".join(lines), names)
+    zeros = lambda tree: jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), tree)
+    params, statistics = zeros(names["params"]), zeros(names["statistics"])
+    params["head"]["bias"][3] = 7
+    weights.save("resnet50.safetensors", params, statistics)
+    exec(last, names)
+    assert names["params"]["head"]["bias"][3] == 7
+    assert count_layers(names["params"]) == 50
+
+
+def test_nothing_is_left_to_fill_in():
+    assert not re.findall(r"@\w+@", README.read_text(encoding="utf-8"))

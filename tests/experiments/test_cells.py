@@ -46,10 +46,13 @@ def test_divergence_outweighs_death():
 
 
 def test_large_training_sets_are_measured_by_running_statistics():
-    assert not cells.running_statistics(Config(), 1500)
-    assert cells.running_statistics(Config(), 50_000)
-    assert cells.running_statistics(Config(statistics="running"), 1500)
-    assert not cells.running_statistics(Config(statistics="whole"), 50_000)
+    many = DATASET._replace(x_train=np.broadcast_to(IMAGES[:1], (200_000, 8, 8)))
+    assert not cells.running_statistics(Config(), DATASET)
+    assert cells.running_statistics(Config(), many)
+    assert cells.running_statistics(Config(statistics="running"), DATASET)
+    assert not cells.running_statistics(Config(statistics="whole"), many)
+    assert cells.measured_at_once(Config(statistics="whole"), many) == 200_000
+    assert cells.measured_at_once(Config(), many) == 500
 
 
 def test_the_warm_up_begins_at_its_depth():

@@ -80,5 +80,6 @@ def test_numbers_after_a_name():
     variant = dataclasses.replace(Config().variants()[0], shortcut="constant:0.25/2")
     carried, gate = composition.parts(variant).shortcut(np.ones((1, 2)), 2, 1, None)
     assert gate == 2 and carried.tolist() == [[0.25, 0.25]]
+    assert Config(shortcut=("dropout", "A")).variants()[0].shortcut == "dropout:0.5"
     plain = composition.parts(Config().variants()[0])
     assert plain.shortcut is shortcuts.identity

@@ -1,19 +1,21 @@
 import pandas as pd
 
 from experiments import published
-from experiments.config import CHOICES, split_name
+from experiments.config import CHOICES, Config, split_name
+from experiments.store import settings_of
 
 
 def row(depth, error, **fields):
     known = {"family": "cifar", "block": "basic", "order": "original", "shortcut": "A"}
     known |= {"shortcut_weight": 1.0, "seeds": 5, "learning_rate": 0.1}
+    known |= {"norm": "batch", "init": "he", "branch_scale": "one"}
     known |= {"test_error_low": error - 0.01, "test_error_high": error + 0.01}
     return {**known, "depth": depth, "test_error": error, **fields}
 
 
 def test_ours_stand_beside_the_papers_and_the_rest_is_not_run():
     rows = [row(56, 0.07), row(56, 0.5, shortcut_weight=0.0), row(20, 0.1, family="dense")]
-    rows += [row(110, 0.2, shortcut="B"), row(8, 0.3)]
+    rows += [row(110, 0.2, shortcut="B"), row(8, 0.3), row(44, 0.3, norm="layer")]
     table = published.compare("he2015", pd.DataFrame(rows))
     ran = table[table.ours.notna()]
     assert ran[["depth", "kind", "paper"]].to_numpy().tolist() == [
@@ -30,3 +32,10 @@ def test_every_network_of_a_paper_can_be_named_by_flags():
         for network in paper.networks:
             assert network.block in CHOICES["block"] and network.order in CHOICES["order"]
             assert split_name(network.shortcut)[0] in CHOICES["shortcut"]
+
+
+def test_other_networks_than_the_papers_are_named():
+    here = settings_of(Config(family="cifar", width=16), "", "digest")
+    assert published.deviations(here) == []
+    other = settings_of(Config(family="cifar", width=4, width_factor=2), "Gated 1", "digest")
+    assert published.deviations(other) == ["--width=4", "--width_factor=2", "--own_block=Gated 1"]

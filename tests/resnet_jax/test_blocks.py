@@ -76,7 +76,7 @@ def test_a_learned_scale_begins_at_zero():
 
 
 def test_fixups_scalars_by_hand():
-    """((a + 1) · 1 + 2) · 1 times 3, plus a: [1, 2] makes [4, 5], [12, 15], [13, 17]."""
+    """(a + 1) · 2 + 2, times 3, plus a: [1, 2] makes [6, 8], [18, 24], [19, 26]."""
     parts = Parts(norm=normalization.ScalarBias, branch=branches.fixup, init=initializers.fixup)
     block = Block(2, parts=parts)
     fresh = block.init(jax.random.key(0), A, ONE)["params"]
@@ -90,13 +90,13 @@ def test_fixups_scalars_by_hand():
         "linear_2": {"kernel"},
     }
     by_hand = scalars | {
-        "linear_1": {"kernel": jnp.eye(2)},
+        "linear_1": {"kernel": 2 * jnp.eye(2)},
         "linear_2": {"kernel": jnp.eye(2)},
         "bias_1": {"bias": ONE},
         "bias_2": {"bias": 2 * ONE},
         "branch_scale": {"scale": 3 * ONE},
     }
-    np.testing.assert_allclose(apply(block, by_hand, A, 1.0), [[13, 17]])
+    np.testing.assert_allclose(apply(block, by_hand, A, 1.0), [[19, 26]])
 
 
 NORMS = [normalization.BatchNorm, normalization.LayerNorm, normalization.NoNorm]

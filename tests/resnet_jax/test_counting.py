@@ -32,7 +32,7 @@ def test_a_dense_network_by_hand():
     x = jax.ShapeDtypeStruct((2, 6), jnp.float32)
     module = dense_network(6, 4, 3, Parts(norm=normalization.NoNorm))
     parameters = (24 + 4) + 4 * (16 + 4) + (12 + 3)
-    assert count(module, x) == Counts(6, parameters, 24 + 4 * 16 + 12, 5 * 4 + 3)
+    assert count(module, x) == Counts(6, parameters, 24 + 4 * 16 + 12, 5 * 4 + 3, 4)
 
 
 def test_a_convolutional_network_by_hand():
