@@ -24,7 +24,7 @@ from experiments import environment
 
 jax.config.update("jax_num_cpu_devices", environment.usable_cores())
 
-from experiments.sweep import COMPILER_OPTIONS, START_OPTIONS  # noqa: E402
+from experiments.sweep import START_OPTIONS  # noqa: E402
 from resnet_jax import (  # noqa: E402
     Data,
     Population,
@@ -59,8 +59,7 @@ def population(depth: int, side: int, channels: int):
     start = time.perf_counter()
     runs = product(range(RUNS), [1.0], [0.01])
     advance = Population(training, runs, Data(x, y, x[:BATCH], y[:BATCH]), runs_mesh(), "map")
-    backend = jax.default_backend()
-    compiled = advance.compile(COMPILER_OPTIONS.get(backend), START_OPTIONS.get(backend))
+    compiled = advance.compile(None, START_OPTIONS.get(jax.default_backend()))
     return compiled, time.perf_counter() - start
 
 
