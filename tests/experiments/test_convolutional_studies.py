@@ -43,6 +43,7 @@ def test_the_papers_preset_on_cifar_files(tmp_path, formats):
     assert "held out" in done.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "flags",
     [
@@ -80,7 +81,7 @@ def test_a_thousand_convolutions_train_a_few_steps(tmp_path, flags, formats):
 @pytest.mark.slow
 def test_convolutions_show_the_lectures_figure(tmp_path):
     """One depth of ``digits_conv``: 56 plain layers do not fit the digits, 56 residual ones do."""
-    flags = ["--preset=digits_conv", "--depths=56", "--num_seeds=2", "--learning_rates=0.01"]
+    flags = ["--preset=digits_conv", "--depths=56", "--num_seeds=1", "--learning_rates=0.01"]
     _, results = study(tmp_path, *flags, "--steps=200")
     error = results.set_index("shortcut_weight").train_error
     assert error.loc[0.0].min() > 0.3 and error.loc[1.0].max() < 0.03

@@ -172,6 +172,7 @@ def test_divergence_is_a_result(tmp_path):
     assert "diverged" in done.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "flags",
     [
