@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from experiments.config import VARIANT_FIELDS
 from experiments.errors import UserError
+from experiments.files import write_bytes
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -35,12 +36,7 @@ CONFIG, ENVIRONMENT = "config.json", "environment.json"
 
 def write_text(path: pathlib.Path, text: str) -> None:
     """Writes a file so that it is there whole, or as it was before."""
-    temporary = path.with_name(path.name + ".part")
-    with temporary.open("w", encoding="utf-8", newline="") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    write_bytes(path, text.encode())
 
 
 def csv_text(rows: Sequence[dict]) -> str:

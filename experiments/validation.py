@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Iterator, Sequence
 
 from experiments.config import CHOICES, VARIANT_FIELDS, Config, check_name
+from experiments.downloads import SOURCES
 from experiments.errors import UserError
 
 #: What float32 can hold without losing all its digits.
@@ -14,9 +15,6 @@ BLOCK_LAYERS = {"basic": 2, "bottleneck": 3, "bottleneck_3x3": 3}
 
 #: The ImageNet networks, by the layers of their blocks (He et al. 2015, table 1).
 IMAGENET_DEPTHS = {2: (18, 34), 3: (50, 101, 152)}
-
-#: Data sets that consist of published files.
-FETCHED = ("cifar10", "cifar100", "mnist", "fashion_mnist")
 
 #: Pixels on a side that a family's networks need at least.
 LEAST_IMAGE = {"cifar": 4, "imagenet": 8}
@@ -85,7 +83,7 @@ def _problems(config: Config, own_layers: int | None) -> Iterator[str]:
     for weight in config.shortcut_weights:
         if not abs(weight) < _GREATEST_FLOAT:
             yield f"--shortcut_weights: {weight:g} is no weight; 0 is plain and 1 residual"
-    if config.data_dir and config.dataset not in FETCHED:
+    if config.data_dir and config.dataset not in SOURCES:
         yield f"--data_dir={config.data_dir}: {config.dataset} has no files to look for there"
     if config.batch_size == 1 and "batch" in config.norm:
         yield "--batch_size=1 leaves batch normalisation nothing to average; take 2 or more"

@@ -14,7 +14,6 @@ are, not what is done with them: order of operations, stride placement and short
 network's, and its user's to know.
 """
 
-import os
 import pathlib
 from collections.abc import Iterable, Iterator, Mapping
 from types import EllipsisType
@@ -25,6 +24,7 @@ import safetensors
 import safetensors.numpy
 
 from experiments.errors import ContentError, UserError
+from experiments.files import write_bytes
 
 LeafPath = tuple[str, ...]
 Tree = Any  # nested dicts of arrays, or of their shapes and dtypes
@@ -131,7 +131,7 @@ def save(path: pathlib.Path | str, params: Tree, statistics: Tree) -> None:
     whole = {name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}
     content = safetensors.numpy.save(whole, {"format": "pt"})
     try:
-        _write_bytes(path, content)
+        write_bytes(path, content)
     except OSError as error:
         raise UserError(f"{path}: cannot be written ({error.strerror})") from None
 
@@ -244,12 +244,3 @@ def _map(function, tree: Tree) -> Tree:
     if not isinstance(tree, Mapping):
         return function(tree)
     return {name: _map(function, branch) for name, branch in tree.items()}
-
-
-def _write_bytes(path: pathlib.Path, content: bytes) -> None:
-    temporary = path.with_name(path.name + ".part")
-    with temporary.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)

@@ -90,7 +90,10 @@ def each_layer(module: nn.Module, x: Array | jax.ShapeDtypeStruct) -> list[Layer
         output's last axis is that of the kernel.
       x: one example or several, ``[batch, ...]``, or their shape.
     """
-    params, outputs = _shapes(module, x)
+    return _layers(*_shapes(module, x), x.shape[0])
+
+
+def _layers(params: Params, outputs: Params, batch: int) -> list[LayerCounts]:
     found = []
     for path, output in jax.tree_util.tree_leaves_with_path(outputs):
         name = _names(path)[:-1]  # the last is the method that was called
@@ -99,7 +102,7 @@ def each_layer(module: nn.Module, x: Array | jax.ShapeDtypeStruct) -> list[Layer
             weights = weights[part]
         stacked = int(STACK in name)
         kernel, per_example = weights["kernel"], output.shape[stacked + 1 :]
-        pixels = output.size // (x.shape[0] * output.shape[-1] * (output.shape[0] ** stacked))
+        pixels = output.size // (batch * output.shape[-1] * (output.shape[0] ** stacked))
         found.append(
             LayerCounts(
                 name,
@@ -115,12 +118,13 @@ def each_layer(module: nn.Module, x: Array | jax.ShapeDtypeStruct) -> list[Layer
 
 def count(module: nn.Module, x: Array | jax.ShapeDtypeStruct) -> Counts:
     """Counts what a network takes; see :func:`each_layer` for the arguments."""
-    params, layers = _shapes(module, x)[0], each_layer(module, x)
-    outputs = [(layer.layers, math.prod(layer.output)) for layer in layers]
+    params, outputs = _shapes(module, x)
+    layers = _layers(params, outputs, x.shape[0])
+    sizes = [(layer.layers, math.prod(layer.output)) for layer in layers]
     return Counts(
         count_layers(params),
         sum(leaf.size for leaf in jax.tree.leaves(params)),
         sum(layer.multiply_adds for layer in layers),
-        sum(times * size for times, size in outputs),
-        max(size for _, size in outputs),
+        sum(times * size for times, size in sizes),
+        max(size for _, size in sizes),
     )

@@ -28,7 +28,12 @@ FLOORS = [
     {"resnet_jax.networks", "resnet_jax.training"},
     {"resnet_jax.counting", "resnet_jax.families", "resnet_jax.population"},
     {"resnet_jax"},
-    {"experiments.errors", "experiments.environment", "experiments.progress"},
+    {
+        "experiments.environment",
+        "experiments.errors",
+        "experiments.files",
+        "experiments.progress",
+    },
     {"experiments.binary", "experiments.config", "experiments.downloads", "experiments.npz"},
     {"experiments.images"},
     {

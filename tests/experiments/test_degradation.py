@@ -96,6 +96,7 @@ def test_the_terminal_shows_the_same_numbers(smoke):
     assert "1,500 training" in smoke[1].stderr and "compiled in" in smoke[1].stderr
 
 
+@pytest.mark.slow
 def test_the_same_command_again_gives_the_same_bits(smoke, tmp_path):
     again = study(tmp_path, "--preset=smoke", "--workdir=noch einmal")
     assert again.returncode == 0
