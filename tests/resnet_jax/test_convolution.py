@@ -37,8 +37,9 @@ def value_and_gradients(operation, x, kernel, stride):
     return all_three(x, kernel)
 
 
-# Sides of both parities; from (4, 4) down the output has so few pixels that it is made of patches.
-@pytest.mark.parametrize("image", [(9, 10), (4, 4), (3, 1)])
+# Sides of both parities; from (4, 4) down the output has so few pixels that it is made of patches,
+# and where the kernel covers the image from every pixel it is one product.
+@pytest.mark.parametrize("image", [(9, 10), (4, 4), (3, 1), (2, 2), (1, 2)])
 @pytest.mark.parametrize("stride", [1, 2])
 @pytest.mark.parametrize("size", [1, 3, 5, 7])
 def test_value_and_gradients_equal_the_stock_operation(float64, size, stride, image):
