@@ -1,7 +1,4 @@
-"""Cells: the static choices of a study, each with its population of runs."""
-
-import dataclasses
-from collections.abc import Iterator
+"""Cells, built: the network, the training and the population that their names stand for."""
 
 import jax
 import numpy as np
@@ -9,13 +6,14 @@ from jax.sharding import Mesh
 
 from experiments import composition
 from experiments.composition import OwnBlock
-from experiments.config import Config, Variant
+from experiments.config import Config
 from experiments.datasets import Dataset
+from experiments.grid import Cell, Group
 from resnet_jax import counting, population
 from resnet_jax.functional import from_linen
 from resnet_jax.networks import ResidualNetwork
 from resnet_jax.population import Population
-from resnet_jax.training import MEASURED_AT_ONCE, Data, Metrics, Run, State, Training, WarmUp
+from resnet_jax.training import MEASURED_AT_ONCE, Data, Run, Training, WarmUp
 
 #: Measurements over a run's training, besides the one before its first step.
 MEASUREMENTS = 6
@@ -25,37 +23,13 @@ MEASUREMENTS = 6
 LARGE_TRAINING_SET = 10_000_000
 
 
-@dataclasses.dataclass(frozen=True)
-class Cell:
-    """One depth of one variant."""
-
-    family: str
-    block: str
-    depth: int
-    variant: Variant
-
-    def columns(self) -> dict:
-        """What identifies the cell in a table."""
-        return {
-            "family": self.family,
-            "block": self.block,
-            "depth": self.depth,
-            **dataclasses.asdict(self.variant),
-        }
-
-
-def cells(config: Config) -> Iterator[Cell]:
-    """The cells of a study, shallow ones first."""
-    for depth in sorted(config.depths):
-        block = "dense" if config.family == "dense" else config.block_at(depth)
-        for variant in config.variants():
-            yield Cell(config.family, block, depth, variant)
-
-
-def runs(config: Config, depth: int) -> Run:
-    """The runs of a cell: all seeds, with each of its shortcut weights and rates."""
-    weights = config.shortcut_weights_at(depth)
-    return population.product(config.seeds(), weights, config.learning_rates)
+def run_arrays(group: Group) -> Run:
+    """The runs of a group as arrays ``[runs]``."""
+    return Run(
+        np.array([run.seed for run in group.runs], np.int32),
+        np.array([run.shortcut_weight for run in group.runs], np.float32),
+        np.array([run.learning_rate for run in group.runs], np.float32),
+    )
 
 
 def measuring_stride(config: Config) -> int:
@@ -113,23 +87,14 @@ def training(cell: Cell, config: Config, dataset: Dataset, block: OwnBlock | Non
 
 
 def build(
-    cell: Cell, config: Config, dataset: Dataset, block: OwnBlock | None, mesh: Mesh
+    group: Group, config: Config, dataset: Dataset, block: OwnBlock | None, mesh: Mesh
 ) -> Population:
-    """The population of a cell, not compiled yet."""
-    one = training(cell, config, dataset, block)
+    """The population of a group, not compiled yet."""
+    one = training(group.cell, config, dataset, block)
     data = Data(dataset.x_train, dataset.y_train, dataset.x_test, dataset.y_test)
-    return Population(one, runs(config, cell.depth), data, mesh, how_mapped(config, mesh))
+    return Population(one, run_arrays(group), data, mesh, how_mapped(config, mesh))
 
 
 def how_mapped(config: Config, mesh: Mesh) -> str:
     """How the runs on one device are mapped; see :func:`resnet_jax.population.over_runs`."""
     return population.default_map(mesh) if config.map == "auto" else config.map
-
-
-def status(states: State, metrics: Metrics) -> np.ndarray:
-    """Each run's status: ``"healthy"``, ``"dead"`` or ``"diverged"``.
-
-    A loss that the last measurement finds infinite is divergence as well.
-    """
-    alive = np.where(states.dead, "dead", "healthy")
-    return np.where(np.isfinite(metrics.train_loss), alive, "diverged")

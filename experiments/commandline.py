@@ -82,10 +82,11 @@ def parse(defaults: ConfigType, argv: Sequence[str]) -> ConfigType:
     values = flags.FlagValues()
     types = typing.get_type_hints(type(defaults))
     for field in dataclasses.fields(defaults):
-        default = getattr(defaults, field.name)
-        flags.DEFINE(
-            _parser(types[field.name]), field.name, default, field.metadata["help"], values
-        )
+        about = field.name, getattr(defaults, field.name), field.metadata["help"]
+        if types[field.name] is bool:
+            flags.DEFINE_boolean(*about, flag_values=values)
+        else:
+            flags.DEFINE(_parser(types[field.name]), *about, values)
     try:
         rest = values(["", *_expand_presets(argv)])[1:]
     except UnicodeDecodeError:
@@ -139,6 +140,7 @@ def help_text(program: str, summary: str, defaults) -> str:
         if field.name in CHOICES:
             text += f" ({', '.join(CHOICES[field.name])})"
         entries.append((f"--{field.name}={show(getattr(defaults, field.name))}", text))
+    entries.append(("--debug", "shows where an error came from"))
     for flag, text in entries:
         lines.append(f"  {flag}")
         lines.extend(textwrap.wrap(text, 94, initial_indent=" " * 6, subsequent_indent=" " * 6))

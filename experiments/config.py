@@ -36,9 +36,13 @@ NUMBERS = {
     "stochastic_depth": (0.5,),
 }
 
+#: What a field decides: how each run is trained, which runs there are, or neither.  Runs of other
+#: training do not mix in one directory; more of them extend it.
+TRAINING, GRID, SHELL = "training", "grid", "shell"
 
-def _option(default, help_text: str):
-    return dataclasses.field(default=default, metadata={"help": help_text})
+
+def _option(default, help_text: str, role: str = TRAINING):
+    return dataclasses.field(default=default, metadata={"help": help_text, "role": role})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,19 +82,26 @@ class Config:
         "layer as in the paper or in the 3x3; auto is basic, and for imagenet the paper's choice",
     )
     depths: tuple[int, ...] = _option(
-        (2, 4, 8, 16, 32, 64), "weight layers of each network; dense ones: even, from 2 up"
+        (2, 4, 8, 16, 32, 64),
+        "weight layers of each network; dense ones: even, from 2 up",
+        GRID,
     )
-    num_seeds: int = _option(8, "seeds of every setting; 6 or more for a p-value below 0.05")
-    first_seed: int = _option(0, "the first seed; the others follow it")
+    num_seeds: int = _option(8, "seeds of every setting; 6 or more for a p-value below 0.05", GRID)
+    first_seed: int = _option(0, "the first seed; the others follow it", GRID)
     learning_rates: tuple[float, ...] = _option(
         (0.1, 0.05, 0.02, 0.01),
         "rates to choose from, for each depth and kind of network on its own",
+        GRID,
     )
     shortcut_weights: tuple[float, ...] = _option(
-        (0.0, 1.0), "w in a[l+2] = g(w·a[l] + z[l+2]): 0 is plain, 1 residual"
+        (0.0, 1.0),
+        "w in a[l+2] = g(w·a[l] + z[l+2]): 0 is plain, 1 residual",
+        GRID,
     )
     deepest_plain: int = _option(
-        0, "no plain network (shortcut weight 0) is trained deeper than this; 0 sets no limit"
+        0,
+        "no plain network (shortcut weight 0) is trained deeper than this; 0 sets no limit",
+        GRID,
     )
     width: int = _option(
         0, "units of every hidden layer, or channels of the first stage; 0: 48 dense, 16, 64"
@@ -107,29 +118,31 @@ class Config:
     )
     warmup_depth: int = _option(2, "the shallowest network that starts with such a warm-up")
     weight_decay: float = _option(0.0, "L2 coefficient of all parameters; decoupled for adamw")
-    norm: tuple[str, ...] = _option(("batch",), "normalisation, or one for each variant")
-    order: tuple[str, ...] = _option(("original",), "order within a block, or one a variant")
+    norm: tuple[str, ...] = _option(("batch",), "normalisation, or one for each variant", GRID)
+    order: tuple[str, ...] = _option(("original",), "order within a block, or one a variant", GRID)
     shortcut: tuple[str, ...] = _option(
         ("A",),
         "what is carried around a block, or one a variant: the input, zero-padded (A), projected "
         "where shapes change (B) or everywhere (C), times a constant as the branch is "
         "(constant:0.5/0.5), gated with an initial bias (exclusive_gate:-6, shortcut_gate:-6), or "
         "dropped out (dropout:0.5)",
+        GRID,
     )
     branch_scale: tuple[str, ...] = _option(
         ("one",),
         "factor at the end of each branch, or one a variant: 1, 1/√blocks, learned from 0, left "
         "out by chance (stochastic_depth:0.5, the last one's probability), or Fixup's with its "
         "initialisation",
+        GRID,
     )
-    init: tuple[str, ...] = _option(("he",), "initialisation, or one for each variant")
+    init: tuple[str, ...] = _option(("he",), "initialisation, or one for each variant", GRID)
     dataset: str = _option(
         "digits",
         "digits, digits_random_labels, spirals:TURNS (harder with more turns), cifar10, cifar100, "
         "mnist, fashion_mnist, or a file.npz with x_train, y_train, x_test, y_test",
     )
     data_dir: str = _option(
-        "", "where the files of cifar10 ... lie; by default they are downloaded and kept"
+        "", "where the files of cifar10 ... lie; by default they are downloaded and kept", SHELL
     )
     holdout: int = _option(
         0, "training examples set aside, which take the test set's place in all results"
@@ -145,8 +158,17 @@ class Config:
     map: str = _option(
         "auto", "how the runs on one device are mapped: auto is map on CPU, vmap elsewhere"
     )
-    compare: str = _option("none", "a paper whose numbers the report puts beside these")
-    workdir: str = _option("", "where results go; by default runs/ and the study's name")
+    compare: str = _option("none", "a paper whose numbers the report puts beside these", SHELL)
+    workdir: str = _option("", "where results go; by default runs/ and the study's name", SHELL)
+    fresh: bool = _option(
+        False, "starts over in a new directory beside one that holds a study already", SHELL
+    )
+    retry_failed: bool = _option(
+        False, "tries again what failed for want of memory and would be passed over", SHELL
+    )
+    checkpoint_seconds: float = _option(
+        10.0, "from one checkpoint to the next; they never take more than 2% of the time", SHELL
+    )
 
     def seeds(self) -> range:
         """The seeds that every setting is trained with."""

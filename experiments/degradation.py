@@ -7,7 +7,7 @@ and residual ones, the same in everything but the shortcut weight, at one depth 
 import pathlib
 import sys
 
-from experiments import runner, store
+from experiments import manifest, runner, store
 from experiments.config import Config
 
 
@@ -19,8 +19,8 @@ def report(workdir: pathlib.Path) -> None:
     # Seconds, which --help need not wait for.
     from experiments import figures, published, summary, terminal
 
-    settings = store.read_manifest(workdir)["settings"]
-    results, history = store.read_tables(workdir)
+    settings = manifest.read(workdir)["settings"]
+    results, history = store.read_tables(workdir, terminal.warn)
     table = summary.summarise(results)
     store.write_text(workdir / store.SUMMARY, table.to_csv(index=False, lineterminator="\n"))
     tested = "Validation" if settings.get("holdout") else "Test"

@@ -18,3 +18,8 @@ def suggest(name: str, known: Iterable[str]) -> str:
     near = difflib.get_close_matches(name, known, n=1)
     hint = f"did you mean {near[0]!r}? " if near else ""
     return f"{hint}known are {', '.join(known)}"
+
+
+def printable(text: str) -> str:
+    """One line without control characters, whatever a name or a file had in it."""
+    return "".join(letter if letter.isprintable() else " " for letter in text)

@@ -11,6 +11,7 @@ import typing
 from experiments import runner
 from experiments.config import VARIANT_FIELDS, Config, Variant
 from experiments.errors import UserError
+from experiments.interrupts import Interrupts
 from experiments.validation import LEAST_IMAGE, validate
 
 #: The flags of a study that say what a network is.
@@ -79,7 +80,7 @@ def _papers() -> typing.Iterator[Row]:
     yield Row("ResNet-50", common)
 
 
-def tell(config: typing.Any) -> None:
+def tell(config: typing.Any, _: Interrupts) -> None:
     """Prints the table.
 
     Raises:

@@ -14,7 +14,8 @@ LOG_SECONDS = 30.0
 class Progress:
     """Progress over a known amount of work, counted in layer-steps, the unit that takes time."""
 
-    def __init__(self, total: int):
+    def __init__(self) -> None:
+        """Shows nothing yet."""
         self._console = rich.console.Console(stderr=True, highlight=False)
         self._bar = rich.progress.Progress(
             rich.progress.TextColumn("{task.description}"),
@@ -25,12 +26,13 @@ class Progress:
             transient=True,
             disable=not self._console.is_terminal,
         )
-        self._task = self._bar.add_task("starting", total=max(total, 1))
+        self._task = self._bar.add_task("starting", total=1)
         self._start = self._said = time.monotonic()
 
     @contextlib.contextmanager
-    def shown(self) -> Iterator["Progress"]:
-        """Shows the bar for as long as the block runs."""
+    def shown(self, total: int) -> Iterator["Progress"]:
+        """Shows the bar of so much work for as long as the block runs."""
+        self._bar.update(self._task, total=max(total, 1))
         with self._bar:
             yield self
 

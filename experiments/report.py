@@ -5,8 +5,9 @@ import importlib
 import pathlib
 import sys
 
-from experiments import runner, store
+from experiments import manifest, runner
 from experiments.errors import UserError, suggest
+from experiments.interrupts import Interrupts
 
 
 @dataclasses.dataclass(frozen=True)
@@ -19,10 +20,10 @@ class ReportConfig:
     )
 
 
-def report(config: ReportConfig) -> None:
+def report(config: ReportConfig, _: Interrupts) -> None:
     """Lets the study that filled a directory report on it."""
     workdir = pathlib.Path(config.workdir)
-    study = store.read_manifest(workdir).get("study")
+    study = manifest.read(workdir).get("study")
     if study not in runner.STUDIES:
         raise UserError(
             f"--workdir={workdir}: study {study!r}: {suggest(str(study), runner.STUDIES)}"

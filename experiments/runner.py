@@ -3,25 +3,39 @@
 Everything that a user can get wrong is checked before JAX is imported.
 """
 
+import errno
 import hashlib
 import inspect
 import io
 import os
 import pathlib
 import sys
+import traceback
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from experiments import commandline, environment
+from experiments import commandline, environment, grid
 from experiments.config import Config
-from experiments.errors import UserError
-from experiments.store import Store, check_writable, settings_of
+from experiments.errors import UserError, printable
+from experiments.interrupts import STATUS as INTERRUPTED
+from experiments.interrupts import Interrupted, Interrupts
+from experiments.manifest import settings_of
+from experiments.store import Store, check_writable, free_directory
 from experiments.validation import validate, validate_data
 
 #: The studies that ``python -m experiments`` offers.
 STUDIES = ("degradation",)
 
-USAGE_ERROR, SYSTEM_ERROR, INTERRUPTED = 2, 1, 75
+#: The statuses that a command leaves with, besides 0, and 75 after an interrupt.
+SYSTEM_ERROR, USAGE_ERROR, INCOMPLETE, INTERNAL_ERROR = 1, 2, 3, 70
+
+STATUSES = f"""exit status:
+  0   done
+  {SYSTEM_ERROR}   the system failed, as without space or permission; the same command goes on
+  {USAGE_ERROR}   a mistake in what was asked for; one line says how to mend it
+  {INCOMPLETE}   done, but for runs that failed for want of memory
+  {INTERNAL_ERROR}  a mistake in this program or in a block of one's own; --debug shows where
+  {INTERRUPTED}  interrupted; the same command goes on from there"""
 
 
 class Study(NamedTuple):
@@ -43,38 +57,54 @@ class Study(NamedTuple):
 def command(
     name: str, question: str, defaults, act: Callable, argv: Sequence[str] | None = None
 ) -> int:
-    """Runs ``act(config)`` for a command line, and turns what goes wrong into a line and a status.
+    """Runs a command, and turns what goes wrong into a line and a status.
 
     Args:
       name: of the command's module in this package.
       question: what the command is for.
       defaults: a dataclass; its fields are the flags.
-      act: takes the configuration.
-      argv: flags; those of the process by default.
+      act: takes the configuration and the interrupts to heed; may return a status.
+      argv: flags; those of the process by default.  ``--debug`` shows where an error came from.
 
     Returns:
-      0; 2 after a mistake of the user's; 1 where the system fails, as without space or permission;
-      75 after an interrupt.
+      The exit status, as in :data:`STATUSES`; after an interrupt the process ends here.
     """
-    argv = sys.argv[1:] if argv is None else argv
+    argv = list(sys.argv[1:] if argv is None else argv)
+    debug = "--debug" in argv
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal without Unicode is no reason to fail
+    interrupts = Interrupts(f"{name}: interrupted; the same command goes on from here")
     try:
-        if any(argument == "-h" or argument.startswith("--help") for argument in argv):
-            print(commandline.help_text(f"experiments.{name}", question, defaults))
-        else:
-            act(commandline.parse(defaults, argv))
-    except UserError as error:
-        print(f"{name}: {error}", file=sys.stderr)
-        return USAGE_ERROR
-    except KeyboardInterrupt:
-        print(f"{name}: interrupted; finished cells are kept", file=sys.stderr, flush=True)
-        os._exit(INTERRUPTED)  # XLA is still at work, and would crash an orderly exit
-    except OSError as error:  # no space, no permission, a name too long ...
-        print(f"{name}: {error}", file=sys.stderr)
-        return SYSTEM_ERROR
-    return 0
+        with interrupts.heard():
+            if any(argument == "-h" or argument.startswith("--help") for argument in argv):
+                print(commandline.help_text(f"experiments.{name}", question, defaults))
+                print(f"\n{STATUSES}")
+                return 0
+            config = commandline.parse(defaults, [word for word in argv if word != "--debug"])
+            return act(config, interrupts) or 0
+    except (Interrupted, KeyboardInterrupt):
+        interrupts.leave()
+    except Exception as error:
+        if debug:
+            raise
+        status, line = _verdict(error)
+        print(f"{name}: {printable(line)}", file=sys.stderr)
+        return status
+
+
+def _verdict(error: Exception) -> tuple[int, str]:
+    """The exit status that an error deserves, and what to say of it."""
+    if isinstance(error, UserError):
+        return USAGE_ERROR, f"{error}"
+    if isinstance(error, OSError):  # no permission, a name too long ...
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return SYSTEM_ERROR, f"{error}; free some, and the same command goes on from here"
+        return SYSTEM_ERROR, f"{error}"
+    *_, (frame, line) = traceback.walk_tb(error.__traceback__)
+    where = f"{pathlib.Path(frame.f_code.co_filename).name}:{line}"
+    what = f"{type(error).__name__} in {where}: {error}"
+    return INTERNAL_ERROR, f"{what[:300]}; this should not happen: --debug shows where it does"
 
 
 def main(
@@ -92,12 +122,18 @@ def main(
         call of :class:`resnet_jax.Block`.
       layers_per_block: weight layers on its main path.
     """
-    act = lambda config: run(study, config, block, layers_per_block)
+    act = lambda config, interrupts: run(study, config, interrupts, block, layers_per_block)
     return command(study.name, study.question, study.defaults, act, argv)
 
 
-def run(study: Study, config: Config, block: Callable | None, layers_per_block: int) -> None:
-    """Trains what is not trained yet, and reports.
+def run(
+    study: Study,
+    config: Config,
+    interrupts: Interrupts,
+    block: Callable | None,
+    layers_per_block: int,
+) -> int:
+    """Trains what is not trained yet, and reports; returns the exit status.
 
     Raises:
       UserError: the study cannot be run as asked; nothing was trained.
@@ -111,14 +147,23 @@ def run(study: Study, config: Config, block: Callable | None, layers_per_block: 
     check_writable(workdir)
     dataset = datasets.load(config.dataset, config.data_dir, config.holdout)
     settings = settings_of(config, _block_name(block, layers_per_block), datasets.digest(dataset))
-    store = Store(workdir, study.name, settings)
+    workdir = free_directory(workdir) if config.fresh else workdir
+    store = Store(workdir, study.name, settings, grid.all_runs(config))
     validate_data(config, dataset.x_train.shape[1:], len(dataset.x_train))
     import_jax(environment.usable_cores())
     from experiments import composition, sweep
 
     own = composition.OwnBlock(block, layers_per_block) if block else None
-    sweep.train(study.name, config, dataset, own, store)
-    study.report(workdir)
+    sweep.train(study.name, config, dataset, own, store, interrupts)
+    if store.finished:
+        study.report(workdir)
+    for group, why in store.failures.items():
+        print(
+            f"{study.name}: depth {group.cell.depth}: {len(group.runs)} runs have no results: "
+            f"{why}; --retry_failed tries again",
+            file=sys.stderr,
+        )
+    return INCOMPLETE if store.failures else 0
 
 
 def _block_name(block: Callable | None, layers: int) -> str:

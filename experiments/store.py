@@ -1,69 +1,50 @@
-"""The work directory: the only module that writes results.
+"""The work directory: the only module that knows what lies where in it.
 
     config.json       what was asked for           results.csv   a row a run
     environment.json  what it ran on               history.csv   a row a run, step and metric
-    timings.csv       seconds, a row a cell        summary.csv, paper.csv, figures/  drawn from them
+    timings.csv       seconds, a row a group       checksums.txt of the tables, as sha256sum has it
+    summary.csv, paper.csv, figures/, report.html  drawn from them
 
-Each file is whole at every moment: it is written beside its place and renamed into it.
+    records/          what came out of each group of runs: the truth that the tables are made from
+    checkpoints/      where unfinished groups stand
+    damaged/          what was found damaged, set aside
+    lock              who is at work here
+
+A record appears once, whole, or not at all.  Tables follow it, their checksums last; where a crash
+came between, or a table was damaged, they are made again from the records.
 """
 
-import csv
-import dataclasses
+import contextlib
+import hashlib
 import io
-import json
 import os
 import pathlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from experiments.config import VARIANT_FIELDS
-from experiments.errors import UserError
-from experiments.files import write_bytes
+from experiments import files, lock, manifest, records, sealed, tables
+from experiments.checkpoints import Checkpoint, Checkpoints
+from experiments.errors import ContentError, UserError
+from experiments.grid import Group, RunKey
+from experiments.manifest import Settings
+from experiments.records import Record
 
 if TYPE_CHECKING:
     import pandas as pd
 
-#: Raised when the files change their meaning; a directory of another schema is refused.
-SCHEMA = 2
+RESULTS, HISTORY, TIMINGS, CHECKSUMS = "results.csv", "history.csv", "timings.csv", "checksums.txt"
+SUMMARY, PAPER, REPORT, FIGURES = "summary.csv", "paper.csv", "report.html", "figures"
+ENVIRONMENT = "environment.json"
+RECORDS, CHECKPOINTS, DAMAGED = "records", "checkpoints", "damaged"
+_DONE, _FAILED = ".record", ".failed"
+_MOST_CHECKSUMS = 10_000
 
-#: The columns that tell one cell from another, in every table that is written cell by cell.
-CELL_COLUMNS = ("family", "block", "depth", *VARIANT_FIELDS)
-
-RESULTS, HISTORY, TIMINGS = "results.csv", "history.csv", "timings.csv"
-SUMMARY, PAPER = "summary.csv", "paper.csv"
-CONFIG, ENVIRONMENT = "config.json", "environment.json"
+Say = Callable[[str], None]  # takes a line for the user
 
 
 def write_text(path: pathlib.Path, text: str) -> None:
     """Writes a file so that it is there whole, or as it was before."""
-    write_bytes(path, text.encode())
-
-
-def csv_text(rows: Sequence[dict]) -> str:
-    """Rows of equal keys as CSV."""
-    text = io.StringIO()
-    if rows:
-        writer = csv.DictWriter(text, rows[0].keys(), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-    return text.getvalue()
-
-
-def settings_of(config, block: str, data: str) -> dict:
-    """What makes two studies the same: every field but the directories, the block, and the data.
-
-    Args:
-      config: of the study.
-      block: what tells a block of the user's own from others; empty for the family's.
-      data: a digest of its data set, by which a file is known wherever it lies.
-    """
-    fields = {
-        field.name: getattr(config, field.name)
-        for field in dataclasses.fields(config)
-        if field.name not in ("workdir", "data_dir")
-    }
-    fields["dataset"] = pathlib.PurePath(config.dataset).name
-    return json.loads(json.dumps({**fields, "own_block": block, "data_sha256": data}))
+    files.write_bytes(path, text.encode())
 
 
 def check_writable(path: pathlib.Path) -> None:
@@ -75,147 +56,301 @@ def check_writable(path: pathlib.Path) -> None:
         raise UserError(f"--workdir={path}: no permission to write in {nearest}")
 
 
-class Store:
-    """One study's directory: fresh, or holding finished cells of the same study."""
+def free_directory(path: pathlib.Path) -> pathlib.Path:
+    """The directory, or if it holds something already, the first of those numbered after it."""
+    number, candidate = 1, path
+    while candidate.exists() and not _is_empty(candidate):
+        number += 1
+        candidate = path.with_name(f"{path.name}-{number}")
+    return candidate
 
-    def __init__(self, path: pathlib.Path, study: str, settings: dict):
+
+class Store:
+    """One study's directory.
+
+    Attributes:
+      path: of the directory.
+      failures: why groups of runs cannot be trained here.
+    """
+
+    def __init__(self, path: pathlib.Path, study: str, settings: Settings, runs: Sequence[RunKey]):
         """Checks that the directory may be used; writes nothing yet.
 
+        Args:
+          path: of the directory.
+          study: its name.
+          settings: of the study.
+          runs: of the study, in the order of its tables.
+
         Raises:
-          UserError: it is a file, holds something else, or holds a study with other settings.
+          UserError: the directory is a file, is in use, holds something else, a study with other
+            settings, or runs that are none of this study's.
         """
         self.path = path
-        self._manifest = {"study": study, "schema": SCHEMA, "settings": settings}
-        self._tables: dict[str, list[dict]] = {RESULTS: [], HISTORY: [], TIMINGS: []}
+        self.failures: dict[Group, str] = {}
+        self._study, self._settings = study, settings
+        self._place = {run: number for number, run in enumerate(runs)}
+        self._tables = {name: tables.Table() for name in (RESULTS, HISTORY, TIMINGS)}
+        self._checkpoints = Checkpoints(path / CHECKPOINTS, settings.digest)
         check_writable(path)
-        if path.exists() and any(file.suffix != ".part" for file in path.iterdir()):
-            self._continue()
+        if path.exists() and not _is_empty(path):
+            lock.check(path)
+            self._check_manifest()
+            self._check_runs(record for _, record in _read_records(path, lambda *_: None))
 
-    def _continue(self) -> None:
-        manifest = read_manifest(self.path)
-        if manifest != self._manifest and (self.path / RESULTS).exists():
-            difference = _difference(manifest, self._manifest)
+    def _check_manifest(self) -> None:
+        try:
+            there = manifest.read(self.path)
+        except UserError:
+            if not (self.path / RECORDS).exists():
+                raise
+            return  # damaged; the records say whose they are
+        different = manifest.other_study(there, self._study, self._settings)
+        kept = (RECORDS, CHECKPOINTS, RESULTS)
+        if different and any((self.path / name).exists() for name in kept):
             raise UserError(
-                f"--workdir={self.path} holds another study ({difference}); name another directory"
+                f"--workdir={self.path} holds another study ({different}); name another "
+                "directory, or add --fresh"
             )
-        for name in self._tables:
-            if (self.path / name).exists():
-                self._tables[name] = _read_rows(self.path / name)
-        finished = self.finished_cells()
-        for name, rows in self._tables.items():  # what an interrupted cell left is dropped
-            self._tables[name] = [row for row in rows if _cell_of(row) in finished]
 
-    def finished_cells(self) -> set[tuple[str, ...]]:
-        """The cells whose results are in, each as the text of its :data:`CELL_COLUMNS`."""
-        return {_cell_of(row) for row in self._tables[RESULTS]}
+    def _check_runs(self, found: Iterable[Record]) -> None:
+        there: set[RunKey] = set()
+        for record in found:
+            if record.settings != self._settings.digest:
+                raise UserError(
+                    f"--workdir={self.path} holds results of other settings; name another "
+                    "directory, or add --fresh"
+                )
+            there.update(() if record.failure else record.runs)
+        if surplus := there.difference(self._place):
+            grid = self._settings.shown.keys() - self._settings.core.keys()
+            narrower = manifest.difference(manifest.read(self.path), self._settings, grid)
+            raise UserError(
+                f"--workdir={self.path} holds {len(surplus)} runs that this command leaves out "
+                f"({narrower}); a study can be extended, not narrowed: ask for them too, or add "
+                "--fresh"
+            )
 
-    def start(self, environment: dict) -> bool:
-        """Makes the directory, and says there what runs and on what.
+    @contextlib.contextmanager
+    def opened(
+        self, environment: dict, say: Say, retry_failed: bool = False
+    ) -> Iterator[lock.Lock]:
+        """Makes the directory this process's own, and mends what crashes left.
 
-        Returns:
-          Whether the results will be comparable to the bit: false where finished cells stem from
-          another environment, which is then kept beside this one.
+        Args:
+          environment: what will run; where finished runs stem from another one, that is kept
+            beside it, and the user is told that the results are not comparable to the bit.
+          say: tells the user.
+          retry_failed: forgets failures.
+
+        Raises:
+          UserError: another process has it.
         """
-        self.path.mkdir(parents=True, exist_ok=True)
+        files.make_directory(self.path)
+        held = lock.Lock(self.path)
+        try:
+            held.say()
+            self._recover(say, retry_failed)
+            write_if_new(self.path / manifest.NAME, manifest.text(self._study, self._settings))
+            self._write_environment(environment, say)
+            self._write_tables()
+            yield held
+        finally:
+            held.release()
+
+    def _recover(self, say: Say, retry_failed: bool) -> None:
+        for name in ("", RECORDS, CHECKPOINTS, FIGURES):
+            files.remove_parts(self.path / name)
+        damaged = lambda path, why: self._set_aside(path, why, say)
+        found = dict(_read_records(self.path, damaged))
+        self._check_runs(found.values())  # another process may have been here since
+        for path, record in found.items():
+            if not record.failure:
+                self._take(record)
+            elif retry_failed:
+                files.remove(path)
+            else:
+                self.failures[Group(record.runs[0].cell, record.runs)] = record.failure
+
+    def _set_aside(self, path: pathlib.Path, why: str, say: Say) -> None:
+        now = files.move(path, self.path / DAMAGED)
+        say(f"warning: {path} is damaged ({why}); set aside as {now}, and done again")
+
+    @property
+    def finished(self) -> set[RunKey]:
+        """The runs whose results are in."""
+        return self._tables[RESULTS].runs
+
+    def checkpoints(self, say: Say) -> dict[Group, Checkpoint]:
+        """The newest sound checkpoint of each group that is still to be finished.
+
+        Args:
+          say: tells the user of damaged ones, which are set aside.
+        """
+        missing = self._place.keys() - self.finished
+        found = {}
+        for checkpoint in self._checkpoints.load(lambda path, why: self._set_aside(path, why, say)):
+            if missing.issuperset(checkpoint.group.runs):
+                found[checkpoint.group] = checkpoint
+                missing.difference_update(checkpoint.group.runs)
+            elif self.finished.issuperset(checkpoint.group.runs):
+                self._checkpoints.drop(checkpoint.group)
+        return found
+
+    def save(self, group: Group, step: int, arrays: dict) -> int:
+        """Writes a checkpoint of a group; returns its bytes."""
+        return self._checkpoints.save(group, step, arrays)
+
+    def add(self, group: Group, results: list, history: list, timings: dict) -> None:
+        """Adds what came out of a group; from here on it counts, whatever happens."""
+        record = Record(self._settings.digest, group.runs, results, history, timings)
+        self._take(self._put(group.name + _DONE, record))
+        self._write_tables()
+        self._checkpoints.drop(group)
+
+    def fail(self, group: Group, why: str) -> None:
+        """Records that a group cannot be trained here."""
+        self.failures[group] = why
+        self._put(group.name + _FAILED, Record(self._settings.digest, group.runs, failure=why))
+
+    def _put(self, name: str, record: Record) -> Record:
+        files.make_directory(self.path / RECORDS)
+        content = records.encode(record)
+        files.write_bytes(self.path / RECORDS / name, content)
+        return records.decode(content)  # numbers as text, as when it is read again
+
+    def _take(self, record: Record) -> None:
+        _fill(self._tables[RESULTS], record.results)
+        _fill(self._tables[HISTORY], record.history)
+        self._tables[TIMINGS].put(record.runs[0], [record.timings])
+
+    def _write_environment(self, environment: dict, say: Say) -> None:
         past = self._past_environments()
         if past and past[-1] == environment:
             past.pop()
-        self._write_json(CONFIG, self._manifest)
-        self._write_json(ENVIRONMENT, {**environment, "bit_comparable": not past, "past": past})
-        return not past
+        if past:
+            say(
+                "warning: finished runs stem from other versions or devices; the results are not "
+                f"comparable to the bit ({ENVIRONMENT} has both)"
+            )
+        about = {**environment, "bit_comparable": not past, "past": past}
+        write_if_new(self.path / ENVIRONMENT, manifest.json_text(about))
 
     def _past_environments(self) -> list[dict]:
-        """The environments that finished cells stem from, oldest first."""
+        """The environments that finished runs and checkpoints stem from, oldest first."""
         path = self.path / ENVIRONMENT
-        if not self._tables[RESULTS] or not path.exists():
+        if not path.exists() or not (self.finished or self._checkpoints.any()):
             return []
         try:
-            last = json.loads(path.read_text(encoding="utf-8"))
-        except ValueError:
-            last = None
-        if not isinstance(last, dict):  # damaged, so nothing is known of it
+            last = manifest.read_json(path)
+        except ContentError:  # damaged, so nothing is known of it
             return [{}]
         past = last.pop("past", [])
         last.pop("bit_comparable", None)
-        return [*past, last]
+        return [*(past if isinstance(past, list) else [{}]), last]
 
-    def add_cell(
-        self, results: Iterable[dict], history: Iterable[dict], timings: Iterable[dict]
-    ) -> None:
-        """Adds the rows of one finished cell; results come last and make it count."""
-        new = {TIMINGS: timings, HISTORY: history, RESULTS: results}
-        for name, rows in new.items():
-            self._tables[name].extend(rows)
-            write_text(self.path / name, csv_text(self._tables[name]))
-
-    def _write_json(self, name: str, value: dict) -> None:
-        text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
-        write_text(self.path / name, text + "\n")
+    def _write_tables(self) -> None:
+        if not self.finished:
+            return
+        sums = []
+        for name, table in self._tables.items():
+            text = table.text(self._place)
+            write_if_new(self.path / name, text)
+            sums.append(f"{hashlib.sha256(text.encode()).hexdigest()}  {name}\n")
+        write_if_new(self.path / CHECKSUMS, "".join(sums))
 
 
-def _read_rows(path: pathlib.Path) -> list[dict]:
-    """The rows of a table that was written cell by cell.
-
-    Raises:
-      UserError: the table is damaged.
-    """
-    try:
-        with path.open(encoding="utf-8", newline="") as file:
-            rows = list(csv.DictReader(file))
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise _damaged(path, error) from None
-    for row in rows:
-        if None in row or None in row.values() or not set(CELL_COLUMNS) <= set(row):
-            raise _damaged(path, "a row is not whole")
-    return rows
+def write_if_new(path: pathlib.Path, text: str) -> None:
+    """Writes a file unless it is there with this very content."""
+    with contextlib.suppress(OSError):
+        if path.read_bytes() == text.encode():
+            return
+    write_text(path, text)
 
 
-def _damaged(path: pathlib.Path, why: object) -> UserError:
-    return UserError(f"{path} is damaged ({why}); restore it, or name another --workdir")
+def _is_empty(path: pathlib.Path) -> bool:
+    """Whether there is nothing in a directory but what a process at its start leaves."""
+    return path.is_dir() and all(
+        file.name == lock.NAME or file.suffix == files.PART for file in path.iterdir()
+    )
 
 
-def read_tables(workdir: pathlib.Path) -> "tuple[pd.DataFrame, pd.DataFrame]":
+def _read_records(
+    directory: pathlib.Path, damaged: Callable[[pathlib.Path, str], None]
+) -> Iterator[tuple[pathlib.Path, Record]]:
+    for path in sorted((directory / RECORDS).glob("*.*")):
+        if path.suffix in (_DONE, _FAILED):
+            try:
+                yield path, records.decode(sealed.read_at_most(path, records.MOST_BYTES))
+            except ContentError as error:
+                damaged(path, str(error))
+
+
+def read_tables(workdir: pathlib.Path, say: Say) -> "tuple[pd.DataFrame, pd.DataFrame]":
     """The results and the history of a work directory, for its report.
 
+    Where a table is damaged and there are records, these are read instead.
+
+    Args:
+      workdir: finished or not, or one that holds no more than the tables.
+      say: tells the user what was damaged.
+
     Raises:
-      UserError: one of them is missing, empty or damaged.
+      UserError: there are none, or they are damaged.
     """
     import pandas as pd  # half a second, which checking flags need not wait for
 
-    tables = []
-    for path in (workdir / RESULTS, workdir / HISTORY):
-        if not path.is_file():
-            raise UserError(f"--workdir={workdir} has no finished cell to report on yet")
-        if not _read_rows(path):
-            raise _damaged(path, "it has no rows")
-        tables.append(pd.read_csv(path))
-    return tables[0], tables[1]
+    damaged = lambda path, why: say(f"warning: {path} is damaged ({why}), and left out")
+    try:
+        text = _sound_tables(workdir)
+    except ContentError as error:
+        found = [record for _, record in _read_records(workdir, damaged) if not record.failure]
+        if not found:
+            raise UserError(f"--workdir={workdir}: {error}") from None
+        say(f"warning: {workdir}: {error}; its records are read instead")
+        text = _tables_of(found)
+    frames = [pd.read_csv(io.StringIO(of_table)) for of_table in text]
+    return frames[0], frames[1]
 
 
-def read_manifest(path: pathlib.Path) -> dict:
-    """The study and settings of a work directory.
+def _sound_tables(workdir: pathlib.Path) -> list[str]:
+    """The results and the history as text, checked against their checksums if there are any.
 
     Raises:
-      UserError: the directory is not one of ours.
+      ContentError: one is missing or damaged.
     """
-    try:
-        manifest = json.loads((path / CONFIG).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        manifest = None
-    if not isinstance(manifest, dict) or not isinstance(manifest.get("settings"), dict):
-        raise UserError(f"--workdir={path} holds no study; name another directory")
-    return manifest
+    if not (workdir / RESULTS).exists():
+        raise ContentError("has no finished runs to report on yet")
+    sums = {}
+    if (workdir / CHECKSUMS).exists():
+        said = sealed.read_at_most(workdir / CHECKSUMS, _MOST_CHECKSUMS).decode(errors="replace")
+        sums = {line[66:]: line[:64] for line in said.splitlines()}
+    found = []
+    for name, columns in ((RESULTS, tables.RESULTS), (HISTORY, tables.HISTORY)):
+        content = sealed.read_at_most(workdir / name, tables.MOST_BYTES)
+        if sums and sums.get(name) != hashlib.sha256(content).hexdigest():
+            raise ContentError(f"{name} is damaged (its checksum differs)")
+        try:
+            rows = tables.read(content, columns)
+        except ContentError as error:
+            raise ContentError(f"{name} is damaged ({error})") from None
+        if not rows:
+            raise ContentError(f"{name} is damaged (it has no rows)")
+        found.append(content.decode())
+    return found
 
 
-def _cell_of(row: dict) -> tuple[str, ...]:
-    return tuple(str(row[column]) for column in CELL_COLUMNS)
+def _tables_of(found: Sequence[Record]) -> list[str]:
+    """The results and the history of records, as text."""
+    results, history = tables.Table(), tables.Table()
+    for record in found:
+        _fill(results, record.results)
+        _fill(history, record.history)
+    order = lambda run: (run.cell.depth, run.cell.variant.names(), -run.learning_rate, *run[2:])
+    place = {run: number for number, run in enumerate(sorted(results.runs, key=order))}
+    return [results.text(place), history.text(place)]
 
 
-def _difference(there: dict, here: dict) -> str:
-    if there.get("study") != here["study"]:
-        return f"its study is {there.get('study')!r}"
-    if there.get("schema") != here["schema"]:
-        return f"its files have schema {there.get('schema')}, and this version writes {SCHEMA}"
-    old, new = there["settings"], here["settings"]
-    names = sorted(name for name in {*old, *new} if old.get(name) != new.get(name))
-    return "; ".join(f"{name} is {old.get(name)} there, {new.get(name)} here" for name in names)
+def _fill(table: tables.Table, rows: Sequence[dict]) -> None:
+    for run, of_run in records.by_run(rows).items():
+        table.put(run, of_run)

@@ -8,7 +8,7 @@ among those, the larger rate.  A diverged run counts, with error 1 and an infini
 import pandas as pd
 
 from experiments import labels
-from experiments.store import CELL_COLUMNS
+from experiments.grid import CELL_COLUMNS
 from resnet_jax.statistics import sign_flip_test, t_interval
 
 KIND = [*CELL_COLUMNS, "shortcut_weight"]

@@ -1,4 +1,4 @@
-"""The sweep: trains the cells of a study that are not in its store yet."""
+"""The sweep: trains the runs of a study that are not in its store yet."""
 
 import concurrent.futures
 import time
@@ -6,22 +6,29 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 import jax
-import numpy as np
 
-from experiments import cells, environment, memory
-from experiments.cells import Cell
+from experiments import cells, course, environment, grid, memory, rows
+from experiments.checkpoints import Checkpoint
 from experiments.composition import OwnBlock
 from experiments.config import Config
+from experiments.course import Course
 from experiments.datasets import Dataset
+from experiments.errors import ContentError
+from experiments.grid import Cell, Group
+from experiments.interrupts import Interrupted, Interrupts
+from experiments.lock import Lock
+from experiments.plan import Plan
 from experiments.progress import Progress
 from experiments.store import Store
 from resnet_jax.counting import Counts
 from resnet_jax.population import Population, runs_mesh
-from resnet_jax.training import Metrics, State
 
 #: How long one call of a compiled program is meant to take, so that progress moves and an
 #: interrupt is heard; how a training is cut into calls changes none of its bits.
 CALL_SECONDS = 1.0
+
+#: A checkpoint waits until training has taken so many times as long as the last one took.
+CHECKPOINT_PATIENCE = 50
 
 #: On CPU LLVM's first level compiles a quarter faster than its third, to programs of dense layers
 #: that are a tenth faster; those of convolutions are 7 % slower, and keep the third.
@@ -34,175 +41,194 @@ START_OPTIONS: dict[str, dict[str, str | bool]] = {"cpu": {"xla_backend_optimiza
 
 
 def train(
-    study: str, config: Config, dataset: Dataset, block: OwnBlock | None, store: Store
+    study: str,
+    config: Config,
+    dataset: Dataset,
+    block: OwnBlock | None,
+    store: Store,
+    interrupts: Interrupts,
 ) -> None:
-    """Trains every waiting cell and adds its rows to the store.
+    """Trains every run that is missing, group by group, and adds what comes out to the store.
 
     Raises:
-      UserError: a cell cannot fit into memory; nothing was trained.
+      UserError: a cell cannot fit into memory, or the directory is in use; nothing was trained.
+      Interrupted: asked to stop; what was done is kept.
     """
-    finished = store.finished_cells()
-    waiting = [
-        cell
-        for cell in cells.cells(config)
-        if tuple(map(str, cell.columns().values())) not in finished
-    ]
     mesh = runs_mesh()
-    counts = {cell: cells.counts(cell, config, dataset, block) for cell in cells.cells(config)}
-    for cell, count in counts.items():
-        needed = _needed_bytes(cell, count, config, dataset, mesh)
-        memory.refuse_what_cannot_fit(cell.depth, count, needed)
-    progress = Progress(sum(cell.depth for cell in waiting) * config.steps)
-    progress.say(f"{study}: {_what_runs(config, dataset, len(waiting), counts)}")
-    if not store.start(environment.describe([device.device_kind for device in jax.devices()])):
-        progress.say(
-            "warning: finished cells ran on other versions or devices; the results are not "
-            "comparable to the bit (environment.json has both)"
-        )
+    plan = Plan(config, dataset, block, mesh)
+    progress = Progress()
+    here = environment.describe([device.device_kind for device in jax.devices()])
+    with store.opened(here, progress.say, config.retry_failed) as lock, memory.bounded():
+        begun = store.checkpoints(progress.say)
+        _note_killed(lock, plan.groups(store.finished, begun), store)
+        failed = {run for group in store.failures for run in group.runs}
+        groups = plan.groups(store.finished | failed, begun)
+        progress.say(f"{study}: {_what_runs(config, dataset, groups, plan.counts)}")
 
-    def compiled(cell: Cell) -> CompiledCell:
-        start = time.perf_counter()
-        population = cells.build(cell, config, dataset, block, mesh)
-        backend = jax.default_backend()
-        options = COMPILER_OPTIONS.get(backend) if cell.family == "dense" else None
-        advance = population.compile(options, START_OPTIONS.get(backend))
-        return CompiledCell(cell, population, advance, time.perf_counter() - start)
+        def compiled(group: Group) -> CompiledGroup:
+            start = time.perf_counter()
+            population = cells.build(group, config, dataset, block, mesh)
+            backend = jax.default_backend()
+            options = COMPILER_OPTIONS.get(backend) if group.cell.family == "dense" else None
+            advance = population.compile(options, START_OPTIONS.get(backend))
+            return CompiledGroup(group, population, advance, time.perf_counter() - start)
 
-    with progress.shown():
-        progress.now("compiling")
-        for ready in _one_ahead(compiled, waiting):
-            _train_cell(ready, config, store, progress)
+        with progress.shown(sum(group.cell.depth for group in groups) * config.steps):
+            progress.now("compiling")
+            for group, ready in _one_ahead(compiled, groups):
+                lock.say(at=group.name, **memory.kills())
+                try:
+                    trainee = _Trainee(ready.result(), config, store, interrupts, progress)
+                    trainee.train(begun.get(group))
+                except (RuntimeError, MemoryError) as error:
+                    if not memory.is_lack(error):
+                        raise
+                    store.fail(group, "there was not enough memory")
+                    progress.say(f"{_name(group, config)}: not enough memory; recorded as failed")
+                lock.say()
 
 
-class CompiledCell(NamedTuple):
-    """A cell ready to train: ``advance`` is its compiled program (:meth:`Population.compile`)."""
+def _note_killed(lock: Lock, groups: Iterable[Group], store: Store) -> None:
+    """Records the group at which the last process here was killed for memory, if it was."""
+    then, now = lock.before, memory.kills()
+    killed = then.get("boot") == now["boot"] and then.get("memory_kills") != now["memory_kills"]
+    for group in groups:
+        if killed and group.name == then.get("at"):
+            store.fail(group, "its process was killed, as the machine ran out of memory")
 
-    cell: Cell
+
+class CompiledGroup(NamedTuple):
+    """A group ready to train: ``advance`` is its compiled program (:meth:`Population.compile`)."""
+
+    group: Group
     population: Population
     advance: Callable
     compile_seconds: float
 
 
-def _one_ahead(function: Callable, items: Iterable) -> Iterator:
-    """``map(function, items)``, each computed in the background while its forerunner is used."""
+def _one_ahead(function: Callable, items: Iterable) -> Iterator[tuple]:
+    """Each item and the future of ``function(item)``, begun while its forerunner is used."""
     with concurrent.futures.ThreadPoolExecutor(max_workers=1) as background:
         last = None
         for item in items:
-            upcoming = background.submit(function, item)
+            upcoming = item, background.submit(function, item)
             if last is not None:
-                yield last.result()
+                yield last
             last = upcoming
         if last is not None:
-            yield last.result()
+            yield last
 
 
-def _needed_bytes(
-    cell: Cell, counts: Counts, config: Config, dataset: Dataset, mesh: jax.sharding.Mesh
-) -> int:
-    vectorised = cells.how_mapped(config, mesh) == "vmap"
-    at_once = len(cells.runs(config, cell.depth).seed) if vectorised else mesh.size
-    data_bytes = sum(array.nbytes for array in dataset[:4]) * (1 + mesh.size)
-    measured = cells.measured_at_once(config, dataset)
-    return memory.peak_bytes(config, cell.depth, counts, data_bytes, at_once, measured)
-
-
-def _what_runs(config: Config, dataset: Dataset, waiting: int, counts: dict[Cell, Counts]) -> str:
+def _what_runs(
+    config: Config, dataset: Dataset, groups: list[Group], counts: dict[Cell, Counts]
+) -> str:
     devices = jax.devices()
-    total, runs = len(counts), sum(len(cells.runs(config, cell.depth).seed) for cell in counts)
-    done = f" ({total - waiting} finished before)" if waiting < total else ""
+    total = len(grid.all_runs(config))
+    waiting = sum(len(group.runs) for group in groups)
+    done = f" ({total - waiting:,} of them done before)" if waiting < total else ""
+    more = f" in {len(groups)} groups, to fit into memory" if len(groups) > len(counts) else ""
     largest = max(count.parameters for count in counts.values())
     return (
         f"{dataset.about}, {len(dataset.x_train):,} training and {len(dataset.x_test):,} test "
-        f"examples; {runs:,} runs in {total} cells{done}, up to {largest:,} parameters "
-        f"each; {len(devices)} × {devices[0].device_kind}"
+        f"examples; {total:,} runs{done} in {len(counts)} cells{more}, up to {largest:,} "
+        f"parameters each; {len(devices)} × {devices[0].device_kind}"
     )
 
 
-def _train_cell(ready: CompiledCell, config: Config, store: Store, progress: Progress) -> None:
-    cell, population = ready.cell, ready.population
+def _name(group: Group, config: Config) -> str:
     several = len(config.variants()) > 1
-    name = f"depth {cell.depth}" + (f", {', '.join(cell.variant.names())}" if several else "")
-    start = time.perf_counter()
-    states, measured = _advance_to_the_end(name, ready, config, progress)
-    seconds = time.perf_counter() - start
-    progress.say(
-        f"{name}: {population.size} runs × {config.steps} steps in {seconds:.1f} s, "
-        f"compiled in {ready.compile_seconds:.1f} s"
-    )
-    timings = {
-        "compile_seconds": f"{ready.compile_seconds:.3f}",
-        "run_seconds": f"{seconds:.3f}",
-    }
-    store.add_cell(
-        _result_rows(cell, config, population.unpad(states), measured[-1][1]),
-        _history_rows(cell, config, measured),
-        [cell.columns() | timings],
-    )
+    name = f"depth {group.cell.depth}"
+    return name + (f", {', '.join(group.cell.variant.names())}" if several else "")
 
 
-def _advance_to_the_end(
-    name: str, ready: CompiledCell, config: Config, progress: Progress
-) -> tuple[State, list[tuple[int, Metrics]]]:
-    """Trains a cell; returns its final states, and (step, metrics) from step 0 to the last."""
-    states, metrics = ready.advance(None, 0, True)
-    measured = [(0, metrics)]
-    step, stride = 0, 1
-    while step < config.steps:
-        progress.now(f"{name}: step {step} of {config.steps}")
-        border = min(measured[-1][0] + cells.measuring_stride(config), config.steps)
-        steps = min(stride, border - step, cells.chunk_size(config))
+class _Trainee:
+    """A group in training."""
+
+    def __init__(
+        self,
+        ready: CompiledGroup,
+        config: Config,
+        store: Store,
+        interrupts: Interrupts,
+        progress: Progress,
+    ):
+        self._group, self._population, self._advance, self._compile_seconds = ready
+        self._config, self._store = config, store
+        self._interrupts, self._progress = interrupts, progress
+        self._name = _name(ready.group, config)
+        self._checkpoint_seconds = 0.0
+
+    def train(self, checkpoint: Checkpoint | None) -> None:
+        """Trains to the last step, and adds what came out to the store."""
+        with self._interrupts.deferred():
+            now = self._begin(checkpoint)
+        saved, pause, stride = time.perf_counter(), 0.0, 1
+        while now.step < self._config.steps:
+            self._progress.now(f"{self._name}: step {now.step} of {self._config.steps}")
+            with self._interrupts.deferred():
+                before, now = now, self._further(now, stride)
+                steps, elapsed = now.step - before.step, now.seconds - before.seconds
+                stride = max(1, min(4 * steps, int(steps * CALL_SECONDS / elapsed)))
+                self._progress.done(self._group.cell.depth * steps)
+                due = time.perf_counter() - saved > max(self._config.checkpoint_seconds, pause)
+                if now.step < self._config.steps and (due or self._interrupts.asked):
+                    pause = CHECKPOINT_PATIENCE * self._save(now)
+                    saved = time.perf_counter()
+            if self._interrupts.asked and now.step < self._config.steps:
+                raise Interrupted
+        with self._interrupts.deferred():
+            self._finish(now)
+        if self._interrupts.asked:
+            raise Interrupted
+
+    def _begin(self, checkpoint: Checkpoint | None) -> Course:
+        if checkpoint is not None:
+            try:
+                now = course.from_arrays(checkpoint.arrays, checkpoint.step, self._population)
+            except ContentError as error:
+                self._progress.say(
+                    f"warning: {self._name}: its checkpoint does not fit ({error}); it starts over"
+                )
+            else:
+                self._progress.say(f"{self._name}: goes on from step {now.step}")
+                self._progress.done(self._group.cell.depth * now.step)
+                return now
         start = time.perf_counter()
-        states, metrics = ready.advance(states, steps, step + steps == border)
-        elapsed = time.perf_counter() - start
-        step += steps
-        if step == border:
-            measured.append((step, metrics))
-        stride = max(1, min(4 * steps, int(steps * CALL_SECONDS / elapsed)))
-        progress.done(ready.cell.depth * steps)
-    progress.now("compiling the next")
-    return states, measured
+        states, metrics = self._advance(None, 0, True)
+        return Course(states, 0, [(0, metrics)], time.perf_counter() - start)
 
+    def _further(self, now: Course, stride: int) -> Course:
+        """At most so many steps further, but not past a measurement."""
+        border = min(now.measured[-1][0] + cells.measuring_stride(self._config), self._config.steps)
+        steps = min(stride, border - now.step, cells.chunk_size(self._config))
+        start = time.perf_counter()
+        step = now.step + steps
+        states, metrics = self._advance(now.states, steps, step == border)
+        measured = [*now.measured, (step, metrics)] if step == border else now.measured
+        return Course(states, step, measured, now.seconds + time.perf_counter() - start)
 
-def _run_columns(cell: Cell, config: Config) -> list[dict]:
-    """What identifies each run of a cell in a table, in the order of :func:`cells.runs`."""
-    return [
-        {**cell.columns(), "shortcut_weight": weight, "learning_rate": rate, "seed": seed}
-        for rate in config.learning_rates
-        for weight in config.shortcut_weights_at(cell.depth)
-        for seed in config.seeds()
-    ]
+    def _save(self, now: Course) -> float:
+        """Writes a checkpoint; returns how long it took."""
+        start = time.perf_counter()
+        self._store.save(self._group, now.step, course.to_arrays(now, self._population))
+        seconds = time.perf_counter() - start
+        self._checkpoint_seconds += seconds
+        return seconds
 
-
-def _text(value: np.ndarray) -> str:
-    """The shortest digits that give back the same float32."""
-    return str(np.float32(value))
-
-
-def _known(step: int, metrics: Metrics) -> list[tuple[str, np.ndarray]]:
-    """What is known at a step: before the first there has been no gradient."""
-    names = metrics._asdict().items()
-    return [(name, values) for name, values in names if step or name != "gradient_norm"]
-
-
-def _result_rows(cell: Cell, config: Config, states: State, metrics: Metrics) -> list[dict]:
-    status = cells.status(states, metrics)
-    lost_at = np.where(states.diverged_at >= 0, states.diverged_at, config.steps)
-    return [
-        {
-            **run,
-            "steps": config.steps,
-            "status": status[index],
-            "diverged_at": lost_at[index] if status[index] == "diverged" else "",
-            **{name: _text(values[index]) for name, values in _known(config.steps, metrics)},
+    def _finish(self, now: Course) -> None:
+        group, runs = self._group, len(self._group.runs)
+        self._progress.say(
+            f"{self._name}: {runs} runs × {self._config.steps} steps in {now.seconds:.1f} s, "
+            f"compiled in {self._compile_seconds:.1f} s"
+        )
+        timings = {
+            **group.cell.columns(),
+            "runs": runs,
+            "compile_seconds": f"{self._compile_seconds:.3f}",
+            "run_seconds": f"{now.seconds:.3f}",
+            "checkpoint_seconds": f"{self._checkpoint_seconds:.3f}",
         }
-        for index, run in enumerate(_run_columns(cell, config))
-    ]
-
-
-def _history_rows(cell: Cell, config: Config, measured: list[tuple[int, Metrics]]) -> list[dict]:
-    return [
-        {**run, "step": step, "metric": name, "value": _text(values[index])}
-        for index, run in enumerate(_run_columns(cell, config))
-        for step, metrics in measured
-        for name, values in _known(step, metrics)
-    ]
+        self._progress.now("compiling the next")
+        states = self._population.unpad(now.states)
+        results = rows.results(group, states, now.measured)
+        self._store.add(group, results, rows.history(group, now.measured), timings)

@@ -2,6 +2,7 @@
 
 import itertools
 import pathlib
+import sys
 
 import pandas as pd
 import rich.box
@@ -67,6 +68,11 @@ def plain_console(width: int = 120) -> rich.console.Console:
     """The terminal, or so many columns of a file."""
     console = rich.console.Console(highlight=False)
     return console if console.is_terminal else rich.console.Console(highlight=False, width=width)
+
+
+def warn(line: str) -> None:
+    """Says on stderr what went wrong and was mended."""
+    print(line, file=sys.stderr)
 
 
 def show_paper(beside: pd.DataFrame, source: str, settings: dict, deviations: list[str]) -> None:

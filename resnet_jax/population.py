@@ -83,10 +83,8 @@ class Population:
         self._data = jax.device_put(data, shared)
         self._start = jax.jit(_start_program(training, mesh, how))
         one = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), runs)
-        self._shapes = jax.tree.map(
-            lambda leaf: jax.ShapeDtypeStruct((len(rows), *leaf.shape), leaf.dtype),
-            jax.eval_shape(training.start, one, data),
-        )
+        self._rows = rows
+        self._state = jax.eval_shape(training.start, one, data)
         self._program = jax.jit(_chunk_program(training, mesh, how), donate_argnums=0)
 
     def compile(
@@ -107,8 +105,10 @@ class Population:
           used up.
         """
         states = jax.tree.map(
-            lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=self._split),
-            self._shapes,
+            lambda leaf: jax.ShapeDtypeStruct(
+                (len(self._rows), *leaf.shape), leaf.dtype, sharding=self._split
+            ),
+            self._state,
         )
         shared = self._runs, self._data
         program = self._program.lower(states, *shared, np.int32(0), np.bool_(True))
@@ -127,6 +127,17 @@ class Population:
     def unpad(self, tree):
         """The runs asked for, as NumPy arrays, of a tree of arrays over the padded ones."""
         return jax.tree.map(lambda leaf: np.asarray(leaf)[: self.size], tree)
+
+    def pad(self, states: State) -> State:
+        """States of the runs asked for, as they were unpadded, on their devices again."""
+        return jax.device_put(jax.tree.map(lambda leaf: leaf[self._rows], states), self._split)
+
+    @property
+    def states(self) -> State:
+        """Shapes and dtypes of the states of the runs asked for."""
+        return jax.tree.map(
+            lambda leaf: jax.ShapeDtypeStruct((self.size, *leaf.shape), leaf.dtype), self._state
+        )
 
 
 def _start_program(training: Training, mesh: Mesh, how: str) -> Callable:

@@ -1,8 +1,13 @@
 """Settings of all tests: two CPU devices, and no silent rank promotion."""
 
+import signal
+
 import jax
 import numpy as np
 import pytest
+
+# Where tests run in the background, a shell may have made them deaf to it, and their children too.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 jax.config.update("jax_num_cpu_devices", 2)
 jax.config.update("jax_numpy_rank_promotion", "raise")

@@ -1,19 +1,13 @@
 import numpy as np
 import pytest
 
-from experiments import cells
+from experiments import cells, grid
 from experiments.config import Config
 from experiments.datasets import Dataset
-from resnet_jax import Metrics, State
+from experiments.grid import Group
 
 IMAGES = np.zeros((40, 8, 8), np.float32)
 DATASET = Dataset(IMAGES, np.zeros(40, np.int32), IMAGES[:9], np.zeros(9, np.int32), 10, "zeros")
-
-
-def test_cells_come_shallow_first_with_their_variants():
-    config = Config(depths=(8, 2), norm=("batch", "none"))
-    listed = [(cell.depth, cell.variant.norm) for cell in cells.cells(config)]
-    assert listed == [(2, "batch"), (2, "none"), (8, "batch"), (8, "none")]
 
 
 @pytest.mark.parametrize(
@@ -25,7 +19,7 @@ def test_cells_come_shallow_first_with_their_variants():
     ],
 )
 def test_a_cell_names_its_block(config, blocks):
-    listed = list(cells.cells(config))
+    listed = list(grid.cells(config))
     assert [cell.columns()["block"] for cell in listed] == blocks
     for cell in listed:
         assert cells.counts(cell, config, DATASET, None).layers == cell.depth
@@ -36,13 +30,13 @@ def test_a_run_is_measured_about_six_times(steps, chunk):
     assert cells.measuring_stride(Config(steps=steps)) == chunk
 
 
-def test_divergence_outweighs_death():
-    dead = np.array([False, True, True, False])
-    lost = np.array([-1, -1, 3, -1])
-    states = State(None, None, None, lost, dead, *[np.zeros(4)] * 4)
-    metrics = Metrics(np.array([1.0, 1.0, np.inf, np.inf]), *[np.zeros(4)] * 4)
-    found = cells.status(states, metrics).tolist()
-    assert found == ["healthy", "dead", "diverged", "diverged"]
+def test_runs_become_arrays_in_their_order():
+    config = Config(depths=(4,), learning_rates=(0.1, 0.2), num_seeds=2, first_seed=5)
+    (cell,) = grid.cells(config)
+    arrays = cells.run_arrays(Group(cell, tuple(grid.runs(config, cell))))
+    np.testing.assert_array_equal(arrays.seed, [5, 6] * 4)
+    np.testing.assert_array_equal(arrays.shortcut_weight, [0, 0, 1, 1] * 2)
+    np.testing.assert_array_equal(arrays.learning_rate, np.float32([0.1] * 4 + [0.2] * 4))
 
 
 def test_large_training_sets_are_measured_by_running_statistics():
@@ -57,6 +51,6 @@ def test_large_training_sets_are_measured_by_running_statistics():
 
 def test_the_warm_up_begins_at_its_depth():
     config = Config(family="cifar", depths=(8, 20), warmup_error=0.8, warmup_depth=20, width=4)
-    shallow, deep = cells.cells(config)
+    shallow, deep = grid.cells(config)
     assert cells.training(shallow, config, DATASET, None).warm_up is None
     assert cells.training(deep, config, DATASET, None).warm_up.error == 0.8

@@ -118,7 +118,7 @@ def test_a_finished_study_is_not_trained_again(smoke):
     folder = smoke[0].parent.parent
     before = (smoke[0] / "results.csv").read_bytes()
     again = study(folder, "--preset=smoke")
-    assert again.returncode == 0 and "3 finished before" in again.stderr
+    assert again.returncode == 0 and "24 of them done before" in again.stderr
     assert "compiled" not in again.stderr
     assert (smoke[0] / "results.csv").read_bytes() == before
 
@@ -204,11 +204,7 @@ def test_every_option_trains(tmp_path, flags):
 
 def test_an_interrupt_keeps_finished_cells(tmp_path):
     flags = ["--depths=2,64", "--num_seeds=2", "--steps=2000", "--shortcut_weights=1"]
-    script = (
-        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler);"
-        f"from experiments.degradation import main; raise SystemExit(main({flags}))"
-    )
-    command = [sys.executable, "-c", script]
+    command = [sys.executable, "-m", "experiments.degradation", *flags]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=tmp_path) as process:
         assert process.stderr is not None
         for line in process.stderr:
@@ -218,7 +214,7 @@ def test_an_interrupt_keeps_finished_cells(tmp_path):
                 break
         rest = process.stderr.read()
     assert process.returncode == 75
-    assert rest == "degradation: interrupted; finished cells are kept\n"
+    assert rest == "degradation: interrupted; the same command goes on from here\n"
     results = pd.read_csv(tmp_path / "runs" / "degradation" / "results.csv")
     assert results.depth.unique().tolist() == [2]
 

@@ -2,7 +2,7 @@ import pandas as pd
 
 from experiments import published
 from experiments.config import CHOICES, Config, split_name
-from experiments.store import settings_of
+from experiments.manifest import settings_of
 
 
 def row(depth, error, **fields):
@@ -35,7 +35,7 @@ def test_every_network_of_a_paper_can_be_named_by_flags():
 
 
 def test_other_networks_than_the_papers_are_named():
-    here = settings_of(Config(family="cifar", width=16), "", "digest")
+    here = settings_of(Config(family="cifar", width=16), "", "digest").shown
     assert published.deviations(here) == []
-    other = settings_of(Config(family="cifar", width=4, width_factor=2), "Gated 1", "digest")
+    other = settings_of(Config(family="cifar", width=4, width_factor=2), "Gated 1", "digest").shown
     assert published.deviations(other) == ["--width=4", "--width_factor=2", "--own_block=Gated 1"]

@@ -16,9 +16,10 @@ def test_each_is_computed_once_in_order_and_one_ahead():
         return item * 10
 
     results = _one_ahead(work, [1, 2, 3])
-    assert next(results) == 10
+    item, ready = next(results)
+    assert (item, ready.result()) == (1, 10)
     assert second.wait(timeout=10)  # the second is at work before it is asked for
-    assert list(results) == [20, 30]
+    assert [(item, ready.result()) for item, ready in results] == [(2, 20), (3, 30)]
     assert done == [1, 2, 3]
 
 
@@ -26,9 +27,13 @@ def test_nothing_gives_nothing():
     assert list(_one_ahead(str, [])) == []
 
 
-def test_errors_reach_the_caller():
+def test_an_error_reaches_whoever_wants_the_result_and_stops_nobody_else():
     def fail(item):
-        raise ValueError(f"no {item}")
+        if item == 1:
+            raise ValueError(f"no {item}")
+        return item
 
+    first, second = (ready for _, ready in _one_ahead(fail, [1, 2]))
     with pytest.raises(ValueError, match="no 1"):
-        list(_one_ahead(fail, [1, 2]))
+        first.result()
+    assert second.result() == 2

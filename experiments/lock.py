@@ -1,0 +1,92 @@
+"""The lock of a work directory: one process at a time, and none that is dead.
+
+The kernel holds it for as long as the process lives, so it outlives no crash; the file only says
+who that is.
+"""
+
+import contextlib
+import datetime
+import fcntl
+import json
+import os
+import pathlib
+import socket
+import time
+
+from experiments.errors import UserError
+
+NAME = "lock"
+
+#: For how long the moment in which another process looks whether the lock is free is waited out.
+_PATIENCE = 1.0
+_MOST_BYTES = 10_000
+
+
+def holder(directory: pathlib.Path) -> dict:
+    """What the last process that held the lock of a directory said of itself; {} if unknown."""
+    try:
+        with (directory / NAME).open("rb") as file:
+            said = json.loads(file.read(_MOST_BYTES))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return said if isinstance(said, dict) else {}
+
+
+def check(directory: pathlib.Path) -> None:
+    """Raises :class:`UserError`, naming the holder, where a lock is held; writes nothing."""
+    try:
+        descriptor = os.open(directory / NAME, os.O_RDONLY)
+    except OSError:
+        return
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise _in_use(directory) from None
+    finally:
+        os.close(descriptor)
+
+
+class Lock:
+    """The lock of a directory, held from the moment it is made."""
+
+    def __init__(self, directory: pathlib.Path):
+        """Takes the lock.
+
+        Raises:
+          UserError: another process holds it.
+        """
+        self._descriptor = os.open(directory / NAME, os.O_RDWR | os.O_CREAT, 0o666)
+        deadline = time.monotonic() + _PATIENCE
+        while not self._taken():
+            if time.monotonic() > deadline:
+                os.close(self._descriptor)
+                raise _in_use(directory)
+            time.sleep(0.01)
+        self.before = holder(directory)
+        self._since = datetime.datetime.now().isoformat(timespec="seconds")
+
+    def _taken(self) -> bool:
+        with contextlib.suppress(BlockingIOError):
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        return False
+
+    def say(self, **what: object) -> None:
+        """Says in the lock's file who holds it, and what it is doing."""
+        who = {"pid": os.getpid(), "host": socket.gethostname(), "since": self._since}
+        with contextlib.suppress(OSError):  # no space for a courtesy is no reason to stop
+            os.ftruncate(self._descriptor, 0)
+            os.pwrite(self._descriptor, json.dumps({**who, **what}).encode(), 0)
+
+    def release(self) -> None:
+        """Gives the lock back."""
+        os.close(self._descriptor)
+
+
+def _in_use(directory: pathlib.Path) -> UserError:
+    who = holder(directory)
+    named = f"process {who.get('pid')} on {who.get('host')} since {who.get('since')}"
+    return UserError(
+        f"--workdir={directory} is in use by {named if who else 'another process'}; wait for it, "
+        "or name another directory"
+    )

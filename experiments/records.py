@@ -1,0 +1,81 @@
+"""Records: what came out of one group of runs, in one sealed file that is there whole or not."""
+
+import json
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from experiments import sealed, tables
+from experiments.errors import ContentError
+from experiments.grid import RunKey, run_of
+
+#: Bytes of a record, far more than any.
+MOST_BYTES = 2**31
+
+
+class Record(NamedTuple):
+    """The rows of a group that has finished, as they stand in the tables; or why it failed.
+
+    Attributes:
+      settings: the digest of the settings that it belongs to.
+      runs: of the group.
+      results: a row for each run; no rows where it failed.
+      history: rows for each run, step and metric.
+      timings: what it took.
+      failure: why there are no results; empty if there are.
+    """
+
+    settings: str
+    runs: tuple[RunKey, ...]
+    results: list[dict] = []
+    history: list[dict] = []
+    timings: dict = {}
+    failure: str = ""
+
+
+def encode(record: Record) -> bytes:
+    """The bytes of a record."""
+    content = {
+        "settings": record.settings,
+        "runs": [run.columns() for run in record.runs],
+        "results": tables.text(record.results),
+        "history": tables.text(record.history),
+        "timings": record.timings,
+        "failure": record.failure,
+    }
+    return sealed.seal(json.dumps(content).encode())
+
+
+def decode(content: bytes) -> Record:
+    """The record of :func:`encode`; numbers in its rows are text.
+
+    Raises:
+      ContentError: the bytes are none.
+    """
+    try:
+        found = json.loads(sealed.unseal(content))
+        runs = tuple(run_of(row) for row in found["runs"])
+        texts = {name: found[name].encode() for name in ("results", "history")}
+        timings = {str(name): str(value) for name, value in found["timings"].items()}
+        settings, failure = str(found["settings"]), str(found["failure"])
+    except (KeyError, TypeError, AttributeError, ValueError, RecursionError) as error:
+        raise ContentError(f"is no record ({type(error).__name__})") from None
+    if failure:
+        return Record(settings, runs, failure=failure)
+    record = Record(
+        settings,
+        runs,
+        tables.read(texts["results"], tables.RESULTS),
+        tables.read(texts["history"], tables.HISTORY),
+        timings,
+    )
+    if [*by_run(record.results)] != [*runs] or {*by_run(record.history)} != {*runs}:
+        raise ContentError("its rows are not those of its runs")
+    return record
+
+
+def by_run(rows: Iterable[dict]) -> dict[RunKey, list[dict]]:
+    """The rows of each run, in order."""
+    found: dict[RunKey, list[dict]] = {}
+    for row in rows:
+        found.setdefault(run_of(row), []).append(row)
+    return found

@@ -1,0 +1,67 @@
+"""Rows of the tables, from what a group of runs was measured to be."""
+
+import hashlib
+
+import jax
+import numpy as np
+
+from experiments.grid import Group
+from resnet_jax.training import Metrics, State
+
+Measured = list[tuple[int, Metrics]]  # steps, from 0 to the last, and metrics [runs] there
+
+
+def results(group: Group, states: State, measured: Measured) -> list[dict]:
+    """A row for each run: how it ended."""
+    steps, metrics = measured[-1]
+    status = _status(states, metrics)
+    lost_at = np.where(states.diverged_at >= 0, states.diverged_at, steps)
+    return [
+        {
+            **run.columns(),
+            "steps": steps,
+            "status": status[index],
+            "diverged_at": lost_at[index] if status[index] == "diverged" else "",
+            **{name: _text(values[index]) for name, values in _known(steps, metrics)},
+            "parameters_sha256": _digest(states, index),
+        }
+        for index, run in enumerate(group.runs)
+    ]
+
+
+def history(group: Group, measured: Measured) -> list[dict]:
+    """A row for each run, step and metric."""
+    return [
+        {**run.columns(), "step": step, "metric": name, "value": _text(values[index])}
+        for index, run in enumerate(group.runs)
+        for step, metrics in measured
+        for name, values in _known(step, metrics)
+    ]
+
+
+def _status(states: State, metrics: Metrics) -> np.ndarray:
+    """Each run's status: ``"healthy"``, ``"dead"`` or ``"diverged"``.
+
+    A loss that the last measurement finds infinite is divergence as well.
+    """
+    alive = np.where(states.dead, "dead", "healthy")
+    return np.where(np.isfinite(metrics.train_loss), alive, "diverged")
+
+
+def _known(step: int, metrics: Metrics) -> list[tuple[str, np.ndarray]]:
+    """What is known at a step: before the first there has been no gradient."""
+    names = metrics._asdict().items()
+    return [(name, values) for name, values in names if step or name != "gradient_norm"]
+
+
+def _text(value: np.ndarray) -> str:
+    """The shortest digits that give back the same float32."""
+    return str(np.float32(value))
+
+
+def _digest(states: State, index: int) -> str:
+    """What tells the final parameters of a run from any others, to the bit."""
+    whole = hashlib.sha256()
+    for leaf in jax.tree.leaves(states.params):
+        whole.update(np.ascontiguousarray(leaf[index]).tobytes())
+    return whole.hexdigest()[:16]

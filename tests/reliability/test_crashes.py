@@ -1,0 +1,239 @@
+"""A crash at every point: each change that a study makes to its directory is recorded, and for
+every prefix of them what a crash may leave is built and the study finished from there.
+
+As SQLite tests its journal.  What is left is told by three models: everything done so far; only
+what was synced, of files and of directories; or, torn, any part of what was not.
+"""
+
+import os
+import pathlib
+import random
+
+import numpy as np
+import pytest
+
+from experiments import grid, lock, store
+from experiments.config import Config
+from experiments.grid import Group
+from experiments.manifest import settings_of
+from experiments.store import Store
+
+CONFIG = Config(depths=(2, 4, 6, 8), num_seeds=1, learning_rates=(0.1,))
+GROUPS = [Group(cell, tuple(grid.runs(CONFIG, cell))) for cell in grid.cells(CONFIG)]
+STEPS = 4
+MODELS = ["kept", "lost", *(f"torn {seed}" for seed in range(4))]
+
+
+def trained(group: Group, value: int) -> int:
+    """A training that is exact, and whose end tells whether a step was left out or done twice."""
+    return (value * 1_000_003 + group.cell.depth) % 2**31
+
+
+def study(path: pathlib.Path, done=lambda what: None) -> None:
+    """A study in small: begins or goes on, saves at every step, and adds what comes out."""
+    here = Store(path, "degradation", settings_of(CONFIG, "", ""), grid.all_runs(CONFIG))
+
+    def refuse(line):
+        raise AssertionError(f"a crash alone damaged something: {line}")
+
+    with here.opened({"python": "3"}, refuse):
+        begun = here.checkpoints(refuse)
+        for group in GROUPS:
+            if here.finished.issuperset(group.runs):
+                continue
+            step, value = 0, 0
+            if group in begun:
+                step, value = begun[group].step, int(begun[group].arrays["value"])
+            while step < STEPS:
+                step, value = step + 1, trained(group, value)
+                if step < STEPS:
+                    here.save(group, step, {"value": np.array(value)})
+                    done(("saved", group, step))
+            end = {"steps": STEPS, "status": "healthy", "diverged_at": ""}
+            end |= dict.fromkeys(("train_loss", "test_loss"), value)
+            end |= dict.fromkeys(("train_error", "test_error"), 0.5)
+            history = {"step": STEPS, "metric": "value", "value": value}
+            here.add(
+                group,
+                [run.columns() | end for run in group.runs],
+                [run.columns() | history for run in group.runs],
+                {"seconds": 1},
+            )
+            done(("added", group, STEPS))
+
+
+class Recorder:
+    """Lets changes of the file system through, and records them.
+
+    Attributes:
+      changes: each a tuple of its kind and what it is about; files are numbered as they are made.
+      returned: how many changes there were when something was reported done, and what.
+    """
+
+    def __init__(self, root: pathlib.Path, monkeypatch: pytest.MonkeyPatch):
+        self.root, self.changes, self.returned = root, [], []
+        self._open: dict[int, tuple[str, int | None]] = {}
+        self._files: dict[str, int] = {}
+        self._count = 0
+        for name in ("open", "write", "fsync", "close", "replace", "unlink", "mkdir"):
+            monkeypatch.setattr(os, name, self._through(name, getattr(os, name)))
+
+    def _through(self, name, real):
+        def call(*arguments, **options):
+            result = real(*arguments, **options)
+            getattr(self, f"_{name}_")(result, *arguments)
+            return result
+
+        return call
+
+    def _name(self, path) -> str | None:
+        path = pathlib.Path(path) if isinstance(path, str | os.PathLike) else None
+        ours = path is not None and path.is_relative_to(self.root) and path.name != lock.NAME
+        return str(path.relative_to(self.root)) if ours else None
+
+    def _open_(self, descriptor, path, flags=0, *_):
+        name = self._name(path)
+        if name is not None and flags & os.O_CREAT:
+            self._count += 1
+            self._files[name] = self._count
+            self.changes.append(("create", name, self._count))
+        if name is not None:
+            self._open[descriptor] = name, self._files.get(name)
+
+    def _write_(self, count, descriptor, content):
+        if descriptor in self._open:
+            self.changes.append(("write", self._open[descriptor][1], bytes(content[:count])))
+
+    def _fsync_(self, _, descriptor):
+        if descriptor in self._open:
+            name, number = self._open[descriptor]
+            self.changes.append(("sync", number) if number else ("sync directory", name))
+
+    def _close_(self, _, descriptor):
+        self._open.pop(descriptor, None)
+
+    def _replace_(self, _, old, new):
+        number = self._files.pop(self._name(old))
+        self._files[self._name(new)] = number
+        self.changes.append(("rename", self._name(old), self._name(new), number))
+
+    def _unlink_(self, _, path, **__):
+        if self._files.pop(self._name(path), None):
+            self.changes.append(("unlink", self._name(path)))
+
+    def _mkdir_(self, _, path, *__):
+        if self._name(path) is not None:
+            self.changes.append(("mkdir", self._name(path)))
+
+
+def survivors(changes: list[tuple], model: str) -> tuple[list[str], dict[str, bytes]]:
+    """The directories, and the files with their content, that are left after a crash."""
+    chance = random.Random(model)
+    survives = {
+        "kept": lambda: True,
+        "lost": lambda: False,
+        "torn": lambda: chance.random() < 0.5,
+    }[model.split()[0]]
+    content: dict[int, bytes] = {}
+    for number in {change[2] for change in changes if change[0] == "create"}:
+        of_file = [
+            change for change in changes if change[:2] in (("write", number), ("sync", number))
+        ]
+        synced = max((at for at, change in enumerate(of_file) if change[0] == "sync"), default=-1)
+        whole = b"".join(change[2] for change in of_file[: synced + 1] if change[0] == "write")
+        rest = b"".join(change[2] for change in of_file[synced + 1 :] if change[0] == "write")
+        if rest and model.startswith("torn"):
+            rest = rest[: chance.randrange(len(rest) + 1)] + bytes(chance.randrange(9))
+        content[number] = whole + (rest if survives() else b"")
+
+    def is_synced(at: int, name: str) -> bool:
+        parent = str(pathlib.PurePath(name).parent)
+        return ("sync directory", parent) in changes[at:]
+
+    directories, names = [], {}
+    for at, change in enumerate(changes):
+        if change[0] not in ("create", "rename", "unlink", "mkdir"):
+            continue
+        if not is_synced(at, change[1]) and not survives():
+            continue
+        match change:
+            case "create", name, number:
+                names[name] = number
+            case "rename", old, new, number:
+                names.pop(old, None)
+                names[new] = number
+            case "unlink", name:
+                names.pop(name, None)
+            case "mkdir", name:
+                directories.append(name)
+    there = {".", *directories}
+    files = {name: content[number] for name, number in names.items()}
+    return directories, {
+        name: text for name, text in files.items() if str(pathlib.PurePath(name).parent) in there
+    }
+
+
+def build(path: pathlib.Path, directories: list[str], files: dict[str, bytes]) -> None:
+    path.mkdir()
+    for name in directories:
+        (path / name).mkdir(parents=True, exist_ok=True)
+    for name, content in files.items():
+        (path / name).write_bytes(content)
+
+
+def tables(path: pathlib.Path) -> list[bytes]:
+    return [(path / name).read_bytes() for name in (store.RESULTS, store.HISTORY, store.CHECKSUMS)]
+
+
+@pytest.fixture(scope="module")
+def recorded(tmp_path_factory):
+    """An uninterrupted study's directory, and its recorder."""
+    root = tmp_path_factory.mktemp("recorded")
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        recorder = Recorder(root, monkeypatch)
+        study(root / "run", lambda what: recorder.returned.append((len(recorder.changes), what)))
+    return root / "run", recorder
+
+
+def check_crash(recorded, point: int, model: str, path: pathlib.Path) -> None:
+    """Crashes after so many changes, looks what was lost, and finishes the study from there."""
+    whole, recorder = recorded
+    directories, files = survivors(recorder.changes[:point], model)
+    build(path, directories, files)
+    here = Store(path / "run", "degradation", settings_of(CONFIG, "", ""), grid.all_runs(CONFIG))
+    before = [what for at, what in recorder.returned if at <= point]
+    assert (path / "run").exists() or not before
+    if (path / "run").exists():
+        with here.opened({"python": "3"}, pytest.fail):
+            finished, begun = here.finished, here.checkpoints(pytest.fail)
+        for what, group, step in before:
+            if what == "added":
+                assert finished.issuperset(group.runs)
+            elif not finished.issuperset(group.runs):
+                assert begun[group].step >= step
+    study(path / "run")
+    assert tables(path / "run") == tables(whole)
+
+
+def test_no_crash_loses_or_doubles_a_result(recorded, tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "fsync", lambda descriptor: None)  # nobody pulls the plug in here
+    points = range(len(recorded[1].changes) + 1)
+    crashes = [(point, model) for point in points for model in MODELS]
+    assert len(crashes) >= 1000
+    for number, (point, model) in enumerate(crashes):
+        check_crash(recorded, point, model, tmp_path / str(number))
+
+
+@pytest.mark.parametrize("kind", ["sync", "sync directory"])
+def test_the_models_notice_what_is_not_synced(recorded, tmp_path, monkeypatch, kind):
+    """Without its syncs the same store does lose results, and the test above would see it."""
+    monkeypatch.setattr(os, "fsync", lambda descriptor: None)
+    whole, recorder = recorded
+    careless = Recorder.__new__(Recorder)
+    careless.changes = [change for change in recorder.changes if change[0] != kind]
+    careless.returned = [
+        (sum(change[0] != kind for change in recorder.changes[:at]), what)
+        for at, what in recorder.returned
+    ]
+    with pytest.raises((AssertionError, pytest.fail.Exception, KeyError)):
+        check_crash((whole, careless), len(careless.changes), "lost", tmp_path / "crash")
