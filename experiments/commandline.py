@@ -91,6 +91,8 @@ def parse(defaults: ConfigType, argv: Sequence[str]) -> ConfigType:
         rest = values(["", *_expand_presets(argv)])[1:]
     except UnicodeDecodeError:
         raise UserError("--flagfile: the file is no text in UTF-8") from None
+    except RecursionError:  # absl looks for names like the unknown one, letter by letter
+        raise UserError("a flag has a name of more than a thousand letters") from None
     except flags.Error as error:
         raise UserError(_reword(error, list(values))) from None
     if rest:

@@ -20,6 +20,8 @@ def suggest(name: str, known: Iterable[str]) -> str:
     return f"{hint}known are {', '.join(known)}"
 
 
-def printable(text: str) -> str:
-    """One line without control characters, whatever a name or a file had in it."""
+def printable(text: str, most: int = 600) -> str:
+    """One line of bounded length without control characters, whatever a file had in it."""
+    if len(text) > most:
+        text = f"{text[: most // 2]} ... {text[-most // 2 :]}"
     return "".join(letter if letter.isprintable() else " " for letter in text)

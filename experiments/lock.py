@@ -13,7 +13,8 @@ import pathlib
 import socket
 import time
 
-from experiments.errors import UserError
+from experiments import sealed
+from experiments.errors import ContentError, UserError
 
 NAME = "lock"
 
@@ -25,9 +26,8 @@ _MOST_BYTES = 10_000
 def holder(directory: pathlib.Path) -> dict:
     """What the last process that held the lock of a directory said of itself; {} if unknown."""
     try:
-        with (directory / NAME).open("rb") as file:
-            said = json.loads(file.read(_MOST_BYTES))
-    except (OSError, ValueError, RecursionError):
+        said = json.loads(sealed.read_at_most(directory / NAME, _MOST_BYTES))
+    except (ContentError, ValueError, RecursionError):
         return {}
     return said if isinstance(said, dict) else {}
 
@@ -35,7 +35,7 @@ def holder(directory: pathlib.Path) -> dict:
 def check(directory: pathlib.Path) -> None:
     """Raises :class:`UserError`, naming the holder, where a lock is held; writes nothing."""
     try:
-        descriptor = os.open(directory / NAME, os.O_RDONLY)
+        descriptor = os.open(directory / NAME, os.O_RDONLY | os.O_NONBLOCK)
     except OSError:
         return
     try:

@@ -14,6 +14,9 @@ from experiments.errors import ContentError, UserError
 #: Raised when the files change their meaning; a directory of another schema is refused.
 SCHEMA = 3
 
+#: Schemas of before there were checksums.
+_UNSEALED = (1, 2)
+
 NAME = "config.json"
 _MOST_BYTES = 2**24
 
@@ -100,7 +103,7 @@ def read(directory: pathlib.Path) -> dict:
     if not isinstance(manifest.get("settings"), dict):
         raise UserError(f"--workdir={directory} holds no study; name another directory")
     said = manifest.pop("sha256", None)
-    if manifest.get("schema") == SCHEMA and said != digest(manifest):
+    if said != digest(manifest) and (said or manifest.get("schema") not in _UNSEALED):
         raise UserError(
             f"{path} is damaged (its checksum differs); restore it, or run the study's command "
             "again, which writes it anew"

@@ -14,7 +14,7 @@ import traceback
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from experiments import commandline, environment, grid
+from experiments import commandline, environment, grid, lock
 from experiments.config import Config
 from experiments.errors import UserError, printable
 from experiments.interrupts import STATUS as INTERRUPTED
@@ -145,6 +145,7 @@ def run(
     if block and config.family != "dense" and "stride" not in inspect.signature(block).parameters:
         raise UserError(f"--family={config.family}: its blocks need a field `stride`, an integer")
     check_writable(workdir)
+    lock.check(workdir)
     dataset = datasets.load(config.dataset, config.data_dir, config.holdout)
     settings = settings_of(config, _block_name(block, layers_per_block), datasets.digest(dataset))
     workdir = free_directory(workdir) if config.fresh else workdir

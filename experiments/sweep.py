@@ -65,14 +65,7 @@ def train(
         groups = plan.groups(store.finished | failed, begun)
         progress.say(f"{study}: {_what_runs(config, dataset, groups, plan.counts)}")
 
-        def compiled(group: Group) -> CompiledGroup:
-            start = time.perf_counter()
-            population = cells.build(group, config, dataset, block, mesh)
-            backend = jax.default_backend()
-            options = COMPILER_OPTIONS.get(backend) if group.cell.family == "dense" else None
-            advance = population.compile(options, START_OPTIONS.get(backend))
-            return CompiledGroup(group, population, advance, time.perf_counter() - start)
-
+        compiled = lambda group: compile_group(group, config, dataset, block, mesh)
         with progress.shown(sum(group.cell.depth for group in groups) * config.steps):
             progress.now("compiling")
             for group, ready in _one_ahead(compiled, groups):
@@ -104,6 +97,18 @@ class CompiledGroup(NamedTuple):
     population: Population
     advance: Callable
     compile_seconds: float
+
+
+def compile_group(
+    group: Group, config: Config, dataset: Dataset, block: OwnBlock | None, mesh: jax.sharding.Mesh
+) -> CompiledGroup:
+    """Compiles a group as studies do."""
+    start = time.perf_counter()
+    population = cells.build(group, config, dataset, block, mesh)
+    backend = jax.default_backend()
+    options = COMPILER_OPTIONS.get(backend) if group.cell.family == "dense" else None
+    advance = population.compile(options, START_OPTIONS.get(backend))
+    return CompiledGroup(group, population, advance, time.perf_counter() - start)
 
 
 def _one_ahead(function: Callable, items: Iterable) -> Iterator[tuple]:

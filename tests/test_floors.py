@@ -39,11 +39,10 @@ FLOORS = [
         "experiments.binary",
         "experiments.config",
         "experiments.downloads",
-        "experiments.lock",
         "experiments.npz",
         "experiments.sealed",
     },
-    {"experiments.grid", "experiments.images", "experiments.manifest"},
+    {"experiments.grid", "experiments.images", "experiments.lock", "experiments.manifest"},
     {
         "experiments.checkpoints",
         "experiments.commandline",

@@ -5,6 +5,7 @@ As SQLite tests its journal.  What is left is told by three models: everything d
 what was synced, of files and of directories; or, torn, any part of what was not.
 """
 
+import errno
 import os
 import pathlib
 import random
@@ -222,6 +223,29 @@ def test_no_crash_loses_or_doubles_a_result(recorded, tmp_path, monkeypatch):
     assert len(crashes) >= 1000
     for number, (point, model) in enumerate(crashes):
         check_crash(recorded, point, model, tmp_path / str(number))
+
+
+def test_a_disk_that_is_full_at_any_write_loses_nothing(recorded, tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "fsync", lambda descriptor: None)
+    whole, recorder = recorded
+    writes = sum(change[0] == "write" for change in recorder.changes)
+    real = os.write
+    for most in range(writes):
+        left = [most]
+
+        def write(descriptor, content, left=left):
+            left[0] -= 1
+            if left[0] < 0:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            return real(descriptor, content)
+
+        monkeypatch.setattr(os, "write", write)
+        with pytest.raises(OSError, match="No space"):
+            study(tmp_path / str(most))
+        monkeypatch.setattr(os, "write", real)
+        assert not list((tmp_path / str(most)).rglob("*.part"))
+        study(tmp_path / str(most))
+        assert tables(tmp_path / str(most)) == tables(whole)
 
 
 @pytest.mark.parametrize("kind", ["sync", "sync directory"])

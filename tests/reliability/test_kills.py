@@ -1,0 +1,38 @@
+"""Kill -9 at random moments: the same command finishes the study, to the same bits."""
+
+import random
+import time
+
+import pytest
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("studies", "kills"), [(1, 15), pytest.param(20, 10, marks=pytest.mark.long)]
+)
+def test_a_killed_study_ends_in_the_same_bits(whole, new_study, studies, kills):
+    expected, seconds = whole
+    chance = random.Random(kills)
+    for _ in range(studies):
+        study, killed = new_study(), 0
+        while killed < kills:
+            process = study.launch()
+            time.sleep(chance.uniform(0, seconds))
+            killed += process.poll() is None
+            process.kill()
+            _, errors = process.communicate()
+            assert "Traceback" not in errors and "damaged" not in errors
+            if process.returncode == 0:  # it was quicker; another one, for the rest of the kills
+                assert study.outcome() == expected
+                study = new_study()
+        study.finish()
+        assert study.outcome() == expected
+
+
+@pytest.mark.slow
+def test_another_seed_ends_in_other_bits(whole, new_study):
+    """The positive control: that bits are equal says something."""
+    study = new_study()
+    study.finish("--first_seed=1")
+    other, (expected, _) = study.outcome(), whole
+    assert all(other[name] != content for name, content in expected.items())

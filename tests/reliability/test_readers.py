@@ -1,0 +1,293 @@
+"""Broken files: whatever the bytes, a reader gives a sound value or one clear error.
+
+Neither takes more than some hundred megabytes; and what is sealed by a checksum is never accepted
+unless it is what was written.
+"""
+
+import contextlib
+import io
+import pathlib
+import random
+import resource
+import time
+
+import jax
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from experiments import (
+    binary,
+    checkpoints,
+    commandline,
+    grid,
+    lock,
+    manifest,
+    npz,
+    records,
+    tables,
+    validation,
+    weights,
+)
+from experiments.checkpoints import Checkpoint
+from experiments.config import Config
+from experiments.errors import ContentError, UserError, printable
+from experiments.grid import Group
+from experiments.manifest import settings_of
+from experiments.records import Record
+from resnet_jax import Parts, cifar_network, from_linen
+
+CONFIG = Config(depths=(2, 4), num_seeds=2, learning_rates=(0.1,))
+RUNS = tuple(grid.all_runs(CONFIG))
+GROUP = Group(RUNS[0].cell, RUNS[:4])
+END = {"steps": 1, "status": "healthy", "diverged_at": ""}
+END |= dict.fromkeys(tables.MEASURES, "0.25")
+RESULTS = [run.columns() | END for run in GROUP.runs]
+HISTORY = [run.columns() | {"step": 1, "metric": "loss", "value": "nan"} for run in GROUP.runs]
+RECORD = records.encode(Record("digest", GROUP.runs, RESULTS, HISTORY, {"seconds": "1"}))
+CHECKPOINT = checkpoints.encode(
+    Checkpoint(GROUP, 3, "digest", {"x": np.arange(9.0), "y": np.ones(2, int)})
+)
+NETWORK = from_linen(cifar_network(8, 10, Parts(), width=4))
+IMAGE = jax.ShapeDtypeStruct((1, 8, 8, 3), "float32")
+PARAMS = jax.eval_shape(NETWORK.init, jax.random.key(0), IMAGE)
+STATISTICS = jax.eval_shape(NETWORK.forward, PARAMS, IMAGE, 1.0, None)[1]
+
+
+def npz_content() -> bytes:
+    content, chance = io.BytesIO(), np.random.RandomState(0)
+    arrays = {"x_train": chance.randn(6, 3), "y_train": np.arange(6) % 3}
+    arrays |= {"x_test": chance.randn(2, 3), "y_test": np.arange(2)}
+    np.savez_compressed(content, **arrays)
+    return content.getvalue()
+
+
+def safetensors_content() -> bytes:
+    whole = lambda tree: jax.tree.map(lambda leaf: np.ones(leaf.shape, leaf.dtype), tree)
+    path = pathlib.Path("/dev/shm") / f"weights-{random.random()}.safetensors"
+    weights.save(path, whole(PARAMS), whole(STATISTICS))
+    content = path.read_bytes()
+    path.unlink()
+    return content
+
+
+def is_npz(value) -> bool:
+    x_train, y_train, x_test, y_test, classes, _ = value
+    return (
+        len(x_train) == len(y_train)
+        and len(x_test) == len(y_test)
+        and np.isfinite(x_train).all()
+        and y_train.max() + 1 == classes > y_test.max()
+    )
+
+
+def are_results(rows) -> bool:
+    return all(0 <= float(row["train_error"]) <= 1 and grid.run_of(row) for row in rows)
+
+
+def have_shapes(trees) -> bool:
+    like = jax.tree.leaves((PARAMS, STATISTICS))
+    return all(
+        (leaf.shape, leaf.dtype) == (other.shape, other.dtype)
+        for leaf, other in zip(jax.tree.leaves(trees), like, strict=True)
+    )
+
+
+def same_arrays(these, those) -> bool:
+    return these.keys() == those.keys() and all(
+        np.array_equal(array, those[name]) for name, array in these.items()
+    )
+
+
+def read_flags(path):
+    config = commandline.parse(Config(), [f"--flagfile={path}"])
+    validation.validate(config)
+    return config
+
+
+def in_folder(name, read):
+    """A reader of a file of a certain name in a folder."""
+
+    def of(path):
+        place = path.with_name("folder")
+        place.mkdir(exist_ok=True)
+        path.replace(place / name)
+        return read(place)
+
+    return of
+
+
+MANIFEST = manifest.text("degradation", settings_of(CONFIG, "", "")).encode()
+SHOWN = settings_of(CONFIG, "", "").shown
+
+
+def cases(formats) -> dict:
+    """Readers by name: a file's sound content, how a path is read, and whether a value is sound."""
+    images = np.arange(3 * 3072, dtype=np.uint8).reshape(3, 32, 32, 3)
+    cifar = formats.cifar(images, [1, 2, 3])
+    archive = formats.gzip(formats.tar({"a.bin": cifar}), mtime=0)
+    idx = formats.idx(np.arange(60).reshape(3, 4, 5))
+    written = checkpoints.decode(CHECKPOINT)
+    about = {"python": "3", "past": [{"python": "2"}]}
+    rank3 = lambda array: array.ndim == 3 and array.dtype == np.uint8 and array.size > 0
+    return {
+        "data.npz": (npz_content(), npz.read, is_npz),
+        "weights.safetensors": (
+            safetensors_content(),
+            lambda path: weights.load(path, PARAMS, STATISTICS),
+            have_shapes,
+        ),
+        "images-idx3-ubyte": (idx, lambda path: binary.idx(path, 3), rank3),
+        "images-idx3-ubyte.gz": (
+            formats.gzip(idx, mtime=0),
+            lambda path: binary.idx(path, 3),
+            rank3,
+        ),
+        "batch.bin": (
+            cifar,
+            lambda path: binary.records(binary.record_file(path, 3073), "batch.bin", (10,)),
+            lambda value: len(value[0]) == len(value[1]) and value[1].max() < 10,
+        ),
+        "cifar.tar.gz": (
+            archive,
+            lambda path: binary.archived_records(path, ["a.bin"], 3073),
+            lambda value: len(value["a.bin"]) % 3073 == 0,
+        ),
+        "results.csv": (
+            tables.text(RESULTS).encode(),
+            lambda path: tables.read(path.read_bytes(), tables.RESULTS),
+            are_results,
+        ),
+        "history.csv": (
+            tables.text(HISTORY).encode(),
+            lambda path: tables.read(path.read_bytes(), tables.HISTORY),
+            lambda rows: all(float(row["value"]) is not None for row in rows),
+        ),
+        "a.record": (
+            RECORD,
+            lambda path: records.decode(path.read_bytes()),
+            lambda value: value == records.decode(RECORD),
+        ),
+        "a.checkpoint": (
+            CHECKPOINT,
+            lambda path: checkpoints.decode(path.read_bytes()),
+            lambda value: value[:3] == written[:3] and same_arrays(value.arrays, written.arrays),
+        ),
+        "config.json": (
+            MANIFEST,
+            in_folder(manifest.NAME, manifest.read),
+            lambda value: value["schema"] != manifest.SCHEMA or value["settings"] == SHOWN,
+        ),
+        "environment.json": (
+            manifest.json_text(about).encode(),
+            manifest.read_json,
+            lambda value: isinstance(value, dict),
+        ),
+        "lock": (
+            b'{"pid": 12, "host": "here", "since": "2026"}',
+            in_folder(lock.NAME, lock.holder),
+            lambda value: isinstance(value, dict),
+        ),
+        "own.flags": (
+            b"# mine\n--depths=2,4\n--learning_rates=0.1,1e-2\n--norm=batch\n",
+            read_flags,
+            lambda config: isinstance(config, Config),
+        ),
+    }
+
+
+NAMES = [
+    "data.npz",
+    "weights.safetensors",
+    "images-idx3-ubyte",
+    "images-idx3-ubyte.gz",
+    "batch.bin",
+]
+NAMES += ["cifar.tar.gz", "results.csv", "history.csv", "a.record", "a.checkpoint", "config.json"]
+NAMES += ["environment.json", "lock", "own.flags"]
+
+
+def test_every_reader_has_its_turn(formats):
+    assert list(cases(formats)) == NAMES
+
+
+def mutated(content: bytes, chance: random.Random) -> bytes:
+    """A file that has been damaged one to four times."""
+    damaged = bytearray(content)
+    for _ in range(chance.randint(1, 4)):
+        at, end = sorted(chance.randrange(len(damaged) + 1) for _ in range(2))
+        match chance.randrange(8):
+            case 0 if damaged:
+                damaged[min(at, len(damaged) - 1)] ^= 1 << chance.randrange(8)
+            case 1 if damaged:
+                damaged[min(at, len(damaged) - 1)] = chance.choice(b'\0\x7f\x80\xff09[{"\n,-')
+            case 2:
+                del damaged[at : min(end, at + 64)]
+            case 3:
+                damaged[at:at] = chance.randbytes(chance.randrange(64))
+            case 4:
+                damaged[at:at] = damaged[at : min(end, at + 512)]
+            case 5:
+                del damaged[at:]
+            case 6:
+                damaged[at:at] = chance.choice(
+                    [b"9" * 30, b"[" * 3000, b"1e999", b"nan", b"\xff" * 8]
+                )
+            case _:
+                damaged[at : at + 8] = chance.choice(
+                    [b"\xff" * 8, b"\0" * 8, (2**40).to_bytes(8, "little")]
+                )
+    return bytes(damaged)
+
+
+@contextlib.contextmanager
+def little_memory(extra: int = 2**29):
+    """Within the block, half a gigabyte more than now is all there is."""
+    lines = pathlib.Path("/proc/self/status").read_text().splitlines()
+    used = next(int(line.split()[1]) for line in lines if line.startswith("VmData")) * 1024
+    before = resource.getrlimit(resource.RLIMIT_DATA)
+    resource.setrlimit(resource.RLIMIT_DATA, (used + extra, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_DATA, before)
+
+
+def is_sound(content, path, read, sound) -> bool:
+    """Reads; whether a value came out. Anything but a sound value or a clear error raises."""
+    path.write_bytes(content)
+    start = time.monotonic()
+    try:
+        value = read(path)
+    except (UserError, ContentError) as error:
+        assert printable(str(error))
+        return False
+    finally:
+        assert time.monotonic() - start < 10
+    assert sound(value), "a wrong value was accepted"
+    return True
+
+
+@pytest.mark.parametrize("count", [300, pytest.param(7200, marks=pytest.mark.long)])
+@pytest.mark.parametrize("name", NAMES)
+def test_mutated_files(formats, tmp_path, name, count):
+    content, read, sound = cases(formats)[name]
+    assert is_sound(content, tmp_path / name, read, sound)
+    chance, refused = random.Random(name), 0
+    with little_memory():
+        for _ in range(count):
+            refused += not is_sound(mutated(content, chance), tmp_path / name, read, sound)
+    assert refused > count / 4 or name in ("lock", "batch.bin")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_any_bytes(formats, tmp_path, name):
+    _, read, sound = cases(formats)[name]
+
+    @settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+    @given(st.binary(max_size=400))
+    def check(content):
+        is_sound(content, tmp_path / name, read, sound)
+
+    check()
