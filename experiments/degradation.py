@@ -6,15 +6,27 @@ and residual ones, the same in everything but the shortcut weight, at one depth 
 
 import pathlib
 import sys
+from typing import TYPE_CHECKING
 
 from experiments import manifest, runner, store
 from experiments.config import Config
 
+if TYPE_CHECKING:
+    import pandas as pd
+
+_CAPTIONS = {
+    "error_over_depth": "Error over depth: mean line, 95% interval, a point a seed.",
+    "loss_over_depth": "Cross-entropy over depth, in nats.",
+    "training_curves": "Training error over the steps, a panel a depth, a thin line a seed.",
+    "learning_rates": "The choice of the rate: final training error over the rates tried.",
+}
+
 
 def report(workdir: pathlib.Path) -> None:
-    """Writes summary.csv, paper.csv and figures/, and prints the table and what was found.
+    """Writes summary.csv, paper.csv, figures/ and report.html, and prints what was found.
 
-    A pure function of config.json, results.csv and history.csv.
+    A pure function of config.json, results.csv and history.csv (or the records that these are made
+    from) and, for the page, environment.json.
     """
     # Seconds, which --help need not wait for.
     from experiments import figures, published, summary, terminal
@@ -23,7 +35,8 @@ def report(workdir: pathlib.Path) -> None:
     results, history = store.read_tables(workdir, terminal.warn)
     table = summary.summarise(results)
     store.write_text(workdir / store.SUMMARY, table.to_csv(index=False, lineterminator="\n"))
-    tested = "Validation" if settings.get("holdout") else "Test"
+    held_out = bool(settings.get("holdout"))
+    tested = "Validation" if held_out else "Test"
     errors = {"train_error": "Training error", "test_error": f"{tested} error"}
     losses = {"train_loss": "Training loss", "test_loss": f"{tested} loss"}
     drawn = {
@@ -33,14 +46,58 @@ def report(workdir: pathlib.Path) -> None:
         "learning_rates": figures.rates(results),
     }
     for name, figure in drawn.items():
-        figures.save(figure, workdir / "figures", name)
-    terminal.show(table, workdir, held_out=tested == "Validation")
-    paper = settings.get("compare")
+        figures.save(figure, workdir / store.FIGURES, name)
+    terminal.show(table, workdir, held_out)
+    beside, paper = None, settings.get("compare")
     if paper in published.PAPERS:
         beside = published.compare(paper, table)
         store.write_text(workdir / store.PAPER, beside.to_csv(index=False, lineterminator="\n"))
-        source, deviations = published.PAPERS[paper].source, published.deviations(settings)
-        terminal.show_paper(beside, source, settings, deviations)
+        terminal.show_paper(beside, published.notes(paper, settings))
+    store.write_text(workdir / store.REPORT, _page(workdir, settings, table, beside, held_out))
+
+
+def _page(
+    workdir: pathlib.Path,
+    settings: dict,
+    summary: "pd.DataFrame",
+    beside: "pd.DataFrame | None",
+    held_out: bool,
+) -> str:
+    """The report as a page."""
+    from experiments import findings, labels, page, published
+
+    grids = [
+        page.Grid(name, findings.COLUMNS, [[*row.values()] for row in findings.texts(rows)])
+        for key, name in labels.variants(summary).items()
+        for rows in [labels.of(summary, key)]
+    ]
+    grids[-1] = grids[-1]._replace(note=" ".join(findings.notes(summary, held_out)))
+    if beside is not None:
+        note = " ".join(published.notes(settings["compare"], settings))
+        grids.append(page.Grid(published.TITLE, *published.texts(beside), note))
+    return page.html(
+        page.Page(
+            title="Does training error rise with depth?",
+            about=f"{summary.seeds.sum()} runs at the chosen rates, {summary.seeds.max()} seeds of "
+            f"each kind and depth, on {settings.get('dataset')}; final step, no run left out.",
+            found=findings.sentences(summary),
+            warnings=store.read_failures(workdir),
+            figures=[
+                page.picture(workdir / store.FIGURES / f"{name}.svg", caption)
+                for name, caption in _CAPTIONS.items()
+            ],
+            tables=grids,
+            listings=[
+                page.Listing(title, [(name, page.words(value)) for name, value in entries.items()])
+                for title, entries in (
+                    ("What was asked for", settings),
+                    ("What it ran on", store.read_environment(workdir)),
+                )
+            ],
+            footer="Drawn by resnet_jax from the tables beside this file; python -m "
+            "experiments.report draws it again.",
+        )
+    )
 
 
 STUDY = runner.Study("degradation", __doc__, Config(), report)

@@ -15,7 +15,8 @@ class ContentError(Exception):
 def suggest(name: str, known: Iterable[str]) -> str:
     """What to say of an unknown name: the nearest known one, if any is near, and all of them."""
     known = list(known)
-    near = difflib.get_close_matches(name, known, n=1)
+    begun = [one for one in known if len(name) > 3 and one.startswith(name)]
+    near = begun or difflib.get_close_matches(name, known, n=1)
     hint = f"did you mean {near[0]!r}? " if near else ""
     return f"{hint}known are {', '.join(known)}"
 

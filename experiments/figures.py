@@ -1,5 +1,6 @@
 """Figures of results over depth: mean line, interval band, a point a seed; PNG and SVG."""
 
+import io
 import pathlib
 from collections.abc import Sequence
 from typing import Any
@@ -15,6 +16,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter, NullLocator
 
+from experiments import files
 from experiments.config import VARIANT_FIELDS
 from experiments.labels import of, series
 from experiments.summary import choose_rates, summarise
@@ -42,12 +44,12 @@ _METADATA = {"svg": {"Date": None}, "png": {"Software": None}}
 
 def save(figure: Figure, directory: pathlib.Path, name: str) -> None:
     """Writes a figure as PNG and SVG."""
-    directory.mkdir(exist_ok=True)
+    files.make_directory(directory)
     for suffix, metadata in _METADATA.items():
-        part = directory / f"{name}.{suffix}.part"
+        content = io.BytesIO()
         with plt.style.context(STYLE):
-            figure.savefig(part, format=suffix, metadata=metadata)
-        part.replace(directory / f"{name}.{suffix}")
+            figure.savefig(content, format=suffix, metadata=metadata)
+        files.write_bytes(directory / f"{name}.{suffix}", content.getvalue())
     plt.close(figure)
 
 

@@ -96,3 +96,64 @@ def _comparison(variant: pd.DataFrame) -> str:
     word = "below" if difference > 0 else "above"
     p_value = f" (paired p = {other.p_value:.2g}, {other.seeds} seeds)" if other.seeds > 1 else ""
     return f"; at {depth} layers residual lies {abs(difference):.3g} points {word} plain{p_value}"
+
+
+#: The columns of a summary as people read it.
+COLUMNS = (
+    "depth",
+    "network",
+    "rate",
+    "training error",
+    "95% interval",
+    "training loss",
+    "test error",
+    "p",
+    "failed",
+)
+
+#: How a chosen rate is marked that is the lowest or highest of those tried.
+_EDGES = {"lowest": "↓", "highest": "↑", "": " "}
+
+
+def texts(summary: pd.DataFrame) -> list[dict[str, str]]:
+    """The rows of a summary as texts, by :data:`COLUMNS`."""
+    rows = []
+    for row in summary.itertuples():
+        interval = f"[{100 * row.train_error_low:.2f}, {100 * row.train_error_high:.2f}]"
+        values = (
+            f"{row.depth}",
+            row.kind,
+            f"{row.learning_rate:g}{_EDGES[row.rate_at_edge]}",
+            f"{100 * row.train_error:.2f}%",
+            "" if pd.isna(row.train_error_low) else interval,
+            f"{row.train_loss:.2g}",
+            f"{100 * row.test_error:.2f}%",
+            "" if pd.isna(row.p_value) else f"{row.p_value:.2g}",
+            _failures(row),
+        )
+        rows.append(dict(zip(COLUMNS, values, strict=True)))
+    return rows
+
+
+def _failures(row) -> str:
+    words = [f"{getattr(row, name)} {name}" for name in ("diverged", "dead") if getattr(row, name)]
+    return f"{', '.join(words)} of {row.seeds}" if words else ""
+
+
+def notes(summary: pd.DataFrame, held_out: bool) -> list[str]:
+    """What a reader of a summary has to know.
+
+    Args:
+      summary: of a study.
+      held_out: whether examples held out of the training set took the test set's place.
+    """
+    lines = [
+        "Rates: of those tried, the one with the lowest mean training error over all seeds, "
+        "for each depth and kind; ↓ was the lowest tried and ↑ the highest, so that one beyond it "
+        "may be better."
+    ]
+    if held_out:
+        lines.append("Test means the training examples held out; the test set was not touched.")
+    if summary.diverged.any():
+        lines.append("A diverged run classifies nothing: its error counts as 100%.")
+    return lines

@@ -131,3 +131,41 @@ def deviations(settings: dict) -> list[str]:
         for name, wanted in _COMMON_SETTINGS.items()
         if settings[name] not in wanted
     ]
+
+
+#: What :func:`texts` is a table of.
+TITLE = "Test error, %"
+
+
+def texts(beside: pd.DataFrame) -> tuple[list[str], list[list[str]]]:
+    """A comparison as people read it: its columns, and the texts of its rows."""
+    varying = [name for name in ("block", "order", "shortcut") if beside[name].nunique() > 1]
+    rows = []
+    for row in beside.to_dict("records"):
+        ran = not pd.isna(row["ours"])
+        known = ran and not pd.isna(row["ours_low"])
+        rows.append(
+            [
+                f"{row['depth']}",
+                row["kind"],
+                *(row[name] for name in varying),
+                f"{row['paper']}",
+                f"{row['ours']:.2f}" if ran else "not run",
+                f"[{row['ours_low']:.2f}, {row['ours_high']:.2f}]" if known else "",
+                f"{row['seeds']:.0f}" if ran else "",
+            ]
+        )
+    return ["depth", "network", *varying, "paper", "ours", "95% interval", "seeds"], rows
+
+
+def notes(paper: str, settings: dict) -> list[str]:
+    """What a reader of a comparison has to know."""
+    measured_on = "validation" if settings["holdout"] else "test"
+    lines = [
+        f"Paper: {PAPERS[paper].source}, on CIFAR-10. Ours: {measured_on} set of "
+        f"{settings['dataset']}, {settings['steps']:,} steps of {settings['batch_size']}, final "
+        "step."
+    ]
+    if different := deviations(settings):
+        lines.append(f"Not the paper's networks: {', '.join(different)}.")
+    return lines

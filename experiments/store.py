@@ -354,3 +354,21 @@ def _tables_of(found: Sequence[Record]) -> list[str]:
 def _fill(table: tables.Table, rows: Sequence[dict]) -> None:
     for run, of_run in records.by_run(rows).items():
         table.put(run, of_run)
+
+
+def read_environment(workdir: pathlib.Path) -> dict:
+    """What a study ran on; empty where that is not known."""
+    try:
+        return manifest.read_json(workdir / ENVIRONMENT)
+    except ContentError:
+        return {}
+
+
+def read_failures(workdir: pathlib.Path) -> list[str]:
+    """A line for each group of runs that could not be trained."""
+    found = [record for _, record in _read_records(workdir, lambda *_: None) if record.failure]
+    return [
+        f"Depth {record.runs[0].cell.depth}: {len(record.runs)} runs have no results: "
+        f"{record.failure}."
+        for record in found
+    ]

@@ -103,6 +103,8 @@ def _number_problems(config: Config) -> Iterator[str]:
         yield f"--deepest_plain={config.deepest_plain}: take a depth, or 0 for no limit"
     if not 0 <= config.weight_decay < _GREATEST_FLOAT:
         yield f"--weight_decay={config.weight_decay:g}: take 0 or a positive number"
+    if not 0 <= config.checkpoint_seconds < _GREATEST_FLOAT:
+        yield f"--checkpoint_seconds={config.checkpoint_seconds:g}: take 0 or a positive number"
     if not 0 <= config.warmup_error <= 1:
         yield f"--warmup_error={config.warmup_error:g}: take a fraction, such as 0.8, or 0 for none"
 

@@ -50,6 +50,7 @@ FLOORS = [
         "experiments.datasets",
         "experiments.labels",
         "experiments.memory",
+        "experiments.page",
         "experiments.rows",
         "experiments.tables",
         "experiments.validation",
