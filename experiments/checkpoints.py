@@ -20,8 +20,20 @@ from experiments.grid import Group, run_of
 _SLOTS = ("a", "b")
 _SUFFIX = ".checkpoint"
 
-#: A larger file is none of ours; reading is bounded by it.
-_MOST_BYTES = 2**40
+#: A larger file is none of ours, and is not read.
+_MOST_BYTES = 2**36
+
+
+#: What the content of a file that is no checkpoint makes its readers raise.
+_DAMAGE = (
+    safetensors.SafetensorError,
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    RecursionError,
+    TypeError,
+    ValueError,
+)
 
 
 class Checkpoint(NamedTuple):
@@ -87,6 +99,10 @@ class Checkpoints:
             if best is not None:
                 yield best
 
+    def paths(self, group: Group) -> list[pathlib.Path]:
+        """Where the checkpoints of a group lie."""
+        return [path for slot in _SLOTS if (path := self._path(group, slot)).exists()]
+
     def drop(self, group: Group) -> None:
         """Removes the checkpoints of a group, whose results are in."""
         for slot in _SLOTS:
@@ -139,6 +155,6 @@ def decode(content: bytes) -> Checkpoint:
         runs = tuple(run_of(row) for row in about["runs"])
         step, settings = int(about["step"]), str(about["settings"])
         cell = runs[0].cell
-    except (safetensors.SafetensorError, KeyError, IndexError, TypeError, ValueError) as error:
+    except _DAMAGE as error:
         raise ContentError(f"is no checkpoint ({type(error).__name__})") from None
     return Checkpoint(Group(cell, runs), step, settings, arrays)

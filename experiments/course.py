@@ -49,8 +49,13 @@ def from_arrays(arrays: dict[str, np.ndarray], step: int, population: Population
     for name, like in wanted.items():
         if (arrays[name].shape, arrays[name].dtype) != (like.shape, like.dtype):
             raise ContentError(f"{name} is another array")
-    steps, shape = arrays["measured"], (len(arrays["measured"]), population.size)
-    if any(arrays[name].shape != shape for name in metrics):
+    steps, shape = arrays["measured"], (arrays["measured"].size, population.size)
+    if (
+        any(arrays[name].shape != shape for name in metrics)
+        or not (steps.ndim == 1 and steps.size and steps.dtype.kind == "i")
+        or not (arrays["seconds"].ndim == 0 and arrays["seconds"].dtype.kind == "f")
+        or not 0 <= steps[-1] <= step
+    ):
         raise ContentError("it holds other measurements")
     states = jax.tree.unflatten(
         jax.tree.structure(population.states), [arrays[name] for name in wanted]

@@ -30,9 +30,10 @@ def report(workdir: pathlib.Path) -> None:
     """
     # Seconds, which --help need not wait for.
     from experiments import figures, published, summary, terminal
+    from experiments.results import tables_of
 
     settings = manifest.read(workdir)["settings"]
-    results, history = store.read_tables(workdir, terminal.warn)
+    results, history = tables_of(workdir, terminal.warn)
     table = summary.summarise(results)
     store.write_text(workdir / store.SUMMARY, table.to_csv(index=False, lineterminator="\n"))
     held_out = bool(settings.get("holdout"))
@@ -64,34 +65,34 @@ def _page(
     held_out: bool,
 ) -> str:
     """The report as a page."""
-    from experiments import findings, labels, page, published
+    from experiments import findings, labels, page, published, results
 
-    grids = [
-        page.Grid(name, findings.COLUMNS, [[*row.values()] for row in findings.texts(rows)])
+    shown = [
+        page.Table(name, findings.COLUMNS, [[*row.values()] for row in findings.texts(rows)])
         for key, name in labels.variants(summary).items()
         for rows in [labels.of(summary, key)]
     ]
-    grids[-1] = grids[-1]._replace(note=" ".join(findings.notes(summary, held_out)))
+    shown[-1] = shown[-1]._replace(note=" ".join(findings.notes(summary, held_out)))
     if beside is not None:
         note = " ".join(published.notes(settings["compare"], settings))
-        grids.append(page.Grid(published.TITLE, *published.texts(beside), note))
+        shown.append(page.Table(published.TITLE, *published.texts(beside), note))
     return page.html(
         page.Page(
             title="Does training error rise with depth?",
             about=f"{summary.seeds.sum()} runs at the chosen rates, {summary.seeds.max()} seeds of "
-            f"each kind and depth, on {settings.get('dataset')}; final step, no run left out.",
+            f"each kind and depth, on {settings.get('dataset')}; final step.",
             found=findings.sentences(summary),
-            warnings=store.read_failures(workdir),
+            warnings=results.failures_of(workdir),
             figures=[
                 page.picture(workdir / store.FIGURES / f"{name}.svg", caption)
                 for name, caption in _CAPTIONS.items()
             ],
-            tables=grids,
+            tables=shown,
             listings=[
                 page.Listing(title, [(name, page.words(value)) for name, value in entries.items()])
                 for title, entries in (
                     ("What was asked for", settings),
-                    ("What it ran on", store.read_environment(workdir)),
+                    ("What it ran on", results.environment_of(workdir)),
                 )
             ],
             footer="Drawn by resnet_jax from the tables beside this file; python -m "

@@ -1,26 +1,28 @@
 """What is written to disk: every file whole and lasting, or as it was before.
 
-The only module that changes files and directories of a study.  Whatever it has done when it
-returns survives a crash of process or machine.
+The only module that changes the files and directories of a study, its lock apart.  Whatever it has
+done when it returns survives a crash of process or machine.
 """
 
+import contextlib
+import errno
 import itertools
 import os
 import pathlib
+import re
 
-#: Ends the name of a file that is being written.  What a killed process leaves of it is no file.
-PART = ".part"
+#: Ends the name of a file that is being written: the process's number, and a word.  What a killed
+#: process leaves of it is no file.
+_PART = re.compile(r"\.\d+\.part$")
 
 
 def make_directory(path: pathlib.Path) -> None:
     """Makes a directory, and those above it."""
     for directory in reversed([path, *path.parents]):
         if not directory.exists():
-            try:
+            with contextlib.suppress(FileExistsError):  # another process was quicker
                 directory.mkdir()
-            except FileExistsError:  # another process was quicker
-                continue
-            _sync(directory.parent)
+            sync(directory.parent)
 
 
 def write_bytes(path: pathlib.Path, content: bytes) -> None:
@@ -29,7 +31,7 @@ def write_bytes(path: pathlib.Path, content: bytes) -> None:
     Raises:
       OSError: it cannot be written; the file is as it was, and no space is lost.
     """
-    part = path.with_name(f"{path.name}.{os.getpid()}{PART}")
+    part = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:
         descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
         try:
@@ -43,7 +45,7 @@ def write_bytes(path: pathlib.Path, content: bytes) -> None:
     except OSError:
         part.unlink(missing_ok=True)
         raise
-    _sync(path.parent)
+    sync(path.parent)
 
 
 def remove(path: pathlib.Path) -> None:
@@ -52,7 +54,7 @@ def remove(path: pathlib.Path) -> None:
         path.unlink()
     except FileNotFoundError:
         return
-    _sync(path.parent)
+    sync(path.parent)
 
 
 def move(path: pathlib.Path, directory: pathlib.Path) -> pathlib.Path:
@@ -61,20 +63,30 @@ def move(path: pathlib.Path, directory: pathlib.Path) -> pathlib.Path:
     names = itertools.chain([path.name], (f"{path.name}.{number}" for number in itertools.count(1)))
     free = next(directory / name for name in names if not (directory / name).exists())
     path.replace(free)
-    _sync(directory)
-    _sync(path.parent)
+    sync(directory)
+    sync(path.parent)
     return free
+
+
+def is_part(path: pathlib.Path) -> bool:
+    """Whether a file is what a killed process left half written."""
+    return bool(_PART.search(path.name))
 
 
 def remove_parts(directory: pathlib.Path) -> None:
     """Removes what killed processes left half written."""
-    for path in directory.glob(f"*{PART}"):
-        remove(path)
+    for path in directory.glob("*.part"):
+        if is_part(path):
+            remove(path)
 
 
-def _sync(directory: pathlib.Path) -> None:
+def sync(directory: pathlib.Path) -> None:
+    """Makes what a directory lists last, whoever put it there."""
     descriptor = os.open(directory, os.O_RDONLY)
     try:
         os.fsync(descriptor)
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # a file system that does not sync directories
+            raise
     finally:
         os.close(descriptor)

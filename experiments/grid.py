@@ -18,6 +18,9 @@ RUN_COLUMNS = (*CELL_COLUMNS, "shortcut_weight", "learning_rate", "seed")
 #: What names in tables are made of; anything else in a file is damage, or worse.
 NAME = re.compile(r"[A-Za-z0-9_.:/+-]{1,80}")
 
+#: A number as Python and every reader of tables writes it.
+PLAIN_NUMBER = re.compile(r"[-+]?(\d+(\.\d*)?|\.\d+)(e[-+]?\d+)?|[-+]?inf|nan", re.ASCII)
+
 
 @dataclasses.dataclass(frozen=True)
 class Cell:
@@ -100,8 +103,11 @@ def run_of(row: Mapping) -> RunKey:
     """
     try:
         names = {name: row[name] for name in CELL_COLUMNS if name != "depth"}
-        numbers = float(row["learning_rate"]), float(row["shortcut_weight"])
-        depth, seed = int(row["depth"]), int(row["seed"])
+        words = [f"{row[name]}" for name in ("learning_rate", "shortcut_weight", "depth", "seed")]
+        if not all(map(PLAIN_NUMBER.fullmatch, words)):
+            raise ValueError
+        numbers = float(words[0]), float(words[1])
+        depth, seed = int(words[2]), int(words[3])
     except (KeyError, TypeError, ValueError, OverflowError):
         raise ContentError("a row names no run") from None
     strange = any(not isinstance(n, str) or not NAME.fullmatch(n) for n in names.values())

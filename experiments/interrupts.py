@@ -5,7 +5,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NoReturn
 
 #: The status with which an interrupted command leaves: try again later.
@@ -28,12 +28,15 @@ class Interrupts:
 
     Attributes:
       asked: whether to stop at the next good moment.
+      line: what to say when leaving.
+      last: what to do before that, in no time.
     """
 
     def __init__(self, line: str):
         """Takes the line to say when leaving."""
         self.asked = False
-        self._line = line
+        self.line = line
+        self.last: Callable[[], None] = lambda: None
         self._busy = False
 
     @contextlib.contextmanager
@@ -84,7 +87,8 @@ class Interrupts:
         """Ends the process at once; XLA may be at work, and would crash an orderly exit."""
         cursor = "\r\x1b[K\x1b[?25h" if sys.stderr.isatty() else ""  # a bar may have hidden it
         with contextlib.suppress(OSError, ValueError):
-            sys.stderr.write(f"{cursor}{self._line}\n")
+            self.last()
+            sys.stderr.write(f"{cursor}{self.line}\n")
             sys.stderr.flush()
             sys.stdout.flush()
         os._exit(STATUS)

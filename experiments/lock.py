@@ -20,7 +20,8 @@ NAME = "lock"
 
 #: For how long the moment in which another process looks whether the lock is free is waited out.
 _PATIENCE = 1.0
-_MOST_BYTES = 10_000
+#: Of what the holder says: so much, filled up with blanks, that no old word shows behind it.
+_LEAST_BYTES, _MOST_BYTES = 1000, 10_000
 
 
 def holder(directory: pathlib.Path) -> dict:
@@ -55,7 +56,7 @@ class Lock:
         Raises:
           UserError: another process holds it.
         """
-        self._descriptor = os.open(directory / NAME, os.O_RDWR | os.O_CREAT, 0o666)
+        self._descriptor = os.open(directory / NAME, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
         deadline = time.monotonic() + _PATIENCE
         while not self._taken():
             if time.monotonic() > deadline:
@@ -74,9 +75,10 @@ class Lock:
     def say(self, **what: object) -> None:
         """Says in the lock's file who holds it, and what it is doing."""
         who = {"pid": os.getpid(), "host": socket.gethostname(), "since": self._since}
+        content = json.dumps({**who, **what}).encode()
         with contextlib.suppress(OSError):  # no space for a courtesy is no reason to stop
-            os.ftruncate(self._descriptor, 0)
-            os.pwrite(self._descriptor, json.dumps({**who, **what}).encode(), 0)
+            os.pwrite(self._descriptor, content.ljust(_LEAST_BYTES), 0)
+            os.ftruncate(self._descriptor, max(len(content), _LEAST_BYTES))
 
     def release(self) -> None:
         """Gives the lock back."""
@@ -84,9 +86,30 @@ class Lock:
 
 
 def _in_use(directory: pathlib.Path) -> UserError:
-    who = holder(directory)
+    deadline = time.monotonic() + _PATIENCE
+    while not _is_alive(who := holder(directory)) and time.monotonic() < deadline:
+        time.sleep(0.01)  # it has the lock, and has not said so yet
     named = f"process {who.get('pid')} on {who.get('host')} since {who.get('since')}"
     return UserError(
         f"--workdir={directory} is in use by {named if who else 'another process'}; wait for it, "
         "or name another directory"
     )
+
+
+def _is_alive(who: dict) -> bool:
+    """Whether the process that a lock's file names may be the one that holds it."""
+    if not isinstance(who.get("pid"), int) or who.get("host") != socket.gethostname():
+        return bool(who)
+    try:
+        os.kill(who["pid"], 0)
+    except ProcessLookupError:
+        return False
+    except (OSError, OverflowError):
+        return True
+    return True
+
+
+def is_ours(directory: pathlib.Path) -> bool:
+    """Whether the file of that name is one of ours, or empty."""
+    path = directory / NAME
+    return path.is_file() and (path.stat().st_size == 0 or "pid" in holder(directory))

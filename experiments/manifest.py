@@ -48,11 +48,12 @@ def settings_of(config: Config, block: str, data: str) -> Settings:
     """
     roles = {field.name: field.metadata["role"] for field in dataclasses.fields(config)}
     values = dataclasses.asdict(config)
-    values["dataset"] = pathlib.PurePath(config.dataset).name
+    name = pathlib.PurePath(config.dataset).name
+    values["dataset"] = name.encode("utf-8", "backslashreplace").decode()
     values = json.loads(json.dumps(values))
     more = {"own_block": block, "data_sha256": data}
     shown = [name for name, role in roles.items() if role != SHELL or name == "compare"]
-    core = [name for name, role in roles.items() if role == TRAINING]
+    core = [name for name, role in roles.items() if role == TRAINING and name != "dataset"]
     return Settings(
         {name: values[name] for name in shown} | more, {name: values[name] for name in core} | more
     )
@@ -82,11 +83,17 @@ def read_json(path: pathlib.Path) -> dict:
     """
     try:
         value = json.loads(sealed.read_at_most(path, _MOST_BYTES))
+        json_text(value).encode()  # neither NaN nor half a letter
     except (ValueError, RecursionError):
         value = None
-    if not isinstance(value, dict):
-        raise ContentError("holds no JSON object")
+    if not isinstance(value, dict) or not _is_shallow(value):
+        raise ContentError("holds no JSON object of ours")
     return value
+
+
+def _is_shallow(value: object, levels: int = 20) -> bool:
+    inside = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return levels > 0 and all(_is_shallow(part, levels - 1) for part in inside)
 
 
 def read(directory: pathlib.Path) -> dict:

@@ -19,8 +19,20 @@ _SLOTS = {"sgd": 0, "momentum": 1, "nesterov": 1, "adam": 2, "adamw": 2}
 #: Tensors of the size of a layer's output that are kept for its gradient, normalisation included.
 _KEPT_PER_LAYER = 4
 
-#: Where Linux says how much memory a container may use, and how often it killed for it.
-_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
+#: Where Linux says how much memory a container may use, and how much it does.
+_CONTAINERS = (
+    ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
+    (
+        "/sys/fs/cgroup/memory/memory.limit_in_bytes",
+        "/sys/fs/cgroup/memory/memory.usage_in_bytes",
+    ),
+)
+#: Where it says how often it killed for memory: in the container, or else in all.
+_KILLS = (
+    "/sys/fs/cgroup/memory.events",
+    "/sys/fs/cgroup/memory/memory.oom_control",
+    "/proc/vmstat",
+)
 _BOOT = "/proc/sys/kernel/random/boot_id"
 
 
@@ -51,7 +63,7 @@ def available_bytes(devices: Iterable["jax.Device"] = ()) -> int:
     if any(limits):
         return sum(limits)
     physical = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    return min([physical, *filter(None, map(_number_in, _LIMITS))])
+    return min([physical, *(limit for path, _ in _CONTAINERS if (limit := _number_in(path)))])
 
 
 def refuse_what_cannot_fit(depth: int, counts: Counts, needed: int, available: int) -> None:
@@ -72,16 +84,14 @@ def bounded() -> Iterator[None]:
     Linux promises memory that it does not have, and when it is used kills whoever is largest.
     """
     free, used = _field("/proc/meminfo", "MemAvailable:"), _field("/proc/self/status", "VmData:")
-    limits = [limit for limit in map(_number_in, _LIMITS) if limit]
+    for limit_path, usage_path in _CONTAINERS:
+        limit, usage = _number_in(limit_path), _number_in(usage_path)
+        free = min(free, limit - usage) if limit and usage else free
     before = resource.getrlimit(resource.RLIMIT_DATA)
-    if not free or not used:
+    if free <= 0 or used <= 0:
         yield
         return
-    most = min([used + free, *limits])
-    if before[1] != resource.RLIM_INFINITY:
-        most = min(most, before[1])
-    if before[0] != resource.RLIM_INFINITY:
-        most = min(most, before[0])
+    most = min([used + free, *(limit for limit in before if limit != resource.RLIM_INFINITY)])
     resource.setrlimit(resource.RLIMIT_DATA, (most, before[1]))
     try:
         yield
@@ -96,12 +106,13 @@ def is_lack(error: BaseException) -> bool:
 
 
 def kills() -> dict:
-    """When this machine was started, and how many processes it has killed for memory since."""
+    """When this machine was started, and how many processes were killed for memory since."""
     try:
         boot = pathlib.Path(_BOOT).read_text(encoding="ascii").strip()
     except OSError:
         boot = ""
-    return {"boot": boot, "memory_kills": _field("/proc/vmstat", "oom_kill", unit=1)}
+    path = next((path for path in _KILLS if pathlib.Path(path).exists()), _KILLS[-1])
+    return {"boot": boot, "memory_kills": _field(path, "oom_kill", unit=1)}
 
 
 def _number_in(path: str) -> int | None:

@@ -27,7 +27,7 @@ class Picture(NamedTuple):
     caption: str
 
 
-class Grid(NamedTuple):
+class Table(NamedTuple):
     """A table of a page; rows with the same first text stand together."""
 
     title: str
@@ -51,7 +51,7 @@ class Page(NamedTuple):
     found: Sequence[str]
     warnings: Sequence[str]
     figures: Sequence[Picture]
-    tables: Sequence[Grid]
+    tables: Sequence[Table]
     listings: Sequence[Listing]
     footer: str
 

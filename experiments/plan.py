@@ -42,14 +42,16 @@ class Plan:
           settled: runs that are done with.
           begun: groups that have checkpoints, and go on as they are.
         """
+        begun = [group for group in begun if settled.isdisjoint(group.runs)]
+        taken = settled.union(*(group.runs for group in begun))
         groups = []
         for cell in self.counts:
-            missing = [run for run in grid.runs(self._config, cell) if run not in settled]
-            for group in begun:
-                if group.cell == cell:
-                    groups.append(group)
-                    missing = [run for run in missing if run not in group.runs]
-            groups += self._tiled(cell, missing)
+            groups += [group for group in begun if group.cell == cell]
+            # The whole cell is cut first: what has been done must not change how the rest is cut,
+            # since vectorised runs depend in their last bits on how many they are.
+            for group in self._tiled(cell, list(grid.runs(self._config, cell))):
+                missing = tuple(run for run in group.runs if run not in taken)
+                groups += [Group(cell, missing)] if missing else []
         return groups
 
     def _tiled(self, cell: Cell, runs: list[RunKey]) -> list[Group]:

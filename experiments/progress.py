@@ -7,6 +7,8 @@ from collections.abc import Iterator
 import rich.console
 import rich.progress
 
+from experiments.errors import printable
+
 #: How often a log, which has no bar, hears where the study is.
 LOG_SECONDS = 30.0
 
@@ -38,7 +40,7 @@ class Progress:
 
     def say(self, line: str) -> None:
         """Prints a line above the bar."""
-        self._console.print(line, markup=False, soft_wrap=True)
+        self._console.print(printable(line), markup=False, soft_wrap=True)
 
     def now(self, description: str) -> None:
         """Says what is being done."""

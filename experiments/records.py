@@ -9,7 +9,7 @@ from experiments.errors import ContentError
 from experiments.grid import RunKey, run_of
 
 #: Bytes of a record, far more than any.
-MOST_BYTES = 2**31
+MOST_BYTES = 2**28
 
 
 class Record(NamedTuple):
@@ -57,8 +57,10 @@ def decode(content: bytes) -> Record:
         texts = {name: found[name].encode() for name in ("results", "history")}
         timings = {str(name): str(value) for name, value in found["timings"].items()}
         settings, failure = str(found["settings"]), str(found["failure"])
-    except (KeyError, TypeError, AttributeError, ValueError, RecursionError) as error:
+    except (LookupError, TypeError, AttributeError, ValueError, RecursionError) as error:
         raise ContentError(f"is no record ({type(error).__name__})") from None
+    if not runs:
+        raise ContentError("is a record of no runs")
     if failure:
         return Record(settings, runs, failure=failure)
     record = Record(

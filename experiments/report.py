@@ -23,7 +23,13 @@ class ReportConfig:
 def report(config: ReportConfig, _: Interrupts) -> None:
     """Lets the study that filled a directory report on it."""
     workdir = pathlib.Path(config.workdir)
-    study = manifest.read(workdir).get("study")
+    there = manifest.read(workdir)
+    study = there.get("study")
+    if there.get("schema") != manifest.SCHEMA:
+        raise UserError(
+            f"--workdir={workdir}: its files have schema {there.get('schema')}, and this version "
+            f"reads {manifest.SCHEMA}; report with the version that made it"
+        )
     if study not in runner.STUDIES:
         raise UserError(
             f"--workdir={workdir}: study {study!r}: {suggest(str(study), runner.STUDIES)}"

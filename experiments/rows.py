@@ -64,4 +64,4 @@ def _digest(states: State, index: int) -> str:
     whole = hashlib.sha256()
     for leaf in jax.tree.leaves(states.params):
         whole.update(np.ascontiguousarray(leaf[index]).tobytes())
-    return whole.hexdigest()[:16]
+    return whole.hexdigest()

@@ -3,6 +3,7 @@
 Everything that a user can get wrong is checked before JAX is imported.
 """
 
+import contextlib
 import errno
 import hashlib
 import inspect
@@ -11,7 +12,7 @@ import os
 import pathlib
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 from experiments import commandline, environment, grid, lock
@@ -76,21 +77,28 @@ def command(
             stream.reconfigure(errors="replace")  # a terminal without Unicode is no reason to fail
     interrupts = Interrupts(f"{name}: interrupted; the same command goes on from here")
     try:
-        with interrupts.heard():
+        with interrupts.heard(), _leaving(interrupts):
             if any(argument == "-h" or argument.startswith("--help") for argument in argv):
                 print(commandline.help_text(f"experiments.{name}", question, defaults))
                 print(f"\n{STATUSES}")
                 return 0
             config = commandline.parse(defaults, [word for word in argv if word != "--debug"])
             return act(config, interrupts) or 0
-    except (Interrupted, KeyboardInterrupt):
-        interrupts.leave()
     except Exception as error:
         if debug:
             raise
         status, line = _verdict(error)
         print(f"{name}: {printable(line)}", file=sys.stderr)
         return status
+
+
+@contextlib.contextmanager
+def _leaving(interrupts: Interrupts) -> Iterator[None]:
+    """Ends the process where the block was interrupted."""
+    try:
+        yield
+    except (Interrupted, KeyboardInterrupt):
+        interrupts.leave()
 
 
 def _verdict(error: Exception) -> tuple[int, str]:
@@ -144,20 +152,20 @@ def run(
     validate(config, layers_per_block if block else None)
     if block and config.family != "dense" and "stride" not in inspect.signature(block).parameters:
         raise UserError(f"--family={config.family}: its blocks need a field `stride`, an integer")
+    if config.fresh:
+        workdir = _fresh(study.name, workdir, interrupts)
     check_writable(workdir)
     lock.check(workdir)
     dataset = datasets.load(config.dataset, config.data_dir, config.holdout)
     settings = settings_of(config, _block_name(block, layers_per_block), datasets.digest(dataset))
-    workdir = free_directory(workdir) if config.fresh else workdir
     store = Store(workdir, study.name, settings, grid.all_runs(config))
     validate_data(config, dataset.x_train.shape[1:], len(dataset.x_train))
     import_jax(environment.usable_cores())
     from experiments import composition, sweep
 
     own = composition.OwnBlock(block, layers_per_block) if block else None
-    sweep.train(study.name, config, dataset, own, store, interrupts)
-    if store.finished:
-        study.report(workdir)
+    report = lambda: study.report(workdir)
+    sweep.train(study.name, config, dataset, own, store, interrupts, report)
     for group, why in store.failures.items():
         print(
             f"{study.name}: depth {group.cell.depth}: {len(group.runs)} runs have no results: "
@@ -165,6 +173,15 @@ def run(
             file=sys.stderr,
         )
     return INCOMPLETE if store.failures else 0
+
+
+def _fresh(name: str, workdir: pathlib.Path, interrupts: Interrupts) -> pathlib.Path:
+    """Where a study starts over, and how it goes on from there."""
+    free = free_directory(workdir.absolute())
+    go_on = f"--workdir={free} without --fresh goes on from here"
+    interrupts.line = f"{name}: interrupted; the same command with {go_on}"
+    print(f"{name}: starts over in {free}; the same command with {go_on}", file=sys.stderr)
+    return free
 
 
 def _block_name(block: Callable | None, layers: int) -> str:

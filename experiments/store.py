@@ -16,11 +16,9 @@ came between, or a table was damaged, they are made again from the records.
 
 import contextlib
 import hashlib
-import io
 import os
 import pathlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING
 
 from experiments import files, lock, manifest, records, sealed, tables
 from experiments.checkpoints import Checkpoint, Checkpoints
@@ -29,15 +27,11 @@ from experiments.grid import Group, RunKey
 from experiments.manifest import Settings
 from experiments.records import Record
 
-if TYPE_CHECKING:
-    import pandas as pd
-
 RESULTS, HISTORY, TIMINGS, CHECKSUMS = "results.csv", "history.csv", "timings.csv", "checksums.txt"
 SUMMARY, PAPER, REPORT, FIGURES = "summary.csv", "paper.csv", "report.html", "figures"
 ENVIRONMENT = "environment.json"
 RECORDS, CHECKPOINTS, DAMAGED = "records", "checkpoints", "damaged"
 _DONE, _FAILED = ".record", ".failed"
-_MOST_CHECKSUMS = 10_000
 
 Say = Callable[[str], None]  # takes a line for the user
 
@@ -49,11 +43,16 @@ def write_text(path: pathlib.Path, text: str) -> None:
 
 def check_writable(path: pathlib.Path) -> None:
     """Raises :class:`UserError` where a directory cannot be made, or cannot be written in."""
-    if any(parent.is_file() for parent in [path, *path.parents]):
-        raise UserError(f"--workdir={path}: a file is in the way; name another directory")
-    nearest = next(parent for parent in [path, *path.parents] if parent.exists())
-    if not os.access(nearest, os.W_OK | os.X_OK):
-        raise UserError(f"--workdir={path}: no permission to write in {nearest}")
+    try:
+        if any(parent.is_file() for parent in [path, *path.parents]):
+            raise UserError(f"--workdir={path}: a file is in the way; name another directory")
+        nearest = next(parent for parent in [path, *path.parents] if parent.exists())
+        inside = [path / name for name in (RECORDS, CHECKPOINTS, DAMAGED, FIGURES)]
+        for directory in (nearest, *(each for each in inside if each.exists())):
+            if not directory.is_dir() or not os.access(directory, os.W_OK | os.X_OK):
+                raise UserError(f"--workdir={path}: no permission to write in {directory}")
+    except OSError as error:
+        raise UserError(f"--workdir={path}: {error.strerror}; name another directory") from None
 
 
 def free_directory(path: pathlib.Path) -> pathlib.Path:
@@ -96,15 +95,15 @@ class Store:
         if path.exists() and not _is_empty(path):
             lock.check(path)
             self._check_manifest()
-            self._check_runs(record for _, record in _read_records(path, lambda *_: None))
+            self._check_runs(record for _, record in read_records(path, lambda *_: None))
 
     def _check_manifest(self) -> None:
         try:
             there = manifest.read(self.path)
         except UserError:
-            if not (self.path / RECORDS).exists():
+            if not any((self.path / name).exists() for name in (RECORDS, CHECKPOINTS)):
                 raise
-            return  # damaged; the records say whose they are
+            return  # damaged; records and checkpoints say whose they are
         different = manifest.other_study(there, self._study, self._settings)
         kept = (RECORDS, CHECKPOINTS, RESULTS)
         if different and any((self.path / name).exists() for name in kept):
@@ -123,13 +122,19 @@ class Store:
                 )
             there.update(() if record.failure else record.runs)
         if surplus := there.difference(self._place):
-            grid = self._settings.shown.keys() - self._settings.core.keys()
-            narrower = manifest.difference(manifest.read(self.path), self._settings, grid)
             raise UserError(
-                f"--workdir={self.path} holds {len(surplus)} runs that this command leaves out "
-                f"({narrower}); a study can be extended, not narrowed: ask for them too, or add "
-                "--fresh"
+                f"--workdir={self.path} holds {len(surplus)} runs that this command leaves out"
+                f"{self._narrower()}; a study can be extended, not narrowed: ask for them too, or "
+                "add --fresh"
             )
+
+    def _narrower(self) -> str:
+        grid = self._settings.shown.keys() - self._settings.core.keys()
+        try:
+            there = manifest.read(self.path)
+        except UserError:
+            return ""
+        return f" ({manifest.difference(there, self._settings, grid)})"
 
     @contextlib.contextmanager
     def opened(
@@ -159,17 +164,21 @@ class Store:
             held.release()
 
     def _recover(self, say: Say, retry_failed: bool) -> None:
-        for name in ("", RECORDS, CHECKPOINTS, FIGURES):
-            files.remove_parts(self.path / name)
+        files.sync(self.path.parent)
+        for directory in (self.path, *(self.path / n for n in (RECORDS, CHECKPOINTS, FIGURES))):
+            if directory.exists():
+                files.remove_parts(directory)
+                files.sync(directory)  # what a killed process put there is seen, and must last
         damaged = lambda path, why: self._set_aside(path, why, say)
-        found = dict(_read_records(self.path, damaged))
+        found = dict(read_records(self.path, damaged))
         self._check_runs(found.values())  # another process may have been here since
-        for path, record in found.items():
+        for record in found.values():
             if not record.failure:
                 self._take(record)
-            elif retry_failed:
+        for path, record in found.items():
+            if record.failure and (retry_failed or self.finished.issuperset(record.runs)):
                 files.remove(path)
-            else:
+            elif record.failure:
                 self.failures[Group(record.runs[0].cell, record.runs)] = record.failure
 
     def _set_aside(self, path: pathlib.Path, why: str, say: Say) -> None:
@@ -197,6 +206,11 @@ class Store:
                 self._checkpoints.drop(checkpoint.group)
         return found
 
+    def set_aside(self, group: Group, why: str, say: Say) -> None:
+        """Sets aside the checkpoints of a group, which turned out not to fit."""
+        for path in self._checkpoints.paths(group):
+            self._set_aside(path, why, say)
+
     def save(self, group: Group, step: int, arrays: dict) -> int:
         """Writes a checkpoint of a group; returns its bytes."""
         return self._checkpoints.save(group, step, arrays)
@@ -205,6 +219,8 @@ class Store:
         """Adds what came out of a group; from here on it counts, whatever happens."""
         record = Record(self._settings.digest, group.runs, results, history, timings)
         self._take(self._put(group.name + _DONE, record))
+        if self.failures.pop(group, None):
+            files.remove(self.path / RECORDS / (group.name + _FAILED))
         self._write_tables()
         self._checkpoints.drop(group)
 
@@ -220,13 +236,16 @@ class Store:
         return records.decode(content)  # numbers as text, as when it is read again
 
     def _take(self, record: Record) -> None:
-        _fill(self._tables[RESULTS], record.results)
-        _fill(self._tables[HISTORY], record.history)
+        for name, rows in ((RESULTS, record.results), (HISTORY, record.history)):
+            for run, of_run in records.by_run(rows).items():
+                self._tables[name].put(run, of_run)
         self._tables[TIMINGS].put(record.runs[0], [record.timings])
 
     def _write_environment(self, environment: dict, say: Say) -> None:
+        if self.finished.issuperset(self._place):
+            return  # nothing will be trained here
         past = self._past_environments()
-        if past and past[-1] == environment:
+        if past and _bits(past[-1]) == _bits(environment):
             past.pop()
         if past:
             say(
@@ -260,6 +279,16 @@ class Store:
         write_if_new(self.path / CHECKSUMS, "".join(sums))
 
 
+def _bits(environment: dict) -> list:
+    """What of an environment may change the last bits of a result."""
+    return [
+        environment.get("packages"),
+        environment.get("processor"),
+        environment.get("git_revision"),
+        sorted({*map(str, environment.get("devices") or ())}),
+    ]
+
+
 def write_if_new(path: pathlib.Path, text: str) -> None:
     """Writes a file unless it is there with this very content."""
     with contextlib.suppress(OSError):
@@ -271,104 +300,23 @@ def write_if_new(path: pathlib.Path, text: str) -> None:
 def _is_empty(path: pathlib.Path) -> bool:
     """Whether there is nothing in a directory but what a process at its start leaves."""
     return path.is_dir() and all(
-        file.name == lock.NAME or file.suffix == files.PART for file in path.iterdir()
+        files.is_part(file) or (file.name == lock.NAME and lock.is_ours(path))
+        for file in path.iterdir()
     )
 
 
-def _read_records(
+def read_records(
     directory: pathlib.Path, damaged: Callable[[pathlib.Path, str], None]
 ) -> Iterator[tuple[pathlib.Path, Record]]:
+    """The records of a work directory, and where they lie.
+
+    Args:
+      directory: of a study.
+      damaged: is told of each file that is none, and why.
+    """
     for path in sorted((directory / RECORDS).glob("*.*")):
         if path.suffix in (_DONE, _FAILED):
             try:
                 yield path, records.decode(sealed.read_at_most(path, records.MOST_BYTES))
             except ContentError as error:
                 damaged(path, str(error))
-
-
-def read_tables(workdir: pathlib.Path, say: Say) -> "tuple[pd.DataFrame, pd.DataFrame]":
-    """The results and the history of a work directory, for its report.
-
-    Where a table is damaged and there are records, these are read instead.
-
-    Args:
-      workdir: finished or not, or one that holds no more than the tables.
-      say: tells the user what was damaged.
-
-    Raises:
-      UserError: there are none, or they are damaged.
-    """
-    import pandas as pd  # half a second, which checking flags need not wait for
-
-    damaged = lambda path, why: say(f"warning: {path} is damaged ({why}), and left out")
-    try:
-        text = _sound_tables(workdir)
-    except ContentError as error:
-        found = [record for _, record in _read_records(workdir, damaged) if not record.failure]
-        if not found:
-            raise UserError(f"--workdir={workdir}: {error}") from None
-        say(f"warning: {workdir}: {error}; its records are read instead")
-        text = _tables_of(found)
-    frames = [pd.read_csv(io.StringIO(of_table)) for of_table in text]
-    return frames[0], frames[1]
-
-
-def _sound_tables(workdir: pathlib.Path) -> list[str]:
-    """The results and the history as text, checked against their checksums if there are any.
-
-    Raises:
-      ContentError: one is missing or damaged.
-    """
-    if not (workdir / RESULTS).exists():
-        raise ContentError("has no finished runs to report on yet")
-    sums = {}
-    if (workdir / CHECKSUMS).exists():
-        said = sealed.read_at_most(workdir / CHECKSUMS, _MOST_CHECKSUMS).decode(errors="replace")
-        sums = {line[66:]: line[:64] for line in said.splitlines()}
-    found = []
-    for name, columns in ((RESULTS, tables.RESULTS), (HISTORY, tables.HISTORY)):
-        content = sealed.read_at_most(workdir / name, tables.MOST_BYTES)
-        if sums and sums.get(name) != hashlib.sha256(content).hexdigest():
-            raise ContentError(f"{name} is damaged (its checksum differs)")
-        try:
-            rows = tables.read(content, columns)
-        except ContentError as error:
-            raise ContentError(f"{name} is damaged ({error})") from None
-        if not rows:
-            raise ContentError(f"{name} is damaged (it has no rows)")
-        found.append(content.decode())
-    return found
-
-
-def _tables_of(found: Sequence[Record]) -> list[str]:
-    """The results and the history of records, as text."""
-    results, history = tables.Table(), tables.Table()
-    for record in found:
-        _fill(results, record.results)
-        _fill(history, record.history)
-    order = lambda run: (run.cell.depth, run.cell.variant.names(), -run.learning_rate, *run[2:])
-    place = {run: number for number, run in enumerate(sorted(results.runs, key=order))}
-    return [results.text(place), history.text(place)]
-
-
-def _fill(table: tables.Table, rows: Sequence[dict]) -> None:
-    for run, of_run in records.by_run(rows).items():
-        table.put(run, of_run)
-
-
-def read_environment(workdir: pathlib.Path) -> dict:
-    """What a study ran on; empty where that is not known."""
-    try:
-        return manifest.read_json(workdir / ENVIRONMENT)
-    except ContentError:
-        return {}
-
-
-def read_failures(workdir: pathlib.Path) -> list[str]:
-    """A line for each group of runs that could not be trained."""
-    found = [record for _, record in _read_records(workdir, lambda *_: None) if record.failure]
-    return [
-        f"Depth {record.runs[0].cell.depth}: {len(record.runs)} runs have no results: "
-        f"{record.failure}."
-        for record in found
-    ]

@@ -47,8 +47,18 @@ def train(
     block: OwnBlock | None,
     store: Store,
     interrupts: Interrupts,
+    report: Callable[[], None],
 ) -> None:
     """Trains every run that is missing, group by group, and adds what comes out to the store.
+
+    Args:
+      study: its name.
+      config: of the study.
+      dataset: that it names.
+      block: of the user's own, if there is one.
+      store: for the results.
+      interrupts: to heed.
+      report: drawn at the end, while the directory is still ours, if there are results.
 
     Raises:
       UserError: a cell cannot fit into memory, or the directory is in use; nothing was trained.
@@ -59,8 +69,10 @@ def train(
     progress = Progress()
     here = environment.describe([device.device_kind for device in jax.devices()])
     with store.opened(here, progress.say, config.retry_failed) as lock, memory.bounded():
+        interrupts.last = lock.say
         begun = store.checkpoints(progress.say)
-        _note_killed(lock, plan.groups(store.finished, begun), store)
+        if not config.retry_failed:
+            _note_killed(lock, plan.groups(store.finished, begun), store)
         failed = {run for group in store.failures for run in group.runs}
         groups = plan.groups(store.finished | failed, begun)
         progress.say(f"{study}: {_what_runs(config, dataset, groups, plan.counts)}")
@@ -69,16 +81,23 @@ def train(
         with progress.shown(sum(group.cell.depth for group in groups) * config.steps):
             progress.now("compiling")
             for group, ready in _one_ahead(compiled, groups):
+                if interrupts.asked:
+                    raise Interrupted
                 lock.say(at=group.name, **memory.kills())
                 try:
                     trainee = _Trainee(ready.result(), config, store, interrupts, progress)
-                    trainee.train(begun.get(group))
+                    with interrupts.deferred():
+                        trainee.train(begun.pop(group, None))
                 except (RuntimeError, MemoryError) as error:
                     if not memory.is_lack(error):
                         raise
                     store.fail(group, "there was not enough memory")
                     progress.say(f"{_name(group, config)}: not enough memory; recorded as failed")
                 lock.say()
+        if interrupts.asked:
+            raise Interrupted
+        if store.finished:
+            report()
 
 
 def _note_killed(lock: Lock, groups: Iterable[Group], store: Store) -> None:
@@ -131,7 +150,7 @@ def _what_runs(
     total = len(grid.all_runs(config))
     waiting = sum(len(group.runs) for group in groups)
     done = f" ({total - waiting:,} of them done before)" if waiting < total else ""
-    more = f" in {len(groups)} groups, to fit into memory" if len(groups) > len(counts) else ""
+    more = f", trained in {len(groups)} groups" if len(groups) > len(counts) else ""
     largest = max(count.parameters for count in counts.values())
     return (
         f"{dataset.about}, {len(dataset.x_train):,} training and {len(dataset.x_test):,} test "
@@ -164,36 +183,37 @@ class _Trainee:
         self._checkpoint_seconds = 0.0
 
     def train(self, checkpoint: Checkpoint | None) -> None:
-        """Trains to the last step, and adds what came out to the store."""
-        with self._interrupts.deferred():
-            now = self._begin(checkpoint)
+        """Trains to the last step, and adds what came out to the store.
+
+        Raises:
+          Interrupted: asked to stop before the last step; a checkpoint is written.
+        """
+        now = self._begin(checkpoint)
         saved, pause, stride = time.perf_counter(), 0.0, 1
         while now.step < self._config.steps:
             self._progress.now(f"{self._name}: step {now.step} of {self._config.steps}")
-            with self._interrupts.deferred():
-                before, now = now, self._further(now, stride)
-                steps, elapsed = now.step - before.step, now.seconds - before.seconds
-                stride = max(1, min(4 * steps, int(steps * CALL_SECONDS / elapsed)))
-                self._progress.done(self._group.cell.depth * steps)
-                due = time.perf_counter() - saved > max(self._config.checkpoint_seconds, pause)
-                if now.step < self._config.steps and (due or self._interrupts.asked):
-                    pause = CHECKPOINT_PATIENCE * self._save(now)
-                    saved = time.perf_counter()
-            if self._interrupts.asked and now.step < self._config.steps:
+            before, now = now, self._further(now, stride)
+            steps, elapsed = now.step - before.step, now.seconds - before.seconds
+            stride = max(1, min(4 * steps, int(steps * CALL_SECONDS / max(elapsed, 1e-9))))
+            self._progress.done(self._group.cell.depth * steps)
+            if now.step == self._config.steps:
+                break
+            due = time.perf_counter() - saved > max(self._config.checkpoint_seconds, pause)
+            if due or self._interrupts.asked:
+                pause = CHECKPOINT_PATIENCE * self._save(now)
+                saved = time.perf_counter()
+            if self._interrupts.asked:
                 raise Interrupted
-        with self._interrupts.deferred():
-            self._finish(now)
-        if self._interrupts.asked:
-            raise Interrupted
+        self._finish(now)
 
     def _begin(self, checkpoint: Checkpoint | None) -> Course:
         if checkpoint is not None:
             try:
                 now = course.from_arrays(checkpoint.arrays, checkpoint.step, self._population)
+                if now.step > self._config.steps:
+                    raise ContentError("it is past the last step")
             except ContentError as error:
-                self._progress.say(
-                    f"warning: {self._name}: its checkpoint does not fit ({error}); it starts over"
-                )
+                self._store.set_aside(self._group, str(error), self._progress.say)
             else:
                 self._progress.say(f"{self._name}: goes on from step {now.step}")
                 self._progress.done(self._group.cell.depth * now.step)

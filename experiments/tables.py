@@ -6,13 +6,13 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from experiments.errors import ContentError
-from experiments.grid import RUN_COLUMNS, RunKey, run_of
+from experiments.grid import PLAIN_NUMBER, RUN_COLUMNS, RunKey, run_of
 
 STATUSES = ("healthy", "diverged", "dead")
 MEASURES = ("train_loss", "train_error", "test_loss", "test_error")
 
-#: Bytes of a table; ten million rows.
-MOST_BYTES = 2**31
+#: Bytes of a table; a million rows.
+MOST_BYTES = 2**28
 
 
 def text(rows: Sequence[dict]) -> str:
@@ -48,9 +48,15 @@ class Table:
         return f"{self._header}\n{''.join(lines)}"
 
 
+def _any_number(word: str) -> float:
+    if not PLAIN_NUMBER.fullmatch(word):
+        raise ValueError
+    return float(word)
+
+
 def _number(least: float, most: float) -> Callable[[str], float]:
     def read(word: str) -> float:
-        number = float(word)
+        number = _any_number(word)
         if not least <= number <= most:  # nor NaN
             raise ValueError
         return number
@@ -85,7 +91,7 @@ RESULTS: dict[str, Callable] = {
     "diverged_at": lambda word: _count(word) if word else "",
     **{name: _SIZE if name.endswith("loss") else _SHARE for name in MEASURES},
 }
-HISTORY: dict[str, Callable] = {"step": _count, "metric": _metric, "value": float}
+HISTORY: dict[str, Callable] = {"step": _count, "metric": _metric, "value": _any_number}
 
 
 def read(content: bytes, columns: dict[str, Callable]) -> list[dict]:
@@ -112,12 +118,16 @@ def read(content: bytes, columns: dict[str, Callable]) -> list[dict]:
 
 
 def _check(rows: Iterable[dict], columns: dict[str, Callable]) -> None:
+    seen = set()
     for number, row in enumerate(rows, 1):
         if None in row or None in row.values():
             raise ContentError(f"row {number} is not whole")
         try:
-            run_of(row)
+            what = run_of(row), row.get("step"), row.get("metric")
             for name, parse in columns.items():
                 parse(row[name])
         except (ContentError, ValueError, OverflowError):
             raise ContentError(f"row {number} makes no sense") from None
+        if what in seen:
+            raise ContentError(f"row {number} is there twice")
+        seen.add(what)

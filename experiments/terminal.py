@@ -10,6 +10,7 @@ import rich.markup
 import rich.table
 
 from experiments import findings, labels, published
+from experiments.errors import printable
 
 #: What a terminal of 80 columns has no room for.
 _WIDE_ONLY = ("training loss", "test error")
@@ -38,7 +39,7 @@ def plain_console(width: int = 120) -> rich.console.Console:
 
 def warn(line: str) -> None:
     """Says on stderr what went wrong and was mended."""
-    print(line, file=sys.stderr)
+    print(printable(line), file=sys.stderr)
 
 
 def show_paper(beside: pd.DataFrame, notes: list[str]) -> None:

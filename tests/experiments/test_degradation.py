@@ -219,6 +219,79 @@ def test_an_interrupt_keeps_finished_cells(tmp_path):
     assert results.depth.unique().tolist() == [2]
 
 
+TINY = ("--width=8", "--steps=30", "--shortcut_weights=1,0")
+
+
+@pytest.mark.slow
+def test_more_seeds_depths_and_rates_extend_a_study_to_the_same_bits(tmp_path):
+    less = ("--depths=4", "--num_seeds=1", "--learning_rates=0.1")
+    more = ("--depths=2,4", "--num_seeds=2", "--learning_rates=0.1,0.05")
+    assert study(tmp_path, *TINY, *less, "--workdir=grown").returncode == 0
+    grown = study(tmp_path, *TINY, *more, "--workdir=grown")
+    assert grown.returncode == 0 and "16 runs (2 of them done before)" in grown.stderr
+    assert study(tmp_path, *TINY, *more, "--workdir=at once").returncode == 0
+    for name in TABLES:
+        assert (tmp_path / "grown" / name).read_bytes() == (
+            tmp_path / "at once" / name
+        ).read_bytes()
+    fewer = study(tmp_path, *TINY, *less, "--workdir=grown")
+    assert fewer.returncode == 2 and "not narrowed" in fewer.stderr
+    fresh = study(tmp_path, *TINY, *less, "--workdir=grown", "--fresh")
+    assert fresh.returncode == 0 and fresh.stdout.strip().endswith("grown-2")
+    assert len(pd.read_csv(tmp_path / "grown-2" / "results.csv")) == 2
+
+
+@pytest.mark.slow
+def test_a_cell_without_memory_is_recorded_and_the_others_go_on(tmp_path):
+    flags = ("--depths=2,1000", "--num_seeds=2", "--learning_rates=0.01", "--shortcut_weights=1")
+    flags += ("--steps=3", "--batch_size=1500")
+    poor = (
+        "import resource, sys; from experiments.degradation import main;"
+        "resource.setrlimit(resource.RLIMIT_DATA, (10**9, resource.RLIM_INFINITY));"
+        f"sys.exit(main({list(flags)}))"
+    )
+    command = [sys.executable, "-c", poor]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 3, done.stderr
+    line = "degradation: depth 1000: 2 runs have no results: there was not enough memory"
+    assert done.stderr.splitlines()[-1].startswith(line)
+    folder = tmp_path / "runs" / "degradation"
+    assert pd.read_csv(folder / "results.csv").depth.unique().tolist() == [2]
+    assert "Depth 1000: 2 runs have no results" in (folder / "report.html").read_text()
+    again = study(tmp_path, *flags)
+    assert again.returncode == 3 and "compiled" not in again.stderr  # it is not tried in vain
+    mended = study(tmp_path, *flags, "--retry_failed")
+    assert mended.returncode == 0 and len(pd.read_csv(folder / "results.csv")) == 4
+
+
+BROKEN = """
+import sys
+import flax.linen as nn
+from experiments import degradation
+
+class Broken(nn.Module):
+    width: int
+    blocks: int
+    parts: object
+
+    @nn.compact
+    def __call__(self, a, shortcut_weight, branch_weight):
+        return self.parts.no_such_thing(a)
+
+sys.exit(degradation.main(block=Broken))
+"""
+
+
+def test_an_unforeseen_error_is_one_line_without_debug(tmp_path):
+    (tmp_path / "broken.py").write_text(BROKEN)
+    command = [sys.executable, "broken.py", "--depths=4"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 70 and done.stderr.count("\n") == 1
+    assert "AttributeError in broken.py:13" in done.stderr and "no_such_thing" in done.stderr
+    shown = subprocess.run([*command, "--debug"], capture_output=True, text=True, cwd=tmp_path)
+    assert shown.returncode == 1 and "Traceback" in shown.stderr
+
+
 @pytest.mark.slow
 def test_a_thousand_layers_train_by_a_flag(tmp_path):
     done = study(

@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from experiments import page, store
-from experiments.page import Grid, Listing, Page, Picture
+from experiments.page import Listing, Page, Picture, Table
 
 EVIL = "<script>alert(1)</script><img src=x onerror=alert(1)>\"' {{ 7 * 7 }} https://example.org/"
 EMPTY = Page("", "", (), (), (), (), (), "")
@@ -33,7 +33,7 @@ class Tags(html.parser.HTMLParser):
 
 def everywhere(text):
     """A page with a text in every place that there is."""
-    table = Grid(text, [text], [[text], [text]], text)
+    table = Table(text, [text], [[text], [text]], text)
     listing = Listing(text, [(text, text)])
     return Page(text, text, [text], [text], [Picture("data:,", text)], [table], [listing], text)
 

@@ -3,11 +3,12 @@ import json
 import numpy as np
 import pytest
 
-from experiments import files, grid, lock, manifest, store
+from experiments import grid, lock, manifest, store
 from experiments.config import Config
 from experiments.errors import UserError
 from experiments.grid import Group
 from experiments.manifest import settings_of
+from experiments.results import tables_of
 from experiments.store import Store, free_directory
 
 HERE = {"python": "3", "devices": ["cpu"]}
@@ -158,6 +159,49 @@ def test_a_failure_does_not_hold_back_fewer_runs(tmp_path):
     assert not list((tmp_path / store.RECORDS).glob("*.failed"))
 
 
+def test_what_comes_out_after_all_clears_the_failure(tmp_path):
+    deep = groups()[1]
+    opened = open_store(tmp_path)
+    with opened.opened(HERE, silent):
+        opened.fail(deep, "no memory")
+        opened.add(deep, *rows(deep))
+        assert not opened.failures
+    again = open_store(tmp_path)
+    with again.opened(HERE, silent):
+        assert not again.failures and again.finished == {*deep.runs}
+
+
+@pytest.mark.parametrize("name", ["thesis.pdf.part", "lock", "lock.txt"])
+def test_what_is_not_ours_is_neither_taken_nor_removed(tmp_path, name):
+    (tmp_path / name).write_text("precious")
+    with pytest.raises(UserError, match="holds no study"):
+        open_store(tmp_path)
+    assert (tmp_path / name).read_text() == "precious"
+    fill(tmp_path / "run", groups()[0])
+    (tmp_path / "run" / "notes.part").write_text("precious")
+    fill(tmp_path / "run", groups()[1])
+    assert (tmp_path / "run" / "notes.part").read_text() == "precious"
+
+
+def test_a_lock_that_points_elsewhere_is_not_followed(tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "precious").write_text("")
+    (tmp_path / "run" / lock.NAME).symlink_to(tmp_path / "precious")
+    with (
+        pytest.raises(OSError, match="symbolic"),
+        open_store(tmp_path / "run").opened(HERE, silent),
+    ):
+        pass
+    assert (tmp_path / "precious").read_text() == ""
+
+
+def test_a_directory_of_ours_that_is_in_the_way_is_refused(tmp_path):
+    fill(tmp_path, groups()[0])
+    (tmp_path / store.CHECKPOINTS).write_text("a file")
+    with pytest.raises(UserError, match="no permission to write in"):
+        open_store(tmp_path)
+
+
 def test_fresh_is_the_first_free_directory(tmp_path):
     path = tmp_path / "run.1"
     assert free_directory(path) == path
@@ -200,6 +244,17 @@ def test_a_damaged_manifest_is_written_anew_for_its_own_study_alone(tmp_path):
         assert (tmp_path / manifest.NAME).read_bytes() == whole
 
 
+def test_a_damaged_manifest_does_not_shut_out_checkpoints(tmp_path):
+    opened = open_store(tmp_path)
+    with opened.opened(HERE, silent):
+        opened.save(groups()[0], 1, {"x": np.zeros(2)})
+    (tmp_path / manifest.NAME).write_text("{")
+    again = open_store(tmp_path)
+    with again.opened(HERE, silent):
+        assert list(again.checkpoints(silent)) == [groups()[0]]
+    assert manifest.read(tmp_path)
+
+
 @pytest.mark.parametrize("damage", [b"", b"x", None])
 def test_a_damaged_record_is_set_aside_and_its_runs_are_missing(tmp_path, damage):
     shallow, deep = groups()
@@ -227,7 +282,7 @@ def test_tables_are_made_again_from_the_records(tmp_path):
     before = contents(tmp_path)
     (tmp_path / store.RESULTS).write_text("rubbish")
     (tmp_path / store.HISTORY).unlink()
-    (tmp_path / f"{store.TIMINGS}.1{files.PART}").write_text("half")
+    (tmp_path / f"{store.TIMINGS}.1.part").write_text("half")
     with open_store(tmp_path).opened(HERE, silent):
         pass
     assert contents(tmp_path) == before
@@ -235,13 +290,13 @@ def test_tables_are_made_again_from_the_records(tmp_path):
 
 def test_a_report_reads_records_where_a_table_is_damaged(tmp_path):
     fill(tmp_path, *groups())
-    sound = store.read_tables(tmp_path, silent)
+    sound = tables_of(tmp_path, silent)
     assert [len(table) for table in sound] == [8, 16]
     for name in (store.RESULTS, store.HISTORY, store.CHECKSUMS):
         whole = (tmp_path / name).read_bytes()
         (tmp_path / name).write_bytes(whole.replace(b"5", b"6", 1))
         said = []
-        mended = store.read_tables(tmp_path, said.append)
+        mended = tables_of(tmp_path, said.append)
         assert len(said) == 1 and "records are read instead" in said[0]
         for table, like in zip(mended, sound, strict=True):
             assert table.equals(like)
@@ -256,12 +311,12 @@ def test_damaged_tables_without_records_are_refused_with_one_line(tmp_path, cont
         bare.mkdir(exist_ok=True)
         for each in (store.RESULTS, store.HISTORY):
             (bare / each).write_bytes((tmp_path / "run" / each).read_bytes())
-        assert [len(table) for table in store.read_tables(bare, silent)] == [4, 8]
+        assert [len(table) for table in tables_of(bare, silent)] == [4, 8]
         whole = (bare / name).read_bytes()
         for damaged in (content.encode("latin-1"), whole[:-9]):
             (bare / name).write_bytes(damaged)
             with pytest.raises(UserError, match=name):
-                store.read_tables(bare, silent)
+                tables_of(bare, silent)
 
 
 def test_checkpoints_are_found_until_their_runs_have_finished(tmp_path):
@@ -311,10 +366,13 @@ def test_a_torn_environment_is_unknown(tmp_path):
 def test_another_environment_is_kept_beside(tmp_path):
     fill(tmp_path, groups()[0])
     said = []
+    more = {"cores": 64, "devices": ["cpu", "cpu"]}
+    with open_store(tmp_path).opened({**HERE, **more}, silent):
+        pass  # a run does not depend on the number of devices
     with open_store(tmp_path).opened({**HERE, "devices": ["gpu"]}, said.append):
         assert "not comparable" in said[0]
     written = json.loads((tmp_path / store.ENVIRONMENT).read_text())
-    assert written["bit_comparable"] is False and written["past"] == [HERE]
+    assert written["bit_comparable"] is False and written["past"] == [{**HERE, **more}]
     assert written["devices"] == ["gpu"]
 
 

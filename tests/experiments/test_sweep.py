@@ -1,7 +1,11 @@
 import threading
+from types import SimpleNamespace
 
 import pytest
 
+from experiments import grid, sweep
+from experiments.config import Config
+from experiments.grid import Group
 from experiments.sweep import _one_ahead
 
 
@@ -37,3 +41,22 @@ def test_an_error_reaches_whoever_wants_the_result_and_stops_nobody_else():
     with pytest.raises(ValueError, match="no 1"):
         first.result()
     assert second.result() == 2
+
+
+@pytest.mark.parametrize(
+    ("then", "failed"),
+    [
+        ({"boot": "b", "memory_kills": 3}, True),
+        ({"boot": "b", "memory_kills": 4}, False),  # killed, but for no want of memory
+        ({"boot": "before", "memory_kills": 3}, False),  # the machine has started anew since
+        ({}, False),
+    ],
+)
+def test_a_group_whose_process_was_killed_for_memory_is_recorded(monkeypatch, then, failed):
+    monkeypatch.setattr(sweep.memory, "kills", lambda: {"boot": "b", "memory_kills": 4})
+    config = Config(depths=(4, 8), num_seeds=1)
+    groups = [Group(cell, tuple(grid.runs(config, cell))) for cell in grid.cells(config)]
+    said = []
+    store = SimpleNamespace(fail=lambda group, why: said.append(group))
+    sweep._note_killed(SimpleNamespace(before={"at": groups[1].name, **then}), groups, store)
+    assert said == ([groups[1]] if failed else [])

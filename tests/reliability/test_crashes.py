@@ -196,6 +196,28 @@ def recorded(tmp_path_factory):
     return root / "run", recorder
 
 
+def kill_and_crash(recorded, point: int, root: pathlib.Path):
+    """A history of two processes: one killed after so many changes, and one that finished."""
+    _, first = recorded
+    directories, files = survivors(first.changes[:point], "kept")
+    build(root, directories, files)
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        second = Recorder(root, monkeypatch)
+        second.changes = first.changes[:point]
+        for change in second.changes:
+            match change:
+                case "create", name, number:
+                    second._files[name] = second._count = number
+                case "rename", old, new, number:
+                    second._files.pop(old)
+                    second._files[new] = number
+                case "unlink", name:
+                    del second._files[name]
+        second.returned = [(at, what) for at, what in first.returned if at <= point]
+        study(root / "run", lambda what: second.returned.append((len(second.changes), what)))
+    return root / "run", second
+
+
 def check_crash(recorded, point: int, model: str, path: pathlib.Path) -> None:
     """Crashes after so many changes, looks what was lost, and finishes the study from there."""
     whole, recorder = recorded
@@ -223,6 +245,16 @@ def test_no_crash_loses_or_doubles_a_result(recorded, tmp_path, monkeypatch):
     assert len(crashes) >= 1000
     for number, (point, model) in enumerate(crashes):
         check_crash(recorded, point, model, tmp_path / str(number))
+
+
+def test_nor_does_a_power_cut_after_a_kill(recorded, tmp_path, monkeypatch):
+    """What the killed process did not sync is seen by the next one, and must not be relied on."""
+    monkeypatch.setattr(os, "fsync", lambda descriptor: None)
+    for point in range(2, len(recorded[1].changes), 7):
+        folder = tmp_path / str(point)
+        both = kill_and_crash(recorded, point, folder)
+        for later in range(point, len(both[1].changes), 5):
+            check_crash(both, later, "lost", folder / str(later))
 
 
 def test_a_disk_that_is_full_at_any_write_loses_nothing(recorded, tmp_path, monkeypatch):

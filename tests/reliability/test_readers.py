@@ -26,6 +26,7 @@ from experiments import (
     manifest,
     npz,
     records,
+    sealed,
     tables,
     validation,
     weights,
@@ -174,6 +175,16 @@ def cases(formats) -> dict:
             lambda path: checkpoints.decode(path.read_bytes()),
             lambda value: value[:3] == written[:3] and same_arrays(value.arrays, written.arrays),
         ),
+        "unsealed.record": (
+            sealed.unseal(RECORD),
+            lambda path: records.decode(sealed.seal(path.read_bytes())),
+            lambda value: {*value.runs} == {grid.run_of(row) for row in value.results or RESULTS},
+        ),
+        "unsealed.checkpoint": (
+            sealed.unseal(CHECKPOINT),
+            lambda path: checkpoints.decode(sealed.seal(path.read_bytes())),
+            lambda value: value.group.name and value.step == int(value.step),
+        ),
         "config.json": (
             MANIFEST,
             in_folder(manifest.NAME, manifest.read),
@@ -182,7 +193,7 @@ def cases(formats) -> dict:
         "environment.json": (
             manifest.json_text(about).encode(),
             manifest.read_json,
-            lambda value: isinstance(value, dict),
+            lambda value: bool(manifest.json_text(value).encode()),
         ),
         "lock": (
             b'{"pid": 12, "host": "here", "since": "2026"}',
@@ -204,7 +215,8 @@ NAMES = [
     "images-idx3-ubyte.gz",
     "batch.bin",
 ]
-NAMES += ["cifar.tar.gz", "results.csv", "history.csv", "a.record", "a.checkpoint", "config.json"]
+NAMES += ["cifar.tar.gz", "results.csv", "history.csv", "a.record", "a.checkpoint"]
+NAMES += ["unsealed.record", "unsealed.checkpoint", "config.json"]
 NAMES += ["environment.json", "lock", "own.flags"]
 
 

@@ -15,6 +15,7 @@ from experiments import grid, manifest, store
 from experiments.config import Config
 from experiments.grid import Group
 from experiments.manifest import settings_of
+from experiments.results import tables_of
 from experiments.store import Store
 
 CONFIG = Config(depths=(2, 4, 8), num_seeds=1, learning_rates=(0.1,))
@@ -105,12 +106,12 @@ def test_rot_is_noticed_and_mended(sound, tmp_path, monkeypatch, count):
 
 def test_a_report_never_shows_rotten_numbers(sound, tmp_path):
     chance, path = random.Random(0), tmp_path / "run"
-    expected = store.read_tables(sound, pytest.fail)
+    expected = tables_of(sound, pytest.fail)
     for number in range(200):
         shutil.rmtree(path, ignore_errors=True)
         shutil.copytree(sound, path)
         rot(path / (store.RESULTS, store.HISTORY)[number % 2], chance)
         said = []
-        tables = store.read_tables(path, said.append)
-        assert len(said) == 1 and all(a.equals(b) for a, b in zip(tables, expected, strict=True))
+        mended = tables_of(path, said.append)
+        assert len(said) == 1 and all(a.equals(b) for a, b in zip(mended, expected, strict=True))
     assert manifest.read(sound)
