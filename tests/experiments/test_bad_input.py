@@ -5,6 +5,7 @@ Only what cannot fit into memory is found with JAX, which knows every network's 
 
 import io
 import json
+import os
 import pathlib
 import subprocess
 import sys
@@ -12,6 +13,14 @@ import zipfile
 
 import numpy as np
 import pytest
+
+from experiments import datasets, grid
+from experiments.config import Config
+from experiments.grid import Group
+from experiments.lock import Lock
+from experiments.manifest import settings_of
+from experiments.store import Store
+from experiments.tables import MEASURES
 
 ARRAYS = {
     "x_train": np.zeros((6, 3), np.float32),
@@ -72,6 +81,37 @@ def npz_faults(folder: pathlib.Path) -> dict[str, str]:
         (folder / f"{name}.npz").write_bytes(content)
         words[f"{name}.npz"] = word
     return words | {"absent.npz": "no such file"}
+
+
+def directories(folder: pathlib.Path) -> dict[str, tuple[list[str], str]]:
+    """Directories that cannot be used as asked, by name: flags, and a word of the line."""
+    arrays = datasets.load("digits")
+    faults = {
+        "changed": (Config(steps=7), "steps is 7 there, 300 here"),
+        "narrowed": (Config(num_seeds=9), "num_seeds is 9 there, 8 here"),
+        "in_use": (Config(), f"in use by process {os.getpid()} on"),
+        "older": (Config(), "its files have schema 2, and this version writes 3"),
+    }
+    for name, (config, _) in faults.items():
+        path, settings = folder / name, settings_of(config, "", datasets.digest(arrays))
+        runs = grid.all_runs(config)
+        store = Store(path, "degradation", settings, runs)
+        with store.opened({}, print):
+            group = Group(runs[0].cell, tuple(run for run in runs if run.cell == runs[0].cell))
+            end = {"steps": 1, "status": "healthy", "diverged_at": ""}
+            end |= dict.fromkeys(MEASURES, 0.5)
+            history = {"step": 1, "metric": "loss", "value": 0.5}
+            store.add(
+                group,
+                [run.columns() | end for run in group.runs],
+                [run.columns() | history for run in group.runs],
+                {"seconds": 1},
+            )
+    about = json.loads((folder / "older" / "config.json").read_text())
+    del about["sha256"]
+    (folder / "older" / "config.json").write_text(json.dumps({**about, "schema": 2}))
+    Lock(folder / "in_use").say()  # held for as long as this process lives
+    return {name: ([f"--workdir={folder / name}"], word) for name, (_, word) in faults.items()}
 
 
 FLAGS = {
@@ -202,6 +242,7 @@ def answers(tmp_path_factory):
     for name in ("file", "file/below"):
         lines[name] = ([f"--workdir={folder / name}"], "a file is in the way")
     lines["other"] = ([f"--workdir={folder / 'other'}"], "holds no study")
+    lines |= directories(folder)
     (folder / "beheld").mkdir()
     (folder / "beheld" / "config.json").write_text("\x1b[31m{" + "[" * 10_000)
     lines["beheld"] = ([f"--workdir={folder / 'beheld'}"], "holds no study")
@@ -225,6 +266,7 @@ OTHERS += ["empty.npz", "text.npz", "nan.npz", "negative.npz", "unseen.npz", "hu
 OTHERS += ["one_class.npz", "pickle.npz", "truncated.npz", "no_zip.npz", "no_bytes.npz"]
 OTHERS += ["no_array.npz", "huge_header.npz", "packed_badly.npz", "beyond.npz"]
 OTHERS += ["flipped.npz", "file", "file/below", "other", "beheld"]
+OTHERS += ["changed", "narrowed", "in_use", "older"]
 
 
 @pytest.mark.parametrize("mistake", [*FLAGS, *OTHERS, *TOO_LARGE])

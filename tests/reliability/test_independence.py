@@ -83,7 +83,8 @@ def test_a_run_does_not_depend_on_its_neighbours(settings, depth, request):
     runs = list(grid.runs(config, cell))[:33]
     short = request.node.get_closest_marker("long") is None
     whole = train(config, runs[:3] if short else runs, devices=2)
-    assert len({tuple(bits) for bits in whole.values()}) == len(whole)  # all of them differ
+    # The positive control: seeds differ. (Kinds do not at depth 2, which has no block.)
+    assert len({tuple(bits) for bits in whole.values()}) >= len({run.seed for run in whole})
     order = np.random.RandomState(depth).permutation(len(whole))
     apart = (
         [(order[:1], 1), (order, 1)]
