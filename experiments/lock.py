@@ -81,8 +81,10 @@ class Lock:
             os.ftruncate(self._descriptor, max(len(content), _LEAST_BYTES))
 
     def release(self) -> None:
-        """Gives the lock back."""
+        """Gives the lock back; what was being done is no longer."""
+        self.say()
         os.close(self._descriptor)
+        self._descriptor = -1  # the number may soon be another file's
 
 
 def _in_use(directory: pathlib.Path) -> UserError:

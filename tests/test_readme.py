@@ -32,6 +32,7 @@ def run(folder, *flags):
     return subprocess.run(command, capture_output=True, text=True, cwd=folder)
 
 
+@pytest.mark.slow
 def test_ones_own_block_is_studied(program, tmp_path):
     (tmp_path / "gated.py").write_text(program, encoding="utf-8")
     done = run(tmp_path)

@@ -147,6 +147,7 @@ def test_report_draws_a_moved_and_half_finished_study_again(smoke, tmp_path):
     assert empty.returncode == 2 and "holds no study" in empty.stderr
 
 
+@pytest.mark.slow
 def test_no_steps_measure_the_networks_as_initialised(tmp_path):
     done = study(tmp_path, "--steps=0", "--depths=2,4", "--num_seeds=2", "--width=8")
     assert done.returncode == 0, done.stderr
@@ -156,6 +157,7 @@ def test_no_steps_measure_the_networks_as_initialised(tmp_path):
     assert (history.step == 0).all()
 
 
+@pytest.mark.slow
 def test_divergence_is_a_result(tmp_path):
     done = study(
         tmp_path,

@@ -75,6 +75,7 @@ def test_words(value, words):
     assert page.words(value) == words
 
 
+@pytest.mark.slow
 def test_a_report_of_strange_names_is_harmless(tmp_path):
     """Settings that were not made by us, in a directory whose checksums nevertheless are right."""
     study = [sys.executable, "-m", "experiments", "degradation", "--depths=2", "--num_seeds=1"]
