@@ -63,7 +63,7 @@ def test_every_kind_of_network_trains_on_the_digits(tmp_path, flags):
     assert (curves.loc[40] < curves.loc[0]).all()
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize(
     "flags",
     [
