@@ -8,25 +8,25 @@ import pytest
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("studies", "kills"), [(1, 15), pytest.param(20, 10, marks=pytest.mark.long)]
+    ("kills", "seed"),
+    [(15, 0), *(pytest.param(50, seed, marks=pytest.mark.long) for seed in (1, 2, 3, 4))],
 )
-def test_a_killed_study_ends_in_the_same_bits(whole, new_study, studies, kills):
+def test_a_killed_study_ends_in_the_same_bits(whole, new_study, kills, seed):
     expected, seconds = whole
-    chance = random.Random(kills)
-    for _ in range(studies):
-        study, killed = new_study(), 0
-        while killed < kills:
-            process = study.launch()
-            time.sleep(chance.uniform(0, seconds))
-            killed += process.poll() is None
-            process.kill()
-            _, errors = process.communicate()
-            assert "Traceback" not in errors and "damaged" not in errors
-            if process.returncode == 0:  # it was quicker; another one, for the rest of the kills
-                assert study.outcome() == expected
-                study = new_study()
-        study.finish()
-        assert study.outcome() == expected
+    chance = random.Random(seed)
+    study, killed = new_study(), 0
+    while killed < kills:
+        process = study.launch()
+        time.sleep(chance.uniform(0, seconds))
+        killed += process.poll() is None
+        process.kill()
+        _, errors = process.communicate()
+        assert "Traceback" not in errors and "damaged" not in errors
+        if process.returncode == 0:  # it was quicker; another one, for the rest of the kills
+            assert study.outcome() == expected
+            study = new_study()
+    study.finish()
+    assert study.outcome() == expected
 
 
 @pytest.mark.slow
