@@ -12,8 +12,8 @@ from experiments.grid import Cell, Group
 from resnet_jax import counting, population
 from resnet_jax.functional import from_linen
 from resnet_jax.networks import ResidualNetwork
-from resnet_jax.population import Population
-from resnet_jax.training import MEASURED_AT_ONCE, Data, Run, Training, WarmUp
+from resnet_jax.population import Footprint, Population
+from resnet_jax.training import Data, Run, Training, WarmUp
 
 #: Measurements over a run's training, besides the one before its first step.
 MEASUREMENTS = 6
@@ -63,13 +63,6 @@ def running_statistics(config: Config, dataset: Dataset) -> bool:
     return config.statistics == "running"
 
 
-def measured_at_once(config: Config, dataset: Dataset) -> int:
-    """Examples that a measurement takes at a time."""
-    if running_statistics(config, dataset):
-        return MEASURED_AT_ONCE
-    return max(len(dataset.x_train), len(dataset.x_test))
-
-
 def training(cell: Cell, config: Config, dataset: Dataset, block: OwnBlock | None) -> Training:
     """How each run of a cell is trained."""
     optimizer = composition.OPTIMIZERS[config.optimizer]
@@ -93,6 +86,15 @@ def build(
     one = training(group.cell, config, dataset, block)
     data = Data(dataset.x_train, dataset.y_train, dataset.x_test, dataset.y_test)
     return Population(one, run_arrays(group), data, mesh, how_mapped(config, mesh))
+
+
+def footprint(
+    cell: Cell, config: Config, dataset: Dataset, block: OwnBlock | None, mesh: Mesh
+) -> Footprint:
+    """The memory that a cell's runs take on a device, from shapes alone."""
+    shapes = jax.eval_shape(lambda *arrays: Data(*arrays), *dataset[:4])
+    one = training(cell, config, dataset, block)
+    return population.footprint(one, shapes, how_mapped(config, mesh))
 
 
 def how_mapped(config: Config, mesh: Mesh) -> str:

@@ -4,20 +4,16 @@ import contextlib
 import os
 import pathlib
 import resource
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
-
-from experiments.config import Config
-from experiments.errors import UserError
-from resnet_jax.counting import Counts
 
 if TYPE_CHECKING:
     import jax
 
-_FLOAT = 4
-_SLOTS = {"sgd": 0, "momentum": 1, "nesterov": 1, "adam": 2, "adamw": 2}
-#: Tensors of the size of a layer's output that are kept for its gradient, normalisation included.
-_KEPT_PER_LAYER = 4
+    from resnet_jax.population import Footprint
+
+#: Copies of the states that a checkpoint takes: on the devices, as arrays, and as bytes, twice.
+_SAVED = 4
 
 #: Where Linux says how much memory a container may use, and how much it does.
 _CONTAINERS = (
@@ -36,25 +32,18 @@ _KILLS = (
 _BOOT = "/proc/sys/kernel/random/boot_id"
 
 
-def peak_bytes(
-    config: Config, counts: Counts, runs: int, data_bytes: int, at_once: int, measured: int = 0
-) -> int:
-    """Bytes that training a group of runs in one program takes.
+def needed_bytes(footprint: "Footprint", runs: int, devices: Sequence["jax.Device"]) -> int:
+    """Bytes that training a group of runs in one program takes, on all devices together.
 
-    Args:
-      config: of the study.
-      counts: of one of the networks.
-      runs: in the group.
-      data_bytes: of the data set, all copies of it.
-      at_once: how many runs are in the middle of a step at the same moment.
-      measured: examples that a measurement takes at a time.
+    Where the devices are cores, they share the machine's memory with the data set as it was read,
+    and with checkpoints.
     """
-    states = runs * counts.parameters * (1 + _SLOTS[config.optimizer]) * 2  # read, and written
-    gradients = at_once * counts.parameters * 2
-    step = config.batch_size * counts.activations * _KEPT_PER_LAYER
-    measurement = measured * counts.largest * _KEPT_PER_LAYER  # layer by layer; nothing is kept
-    working = at_once * max(step, measurement)
-    return _FLOAT * (states + gradients + working) + data_bytes
+    tile, count = -(-runs // len(devices)), len(devices)
+    training = count * footprint.total(tile)
+    if devices[0].platform != "cpu":
+        return training
+    saving = count * footprint.data + _SAVED * runs * footprint.state
+    return footprint.data + max(training, saving)
 
 
 def available_bytes(devices: Iterable["jax.Device"] = ()) -> int:
@@ -64,17 +53,6 @@ def available_bytes(devices: Iterable["jax.Device"] = ()) -> int:
         return sum(limits)
     physical = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     return min([physical, *(limit for path, _ in _CONTAINERS if (limit := _number_in(path)))])
-
-
-def refuse_what_cannot_fit(depth: int, counts: Counts, needed: int, available: int) -> None:
-    """Raises :class:`UserError`, with the figures, where a depth needs more than there is."""
-    if needed > available:
-        raise UserError(
-            f"--depths: depth {depth} needs about {_gigabytes(needed)} "
-            f"({counts.parameters:,} parameters a run, {counts.activations:,} activations an "
-            f"example), and this machine has {_gigabytes(available)}; take fewer layers, "
-            "channels or examples a step"
-        )
 
 
 @contextlib.contextmanager
@@ -132,5 +110,7 @@ def _field(path: str, name: str, unit: int = 1024) -> int:
     return 0
 
 
-def _gigabytes(count: int) -> str:
-    return f"{count / 2**30:,.1f} GiB"
+def text(count: int) -> str:
+    """Bytes in a unit that suits them."""
+    power = min(max(count.bit_length() - 1, 0) // 10, 3)
+    return f"{count / 1024**power:,.1f} {('B', 'KiB', 'MiB', 'GiB')[power]}"

@@ -1,15 +1,20 @@
 """The plan: which groups of runs are still to be trained, so that each fits into memory."""
 
-from collections.abc import Iterable
+import bisect
+import dataclasses
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from jax.sharding import Mesh
 
 from experiments import cells, grid, memory
 from experiments.composition import OwnBlock
-from experiments.config import Config
+from experiments.config import Config, Variant
 from experiments.datasets import Dataset
+from experiments.errors import UserError
 from experiments.grid import Cell, Group, RunKey
+from experiments.validation import depths_up_to
 from resnet_jax.counting import Counts
+from resnet_jax.population import Footprint
 
 
 class Plan:
@@ -17,6 +22,7 @@ class Plan:
 
     Attributes:
       counts: of each cell's network.
+      available: bytes of memory.
     """
 
     def __init__(self, config: Config, dataset: Dataset, block: OwnBlock | None, mesh: Mesh):
@@ -25,15 +31,16 @@ class Plan:
         Raises:
           UserError: a cell cannot fit into memory, even cut into the smallest groups.
         """
-        self._config, self._dataset, self._mesh = config, dataset, mesh
-        self._available = memory.available_bytes(mesh.devices.flat)
+        self._config, self._dataset, self._block, self._mesh = config, dataset, block, mesh
+        self._footprints: dict[Cell, Footprint] = {}
+        self.available = memory.available_bytes(mesh.devices.flat)
         self.counts: dict[Cell, Counts] = {
             cell: cells.counts(cell, config, dataset, block) for cell in grid.cells(config)
         }
-        for cell, count in self.counts.items():
-            memory.refuse_what_cannot_fit(
-                cell.depth, count, self._needed(cell, mesh.size), self._available
-            )
+        self._roomy = self._variants_with_room()
+        for cell in self.counts:
+            if not self._fits(cell, mesh.size):
+                raise UserError(self._refusal(cell))
 
     def groups(self, settled: set[RunKey], begun: Iterable[Group]) -> list[Group]:
         """What is to be trained, in the order of the cells.
@@ -54,10 +61,27 @@ class Plan:
                 groups += [Group(cell, missing)] if missing else []
         return groups
 
+    def needed(self, group: Group) -> int:
+        """Bytes that training a group takes."""
+        return self._needed(group.cell, len(group.runs))
+
+    def _variants_with_room(self) -> set[Variant]:
+        """The variants whose every cell fits whole: to trace the deepest of each shows it."""
+        deepest = {cell.variant: cell for cell in self.counts}
+        most = max(len(list(grid.runs(self._config, cell))) for cell in self.counts)
+        return {
+            variant
+            for variant, cell in deepest.items()
+            if self._needed(cell, most) <= self.available
+        }
+
+    def _fits(self, cell: Cell, runs: int) -> bool:
+        return cell.variant in self._roomy or self._needed(cell, runs) <= self.available
+
     def _tiled(self, cell: Cell, runs: list[RunKey]) -> list[Group]:
         """The fewest groups of nearly equal size that each fit into memory."""
         pieces = 1
-        while self._needed(cell, -(-len(runs) // pieces)) > self._available:
+        while not self._fits(cell, -(-len(runs) // pieces)):
             pieces += 1
         size = -(-len(runs) // pieces)
         return [
@@ -66,10 +90,58 @@ class Plan:
         ]
 
     def _needed(self, cell: Cell, runs: int) -> int:
-        vectorised = cells.how_mapped(self._config, self._mesh) == "vmap"
-        at_once = runs if vectorised else min(runs, self._mesh.size)
-        data_bytes = sum(array.nbytes for array in self._dataset[:4]) * (1 + self._mesh.size)
-        measured = cells.measured_at_once(self._config, self._dataset)
-        return memory.peak_bytes(
-            self._config, self.counts[cell], runs, data_bytes, at_once, measured
+        if cell not in self._footprints:
+            self._footprints[cell] = self._footprint(cell, self._config)
+        return memory.needed_bytes(self._footprints[cell], runs, list(self._mesh.devices.flat))
+
+    def _footprint(self, cell: Cell, config: Config) -> Footprint:
+        return cells.footprint(cell, config, self._dataset, self._block, self._mesh)
+
+    def _refusal(self, cell: Cell) -> str:
+        counts, needed = self.counts[cell], self._needed(cell, self._mesh.size)
+        fitting = " or ".join(self._what_would_fit(cell))
+        advice = f"{fitting} would fit" if fitting else "it fits with no batch and no depth"
+        return (
+            f"--depths: depth {cell.depth} needs about {memory.text(needed)} "
+            f"({counts.parameters:,} parameters a run, {counts.activations:,} activations an "
+            f"example), and this machine has {memory.text(self.available)}; {advice}"
         )
+
+    def _what_would_fit(self, cell: Cell) -> Iterator[str]:
+        """What to change, one thing at a time, so that the smallest group of a cell fits."""
+        devices = list(self._mesh.devices.flat)
+
+        def needed(cell: Cell, **changes) -> int:
+            footprint = self._footprint(cell, dataclasses.replace(self._config, **changes))
+            return memory.needed_bytes(footprint, len(devices), devices)
+
+        least = 2 if cell.variant.norm == "batch" else 1
+        sizes = [2**power for power in range(32) if least <= 2**power < self._config.batch_size]
+        layers = self._block.layers if self._block else None
+        depths = depths_up_to(self._config, cell.depth, layers)[:-1]
+        at_depth = lambda depth: needed(dataclasses.replace(cell, depth=depth))
+        if size := _greatest(sizes, lambda size: needed(cell, batch_size=size), self.available):
+            yield f"--batch_size={size}"
+        if depth := _greatest(depths, at_depth, self.available):
+            yield f"depth {depth}"
+
+
+def _greatest(values: Sequence[int], needed: Callable[[int], int], available: int) -> int:
+    """The greatest of rising values that needs no more than there is; 0 if all do.
+
+    What is needed rises with them, nearly in proportion, so that a line finds it in a few steps.
+    """
+    low, high = 0, len(values) - 1
+    if not values or (least := needed(values[low])) > available:
+        return 0
+    if (most := needed(values[high])) <= available:
+        return values[high]
+    while high - low > 1:
+        share = (available - least) / (most - least)
+        aim = values[low] + share * (values[high] - values[low])
+        middle = min(max(bisect.bisect(values, aim) - 1, low + 1), high - 1)
+        if (there := needed(values[middle])) <= available:
+            low, least = middle, there
+        else:
+            high, most = middle, there
+    return values[low]

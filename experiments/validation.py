@@ -168,6 +168,14 @@ def _depth_problems(config: Config, depth: int, own_layers: int | None) -> Itera
         )
 
 
+def depths_up_to(config: Config, depth: int, own_layers: int | None = None) -> Sequence[int]:
+    """The depths of the form of a study's family, up to one that is, made of the same blocks."""
+    layers = own_layers or (2 if config.family == "dense" else BLOCK_LAYERS[config.block_at(depth)])
+    if config.family == "imagenet":
+        return [known for known in IMAGENET_DEPTHS[layers] if known <= depth]
+    return range(2, depth + 1, layers * (3 if config.family == "cifar" else 1))
+
+
 def _imagenet_problems(config: Config, depth: int, layers: int, own: bool) -> Iterator[str]:
     chosen = own or config.block != "auto"
     known = {layers: IMAGENET_DEPTHS.get(layers, ())} if chosen else IMAGENET_DEPTHS

@@ -7,12 +7,14 @@ weights fit a core's cache and those of many do not; accelerators want ``vmap``.
 """
 
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from resnet_jax.footprint import program_bytes, tree_bytes
 from resnet_jax.training import Data, Metrics, Run, State, Training
 
 AXIS = "runs"
@@ -152,8 +154,8 @@ def _start_program(training: Training, mesh: Mesh, how: str) -> Callable:
     )
 
 
-def _chunk_program(training: Training, mesh: Mesh, how: str) -> Callable:
-    """``(states, runs, data, steps, measure) -> (states, metrics)``, over all runs and devices."""
+def _one_run(training: Training) -> Callable:
+    """``((state, run), (data, steps, measure)) -> (state, metrics)``, of one run."""
 
     def one_run(each: tuple[State, Run], shared) -> tuple[State, Metrics]:
         state, run = each
@@ -163,8 +165,14 @@ def _chunk_program(training: Training, mesh: Mesh, how: str) -> Callable:
         metrics = jax.lax.cond(measure, lambda: training.measure(state, run, data), lambda: nothing)
         return state, metrics
 
+    return one_run
+
+
+def _chunk_program(training: Training, mesh: Mesh, how: str) -> Callable:
+    """``(states, runs, data, steps, measure) -> (states, metrics)``, over all runs and devices."""
+
     def tile(states, runs, data, steps, measure):
-        return over_runs(one_run, how)((states, runs), (data, steps, measure))
+        return over_runs(_one_run(training), how)((states, runs), (data, steps, measure))
 
     split, shared = PartitionSpec(AXIS), PartitionSpec()
     return jax.shard_map(
@@ -174,3 +182,44 @@ def _chunk_program(training: Training, mesh: Mesh, how: str) -> Callable:
         out_specs=(split, split),
         check_vma=False,  # runs never communicate, so there is no replication to check
     )
+
+
+class Footprint(NamedTuple):
+    """Bytes that a population takes on a device.
+
+    Attributes:
+      data: of the examples.
+      state: of one run.
+      each: of one run's state, and of all that it keeps for itself while others are trained.
+      working: of what is there once, for the run that is being trained.
+    """
+
+    data: int
+    state: int
+    each: int
+    working: int
+
+    def total(self, runs: int) -> int:
+        """Bytes for so many runs on the device."""
+        return self.data + self.each * runs + self.working
+
+
+def footprint(training: Training, data: Data, how: str) -> Footprint:
+    """What the program of a population takes, from shapes alone; see :mod:`resnet_jax.footprint`.
+
+    Args:
+      training: of one run.
+      data: or its shapes.
+      how: see :func:`over_runs`.
+    """
+    scalar = lambda dtype: jax.ShapeDtypeStruct((), dtype)
+    run = jax.eval_shape(lambda: Run(jnp.int32(0), jnp.float32(1), jnp.float32(1)))
+    each = jax.eval_shape(training.start, run, data), run
+    shared = data, scalar(np.int32), scalar(np.bool_)
+    examples, state = tree_bytes(data), tree_bytes(each[0])
+    if how == "map":  # states are read from one stack, and written to another
+        working = program_bytes(_one_run(training), each, shared)
+        return Footprint(examples, state, 2 * state, working)
+    alone = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((1, *leaf.shape), leaf.dtype), each)
+    at_once = program_bytes(over_runs(_one_run(training), how), alone, shared)
+    return Footprint(examples, state, at_once, 0)

@@ -14,6 +14,7 @@ FLOORS = [
         "resnet_jax.augmentation",
         "resnet_jax.batches",
         "resnet_jax.branches",
+        "resnet_jax.footprint",
         "resnet_jax.functional",
         "resnet_jax.initializers",
         "resnet_jax.linear",

@@ -211,9 +211,9 @@ FLAGS = {
 
 #: What JAX has to be asked; these come last, since it stays imported.
 TOO_LARGE = {
-    "--depths=1000000": "GiB",
-    "--width=10000000": "GiB",
-    "--family=cifar --depths=1202 --batch_size=1500 --num_seeds=32 --map=vmap": "GiB",
+    "--depths=1000000": "would fit",
+    "--width=10000000": "it fits with no batch and no depth",
+    "--family=cifar --depths=20000 --batch_size=1500 --map=vmap": "--batch_size=",
 }
 
 SCRIPT = """

@@ -2,41 +2,29 @@ import subprocess
 import sys
 from types import SimpleNamespace
 
-import pytest
-
 from experiments import memory
-from experiments.config import Config
-from experiments.errors import UserError
-from resnet_jax import Counts
+from resnet_jax.population import Footprint
 
-COUNTS = Counts(layers=4, parameters=41, multiply_adds=0, activations=11, largest=5)
+CORE, CARD = SimpleNamespace(platform="cpu"), SimpleNamespace(platform="gpu")
+FOOTPRINT = Footprint(data=1000, state=10, each=25, working=300)
 
 
 def test_by_hand():
-    config = Config(batch_size=7, optimizer="adam")
-    states = 10 * 41 * 3 * 2  # runs, parameters, slots and one, read and written
-    steps = 2 * 41 * 2 + 2 * 7 * 11 * 4  # gradients, and what is kept for them, of two runs
-    assert memory.peak_bytes(config, COUNTS, 10, 1000, at_once=2) == 4 * (states + steps) + 1000
+    tile = 1000 + 3 * 25 + 300  # on each of two devices; the last run is there twice
+    assert memory.needed_bytes(FOOTPRINT, 5, [CARD] * 2) == 2 * tile
+    assert memory.needed_bytes(FOOTPRINT, 5, [CORE] * 2) == 2 * tile + 1000  # and as it was read
 
 
-def test_measuring_many_examples_at_once_counts():
-    config = Config(batch_size=1)
-    less, more = (
-        memory.peak_bytes(config, COUNTS, 1, 0, at_once=1, measured=count) for count in (0, 100)
-    )
-    assert more - less == 4 * (100 * 5 * 4 - 11 * 4)  # instead of a step's
+def test_a_checkpoint_of_many_runs_takes_more_than_their_training():
+    many = FOOTPRINT._replace(each=20)
+    assert memory.needed_bytes(many, 100, [CORE]) == 2 * 1000 + 100 * 4 * 10
+    assert memory.needed_bytes(many, 100, [CARD]) == 1000 + 100 * 20 + 300
 
 
-def test_vectorised_runs_need_their_activations_at_once():
-    large = COUNTS._replace(activations=10**5)
-    mapped = memory.peak_bytes(Config(), large, 64, 0, at_once=2)
-    assert memory.peak_bytes(Config(), large, 64, 0, at_once=64) > 10 * mapped
-
-
-def test_only_what_cannot_fit_is_refused():
-    memory.refuse_what_cannot_fit(4, COUNTS, 2**30, available=2**30)
-    with pytest.raises(UserError, match="1.0 GiB"):
-        memory.refuse_what_cannot_fit(4, COUNTS, 2**30 + 1, available=2**30)
+def test_bytes_are_told_in_a_unit_that_suits_them():
+    counts = (0, 1023, 1024, 3 * 2**19, 2**30, 5 * 2**42)
+    texts = ["0.0 B", "1,023.0 B", "1.0 KiB", "1.5 MiB", "1.0 GiB", "20,480.0 GiB"]
+    assert list(map(memory.text, counts)) == texts
 
 
 def test_accelerators_count_their_own_memory():

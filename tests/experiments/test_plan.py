@@ -1,3 +1,6 @@
+import dataclasses
+import re
+
 import jax
 import numpy as np
 import pytest
@@ -8,7 +11,7 @@ from experiments.datasets import Dataset
 from experiments.errors import UserError
 from experiments.grid import Group
 from experiments.plan import Plan
-from resnet_jax.population import runs_mesh
+from resnet_jax.population import Footprint, runs_mesh
 
 X, Y = np.zeros((40, 6), np.float32), np.zeros(40, np.int32)
 DATASET = Dataset(X, Y, X[:9], Y[:9], 3, "zeros")
@@ -38,13 +41,13 @@ def test_what_is_settled_is_left_out_and_what_is_begun_goes_on_as_it_is():
 def test_a_cell_is_cut_into_even_groups_that_fit(monkeypatch):
     config = Config(**{**CONFIG.__dict__, "map": "vmap"})
     here = make_plan(config)
-    some = [here._needed(CELLS[1], runs) for runs in (5, 6)]
+    some = [here._needed(CELLS[1], runs) for runs in (6, 7)]  # 3 or 4 a device
     monkeypatch.setattr(plan.memory, "available_bytes", lambda devices: sum(some) // 2)
     groups = [group for group in make_plan(config).groups(set(), []) if group.cell == CELLS[1]]
-    assert [len(group.runs) for group in groups] == [4, 4, 4, 4]  # of 16; five would fit
+    assert [len(group.runs) for group in groups] == [6, 6, 4]  # of 16; six fit
     assert [run for group in groups for run in group.runs] == RUNS[CELLS[1]]
 
-    settled = {*RUNS[CELLS[0]], *RUNS[CELLS[1]][:4]}
+    settled = {*RUNS[CELLS[0]], *RUNS[CELLS[1]][:6]}
     rest = make_plan(config).groups(settled, [])
     assert rest == groups[1:]  # what is done does not change how the rest is cut
 
@@ -56,8 +59,53 @@ def test_a_group_that_failed_is_not_begun_again():
     assert groups == [Group(shallow, tuple(RUNS[shallow]))]
 
 
-def test_what_does_not_fit_in_the_smallest_group_is_refused(monkeypatch):
-    least = make_plan()._needed(CELLS[1], 2)
-    monkeypatch.setattr(plan.memory, "available_bytes", lambda devices: least - 1)
-    with pytest.raises(UserError, match="depth 4 needs"):
-        make_plan()
+def lacking(monkeypatch, config, lack=1):
+    """What is said where so many bytes are missing for two runs of the deepest cell."""
+    cell = list(grid.cells(config))[-1]
+    least = make_plan(config)._needed(cell, 2)
+    monkeypatch.setattr(plan.memory, "available_bytes", lambda devices: least - lack)
+    with pytest.raises(UserError, match=f"depth {cell.depth} needs") as refusal:
+        make_plan(config)
+    monkeypatch.undo()
+    return str(refusal.value), least - lack
+
+
+def needed(config):
+    return make_plan(config)._needed(list(grid.cells(config))[-1], 2)
+
+
+def test_what_does_not_fit_in_the_smallest_group_is_refused_with_what_would(monkeypatch):
+    config = Config(depths=(60,), num_seeds=2, width=8, batch_size=40, norm=("layer",))
+    said, available = lacking(monkeypatch, config)
+    size, depth = re.search(r"--batch_size=(\d+) or depth (\d+) would fit", said).groups()
+    fits = lambda **changes: needed(dataclasses.replace(config, **changes)) <= available
+    assert int(size) == 32 and fits(batch_size=32)  # the next is 64, more than was asked for
+    depth = int(depth)
+    assert fits(depths=(depth,)) and not fits(depths=(depth + 2,))
+
+
+def test_where_nothing_would_fit_that_is_said(monkeypatch):
+    said, _ = lacking(monkeypatch, Config(depths=(2,), num_seeds=2, batch_size=2))
+    assert said.endswith("it fits with no batch and no depth")
+
+
+@pytest.mark.parametrize("available", [0, 1, 5, 6, 50, 99, 100, 1000])
+def test_the_greatest_that_fits_is_found_in_few_steps(available):
+    values, asked = range(1, 101), []
+
+    def bytes_of(value):
+        asked.append(value)
+        return value + (value > 40) * (value - 40)  # two lines
+
+    found = plan._greatest(values, bytes_of, available)
+    assert found == max((value for value in values if bytes_of(value) <= available), default=0)
+    assert len(asked) - 100 <= 10
+
+
+def test_where_the_deepest_has_room_the_others_are_not_looked_at(monkeypatch):
+    seen = []
+    monkeypatch.setattr(
+        plan.cells, "footprint", lambda cell, *_: seen.append(cell) or Footprint(1, 1, 2, 1)
+    )
+    make_plan().groups(set(), [])
+    assert seen == CELLS[-1:]
