@@ -30,12 +30,12 @@ def ours(depth: int, shape: tuple[int, ...], runs: int, how: str) -> Side:
     fields = {"family": "cifar", "batch_size": BATCH, "map": how}
     trainee = Trainee(settings(depth, runs, CHUNK, **fields), random_data(shape))
     steps = max(1, min(CHUNK, int(LONG_ENOUGH / trainee.step_seconds(1))))
-    return trainee.side(f"ours, {runs} runs, {how}", BATCH, 1 / runs, steps)
+    return trainee.side(f"ours, {runs} run{'s' * (runs > 1)}, {how}", BATCH, 1 / runs, steps)
 
 
 def main() -> None:
     more = {"depths": "20,56", "sides": "32,8", "runs": "2,1,8", "stock_depths": "20"}
-    options = parser(__doc__, rounds=5, **more).parse_args()
+    options = parser(__doc__, rounds=5, torch_python="", **more).parse_args()
     quick = options.quick
     rounds = 2 if quick else options.rounds
     depths, runs = numbers(options.depths), numbers(options.runs)
@@ -51,10 +51,10 @@ def main() -> None:
         sides = [ours(depth, shape, count, how) for how in maps for count in runs]
         request = {"what": "step", "depth": depth, "shape": shape, "width": 0, "batch": BATCH}
         for torch in peers:
-            for mode in ("eager", "compile"):
-                name = f"PyTorch {mode}, {torch.threads} threads"
-                operations = sides[0].operations
-                sides.append(torch.side(name, 1, operations, mode=mode, steps=2, **request))
+            operations = sides[0].operations
+            sides += [
+                torch.side(1, operations, mode, steps=2, **request) for mode in ("eager", "compile")
+            ]
         if depth in numbers(options.stock_depths):
             stock = Stock(depth, shape, BATCH)
             take = lambda stock=stock: stock.seconds(1)

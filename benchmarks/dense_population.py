@@ -15,28 +15,25 @@ PyTorch is tried with one thread and with all.  ``ratio`` is to our first row, o
 (above 1: slower than ours); ``gigabytes_per_s`` counts weights and momenta alone, once a step.
 """
 
-from measuring import Report, gemm, numbers, parser, torches, triad
+from measuring import Report, Side, Torch, gemm, numbers, parser, torches, triad
 from populations import Trainee, random_data, settings
 
 WIDTH, BATCH, RUNS, FEATURES = 64, 128, 8, 64
 MODES = "eager,compile,vmap"
 
 
-def torch_sides(torch, depth: int, modes: list[str], steps: int, operations: float) -> list:
-    """One side for each mode, at one number of threads."""
+def torch_sides(torch: Torch, depth: int, modes: list[str], steps: int, ours: Side) -> list[Side]:
+    """A side for each mode, at one number of threads."""
     request = {"what": "step", "depth": depth, "shape": [FEATURES], "width": WIDTH, "batch": BATCH}
-    names = {mode: f"PyTorch {mode}, {torch.threads} threads" for mode in modes}
+    request |= {"steps": steps, "runs": RUNS}
     units = {mode: 1 if mode == "vmap" else RUNS for mode in modes}
-    return [
-        torch.side(
-            names[mode], units[mode], operations, mode=mode, steps=steps, runs=RUNS, **request
-        )
-        for mode in modes
-    ]
+    return [torch.side(units[mode], ours.operations, mode, **request) for mode in modes]
 
 
 def main() -> None:
-    options = parser(__doc__, rounds=9, depths="16,64,256", modes=MODES).parse_args()
+    options = parser(
+        __doc__, rounds=9, torch_python="", depths="16,64,256", modes=MODES
+    ).parse_args()
     quick = options.quick
     depths = numbers(options.depths)[: 1 if quick else None]
     rounds, steps = (3, 5) if quick else (options.rounds, 20)
@@ -50,12 +47,9 @@ def main() -> None:
             ours.append(Trainee(config, dataset).side(f"ours, {how}", BATCH, steps=steps))
         if report.on_gpu:
             ours.reverse()  # what studies do there comes first
+        modes, fewer = options.modes.split(","), max(1, steps // 4)
         theirs = [
-            side
-            for torch in peers
-            for side in torch_sides(
-                torch, depth, options.modes.split(","), max(1, steps // 4), ours[0].operations
-            )
+            side for peer in peers for side in torch_sides(peer, depth, modes, fewer, ours[0])
         ]
         report.compare({"depth": depth}, [*ours, *theirs, *machine], rounds)
     report.finish()

@@ -2,12 +2,14 @@
 
     python benchmarks/growth.py
 
-First, dense networks of width 64 at depths from 10 to 10,000, each in a process of its own: the
-seconds of its compilation, the instructions of its optimised program, milliseconds a step and
-microseconds a step, run and layer, the peak memory of the process (VmHWM), and the temporary
-memory that the compiler planned for.  Two runs, batch 100.  Then --remat_depths with and without
-rematerialisation, the processes in turn.  Then populations of 1 to 32 runs of one depth, in turn
-in one process: ``ratio`` is of the milliseconds a step and run to those of the first row.
+growth_by_depth: dense networks of width 64 at depths from 10 to 10,000, two runs, batch
+100, each in a process of its own: seconds of compilation, instructions of the optimised program,
+milliseconds a step, microseconds a step, run and layer, the peak memory of the process, and the
+temporary memory that the compiler planned for.  Then --remat_depths with and without
+rematerialisation, the processes in turn.
+
+growth_by_runs: populations of 1 to 32 runs of one depth, in turn in one process, in milliseconds a
+step and run; ``ratio`` is to the first row.
 """
 
 import dataclasses
@@ -18,7 +20,6 @@ import resource
 import statistics
 import subprocess
 import sys
-from collections.abc import Callable
 
 from measuring import Report, numbers, parser, spread
 from populations import Trainee, random_data, settings
@@ -74,7 +75,7 @@ def in_a_process(depth: int, fields: dict) -> dict:
 
 def depth_rows(depths: list[int], report: Report) -> None:
     for depth in depths:
-        report.add({"what": "depth", "depth": depth, "runs": 2, **in_a_process(depth, {})})
+        report.add({"depth": depth, "remat": "none", **in_a_process(depth, {})})
 
 
 def remat_rows(depths: list[int], rounds: int, report: Report) -> None:
@@ -89,7 +90,7 @@ def remat_rows(depths: list[int], rounds: int, report: Report) -> None:
                 taken[name].append(in_a_process(depth, fields))
         for name, each in taken.items():
             row = {key: statistics.median(one[key] for one in each) for key in each[0]}
-            report.add({"what": f"remat {name}", "depth": depth, "runs": 2, **row})
+            report.add({"depth": depth, "remat": name, **row})
 
 
 def population_rows(depths: list[int], runs: list[int], rounds: int, report: Report) -> None:
@@ -99,13 +100,13 @@ def population_rows(depths: list[int], runs: list[int], rounds: int, report: Rep
         for count in runs:
             config = settings(depth, count, 20, width=WIDTH, batch_size=BATCH)
             trainee = Trainee(config, dataset)
-            sides.append(trainee.side(f"{count} runs", BATCH, 1 / count))
-        report.compare({"what": "runs", "depth": depth}, sides, rounds)
+            sides.append(trainee.side(f"{count} run{'s' * (count > 1)}", BATCH, 1 / count))
+        report.compare({"depth": depth}, sides, rounds)
 
 
-def main(child: Callable = measured) -> None:
+def main() -> None:
     if "--child" in sys.argv:
-        print(json.dumps(child(*json.loads(sys.argv[-1]))))
+        print(json.dumps(measured(*json.loads(sys.argv[-1]))))
         return
     more = {"depths": "10,100,1000,10000", "remat_depths": "256,4096"}
     more |= {"runs": "1,2,4,8,16,32", "run_depths": "16,64"}
@@ -115,11 +116,15 @@ def main(child: Callable = measured) -> None:
     if options.quick:
         depths, remat_depths, run_depths, runs = depths[:3], remat_depths[:1], [16], runs[:3]
     rounds = 2 if options.quick else options.rounds
-    report = Report("growth", options.out)
-    depth_rows(depths, report)
-    remat_rows(remat_depths, min(rounds, 2), report)
-    population_rows(run_depths, runs, rounds, report)
-    report.finish()
+    by_depth, by_runs = (
+        Report("growth_by_depth", options.out),
+        Report("growth_by_runs", options.out),
+    )
+    depth_rows(depths, by_depth)
+    remat_rows(remat_depths, min(rounds, 2), by_depth)
+    population_rows(run_depths, runs, rounds, by_runs)
+    by_depth.finish()
+    by_runs.finish()
 
 
 if __name__ == "__main__":

@@ -90,7 +90,7 @@ class Torch:
     """PyTorch in a process of its own, with so many threads; see ``torch_peer.py``."""
 
     def __init__(self, python: str, threads: int):
-        self.threads = threads
+        self._threads = threads
         command = [python, str(pathlib.Path(__file__).with_name("torch_peer.py"))]
         command += [f"--threads={threads}"]
         pipe = subprocess.PIPE
@@ -106,16 +106,19 @@ class Torch:
             raise SystemExit(f"PyTorch's process ended at {request}")
         return json.loads(line)
 
-    def side(self, name: str, units: float, operations: float = 0.0, **request) -> Side:
+    def side(self, units: float, operations: float, mode: str, unit="step", **request) -> Side:
         """A side whose unit of work is so many times what the request asks for."""
         first: list[float] = []
+        threads = "1 thread" if self._threads == 1 else f"{self._threads} threads"
+        where = threads if self.about["device"] == "cpu" else self.about["device"]
 
         def seconds() -> float:
-            answer = self.ask(**request)
+            answer = self.ask(mode=mode, **request)
             first.append(answer.get("first", 0.0))
             return units * answer["seconds"]
 
-        return Side(name, seconds, operations, first=lambda: first[0])
+        name = f"PyTorch {mode}, {where}"
+        return Side(name, seconds, operations, unit=unit, first=lambda: first[0])
 
 
 def torches(python: str) -> list[Torch]:
@@ -128,16 +131,18 @@ def torches(python: str) -> list[Torch]:
 
 
 def parser(about: str | None, rounds: int, **options) -> argparse.ArgumentParser:
-    """A parser with the options of all benchmarks; ``options`` are more, as defaults of text."""
+    """The options of all benchmarks; ``options`` are more of them, with defaults as text."""
     made = argparse.ArgumentParser(
         description=about, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    made.add_argument("--torch_python", default="", help="an interpreter that has PyTorch")
     made.add_argument("--rounds", type=int, default=rounds, help=f"by default {rounds}")
     made.add_argument("--quick", action="store_true", help="little of everything, to try it out")
     made.add_argument("--out", default="runs/benchmarks", help="by default runs/benchmarks")
     for name, default in options.items():
-        made.add_argument(f"--{name}", default=default, help=f"by default {default}")
+        about = (
+            f"by default {default}" if default else "of an interpreter that has it; else left out"
+        )
+        made.add_argument(f"--{name}", default=default, help=about)
     return made
 
 

@@ -3,9 +3,11 @@
 Reads a request a line from standard input, as JSON, and answers with the seconds it took, so that
 a caller can take turns with it; :class:`measuring.Torch` is that caller.  A request names
 
-    what     "step", of one run, or of all of them by torch.func.vmap; or "training", whole
+    what     "step", of one run, or of all of them by torch.func.vmap; or "training": whole, a plain
+             and a residual run of each depth, halved
     mode     "eager", "compile" (torch.compile, the network and its loss) or "vmap"
-    depth, shape (of an example), width (of dense layers), batch, steps, runs, measurements
+    depth or depths, shape (of an example), width (of dense layers), batch, steps, runs,
+    measurements
 
 and the device is CUDA's where there is one.
 """
@@ -94,9 +96,9 @@ def population_stepper(request):
     return step
 
 
-def train(request, weight):
+def train(request, depth, weight):
     """One whole run by cosine's rate, measured on the training set as often as ours."""
-    net = network(request["depth"], request["shape"], request["width"])
+    net = network(depth, request["shape"], request["width"])
     x, y = data(request["shape"])
     steps, each = request["steps"], batches(x, y, request["batch"])
     optimizer = torch.optim.SGD(net.parameters(), 0.01, momentum=MOMENTUM)
@@ -130,7 +132,8 @@ def answer(request, known):
         name = torch.cuda.get_device_name() if DEVICE == "cuda" else "cpu"
         return {"device": name, "torch": torch.__version__}
     if request["what"] == "training":
-        return {"seconds": timed(lambda: [train(request, weight) for weight in (0.0, 1.0)], 1) / 2}
+        kinds = [(depth, weight) for depth in request["depths"] for weight in (0.0, 1.0)]
+        return {"seconds": timed(lambda: [train(request, *kind) for kind in kinds], 1) / 2}
     key = json.dumps({**request, "steps": 0})
     begun = 0.0
     if key not in known:

@@ -25,6 +25,7 @@ from typing import NamedTuple
 
 from measuring import Report, Side, Torch, parser, torches
 
+from experiments import cells
 from experiments.commandline import parse
 from experiments.config import Config
 
@@ -109,13 +110,9 @@ def torch_side(study: Study, torch: Torch) -> Side:
     config = study.config
     runs = config.num_seeds * len(config.shortcut_weights) * len(config.learning_rates)
 
-    def seconds() -> float:
-        request = {"width": config.base_width(), "batch": config.batch_size}
-        request |= {"shape": study.shape, "steps": config.steps, "measurements": 6}
-        each = [torch.ask(what="training", depth=depth, **request) for depth in config.depths]
-        return runs * sum(answer["seconds"] for answer in each)
-
-    return Side(f"PyTorch eager, {torch.threads} threads", seconds, unit="study")
+    request = {"what": "training", "width": config.base_width(), "batch": config.batch_size}
+    request |= {"shape": study.shape, "steps": config.steps, "measurements": cells.MEASUREMENTS}
+    return torch.side(runs, 0.0, "eager", "study", depths=config.depths, **request)
 
 
 def compare(study: Study, peers: list[Torch], rounds: int, report: Report) -> None:
@@ -129,7 +126,7 @@ def compare(study: Study, peers: list[Torch], rounds: int, report: Report) -> No
 
 def main() -> None:
     more = {"studies": "default,digits_conv", "conv_seeds": "1"}
-    options = parser(__doc__, rounds=1, **more).parse_args()
+    options = parser(__doc__, rounds=1, torch_python="", **more).parse_args()
     seeds = f"--num_seeds={options.conv_seeds}"
     conv = f"digits_conv, {options.conv_seeds} of 4 seeds"
     studies = {
