@@ -73,7 +73,7 @@ def directory(asked: str) -> pathlib.Path | None:
             print(f"warning: compiled programs are not kept: {error}", file=sys.stderr)
         return None
     if damaged:
-        print(f"compiled programs damaged on disk, and removed: {damaged}", file=sys.stderr)
+        print(f"compiled programs that differ from their seals, removed: {damaged}", file=sys.stderr)
     return folder
 
 
