@@ -1,137 +1,70 @@
-"""A training step of the CIFAR networks against PyTorch eager, channels_last, on all cores.
+"""A training step of the CIFAR networks: against PyTorch, and against stock Flax.
 
     python benchmarks/convolutional_step.py [--torch_python=PATH]
 
-Ours: two runs (batch 128, batch norm, momentum) in one compiled chunk of several steps, a run a
-device.  PyTorch's: one run after the other, each on all cores.  Both are measured in turn, ROUNDS
-times; GEMM-1024 stands beside.  Operations are counted by formula: 6 for each multiply-add and
-example (forward, and twice backward).  Prints medians and writes convolutional_step.csv to --out;
-and compiles 20 and 1,202 layers, to compare.
+ResNet-20 and ResNet-56, images of 32x32x3 and 8x8x1, batch 128, momentum; a row a side, in
+milliseconds a step of one run:
+
+    ours, n runs         n at once in one compiled program, by what studies take on this platform
+                         (map; on GPUs vmap, and map beside it)
+    PyTorch eager        channels last, all threads
+    PyTorch compile      the same with network and loss under torch.compile
+    stock Flax           one run, nn.Conv, nn.BatchNorm and a loop over blocks (stock_flax.py)
+    GEMM-1024, triad     what the machine multiplies, and moves to and from memory
+
+``ratio`` is to our first row, of the same rounds (above 1: slower than ours).  Stock Flax is so
+slow on CPU that it takes part in two rounds, at the depths of --stock_depths.
 """
 
-import argparse
-import csv
-import pathlib
-import statistics
-import subprocess
-import sys
-import time
+from measuring import Report, Side, gemm, numbers, parser, torches, triad
+from populations import Trainee, random_data, settings
+from stock_flax import Stock
 
-import jax
-import numpy as np
-
-from experiments import environment
-
-jax.config.update("jax_num_cpu_devices", environment.usable_cores())
-
-from experiments.sweep import START_OPTIONS  # noqa: E402
-from resnet_jax import (  # noqa: E402
-    Data,
-    Population,
-    Training,
-    cifar_network,
-    count,
-    from_linen,
-    optimizers,
-    product,
-    runs_mesh,
-)
-
-BATCH, CHUNK, ROUNDS, RUNS = 128, 5, 7, 2
-#: Depth, side of the image, channels.
-CASES = [(20, 32, 3), (20, 8, 1), (56, 32, 3), (56, 8, 1)]
-#: Depths that are only compiled, for images of 32x32x3.
-COMPILED = [20, 1202]
+BATCH, CHUNK = 128, 4
+#: Seconds that one measurement of a side is meant to take, at least one step.
+LONG_ENOUGH = 1.0
 
 
-def population(depth: int, side: int, channels: int):
-    """A compiled population, as a function of its states that takes CHUNK steps."""
-    random = np.random.RandomState(0)
-    x = random.randn(4 * BATCH, side, side, channels).astype(np.float32)
-    y = random.randint(0, 10, 4 * BATCH).astype(np.int32)
-    training = Training(
-        from_linen(cifar_network(depth, 10)),
-        lambda rate: optimizers.momentum(rate, 0.0),
-        optimizers.constant(1),
-        BATCH,
-        CHUNK,
-    )
-    start = time.perf_counter()
-    runs = product(range(RUNS), [1.0], [0.01])
-    advance = Population(training, runs, Data(x, y, x[:BATCH], y[:BATCH]), runs_mesh(), "map")
-    compiled = advance.compile(None, START_OPTIONS.get(jax.default_backend()))
-    return compiled, time.perf_counter() - start
-
-
-class Torch:
-    """PyTorch in a process of its own, asked for one measurement at a time."""
-
-    def __init__(self, python: str):
-        command = [python, str(pathlib.Path(__file__).with_name("torch_convolutional.py"))]
-        command += [f"--threads={environment.usable_cores()}", f"--batch={BATCH}"]
-        pipe = subprocess.PIPE
-        self._process = subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True)
-
-    def seconds(self, *case: int) -> float:
-        """The median of some steps of one run."""
-        assert self._process.stdin and self._process.stdout
-        print(*case, file=self._process.stdin, flush=True)
-        return float(self._process.stdout.readline())
-
-
-def gemm_gflops() -> float:
-    matrix = jax.numpy.ones((1024, 1024))
-    product_of = jax.jit(lambda a, b: a @ b)
-    product_of(matrix, matrix).block_until_ready()
-    start = time.perf_counter()
-    jax.block_until_ready([product_of(matrix, matrix) for _ in range(10)])
-    return 10 * 2 * 1024**3 / (time.perf_counter() - start) / 1e9
-
-
-def measure(case: tuple[int, int, int], torch: Torch | None) -> dict:
-    depth, side, channels = case
-    advance, compile_seconds = population(*case)
-    states, _ = advance(None, 2, False)
-    ours, theirs, peaks = [], [], []
-    for _ in range(ROUNDS):
-        start = time.perf_counter()
-        states, _ = advance(states, CHUNK, False)
-        jax.block_until_ready(states)
-        ours.append((time.perf_counter() - start) / CHUNK)
-        peaks.append(gemm_gflops())
-        if torch:
-            theirs.append(RUNS * torch.seconds(*case))
-    image = jax.ShapeDtypeStruct((1, side, side, channels), np.float32)
-    step = statistics.median(ours)
-    rate = 6 * count(cifar_network(depth, 10), image).multiply_adds * BATCH * RUNS / step / 1e9
-    row = {"depth": depth, "image": f"{side}x{side}x{channels}"}
-    row |= {"compile_s": f"{compile_seconds:.1f}", "step_ms": f"{1e3 * step:.1f}"}
-    row |= {"gflops": f"{rate:.0f}", "gemm_gflops": f"{statistics.median(peaks):.0f}"}
-    if torch:
-        ratio = statistics.median(a / b for a, b in zip(ours, theirs, strict=True))
-        row |= {"torch_ms": f"{1e3 * statistics.median(theirs):.1f}", "ours/torch": f"{ratio:.2f}"}
-    return row
+def ours(depth: int, shape: tuple[int, ...], runs: int, how: str) -> Side:
+    """A step of one run, among others in its program."""
+    fields = {"family": "cifar", "batch_size": BATCH, "map": how}
+    trainee = Trainee(settings(depth, runs, CHUNK, **fields), random_data(shape))
+    steps = max(1, min(CHUNK, int(LONG_ENOUGH / trainee.step_seconds(1))))
+    return trainee.side(f"ours, {runs} run{'s' * (runs > 1)}, {how}", BATCH, 1 / runs, steps)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--torch_python", default="")
-    parser.add_argument("--out", default="runs")
-    arguments = parser.parse_args()
-    torch = Torch(arguments.torch_python) if arguments.torch_python else None
-    rows = []
-    for case in CASES:
-        rows.append(measure(case, torch))
-        print(rows[-1], flush=True)
-    for depth in COMPILED:
-        print({"depth": depth, "compile_s": f"{population(depth, 32, 3)[1]:.1f}"}, flush=True)
-    pathlib.Path(arguments.out).mkdir(exist_ok=True)
-    with (pathlib.Path(arguments.out) / "convolutional_step.csv").open("w", newline="") as file:
-        writer = csv.DictWriter(file, rows[0])
-        writer.writeheader()
-        writer.writerows(rows)
-    print(environment.describe([device.device_kind for device in jax.devices()]))
+    more = {"depths": "20,56", "sides": "32,8", "runs": "2,1,8", "stock_depths": "20"}
+    options = parser(__doc__, rounds=5, torch_python="", **more).parse_args()
+    quick = options.quick
+    rounds = 2 if quick else options.rounds
+    depths, runs = numbers(options.depths), numbers(options.runs)
+    images = [(side, side, 3 if side > 8 else 1) for side in numbers(options.sides)]
+    cases = [(depth, shape) for depth in depths for shape in images]
+    if quick:
+        cases, runs = [(depths[0], images[-1])], runs[:2]
+    peers = torches(options.torch_python)[-1:]
+    report = Report("convolutional_step", options.out, peers)
+    maps = ["vmap", "map"] if report.on_gpu else ["map"]
+    machine = [gemm(), triad()]
+    for depth, shape in cases:
+        sides = [ours(depth, shape, count, how) for how in maps for count in runs]
+        request = {"what": "step", "depth": depth, "shape": shape, "width": 0, "batch": BATCH}
+        for torch in peers:
+            operations = sides[0].operations
+            sides += [
+                torch.side(1, operations, mode, steps=2, **request) for mode in ("eager", "compile")
+            ]
+        if depth in numbers(options.stock_depths):
+            stock = Stock(depth, shape, BATCH)
+            take = lambda stock=stock: stock.seconds(1)
+            sides.append(
+                Side("stock Flax, 1 run", take, sides[0].operations, rounds=2, first=stock.first)
+            )
+        case = {"depth": depth, "image": "x".join(map(str, shape))}
+        report.compare(case, [*sides, *machine], rounds)
+    report.finish()
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -166,6 +166,12 @@ class Config:
     retry_failed: bool = _option(
         False, "tries again what failed for want of memory and would be passed over", SHELL
     )
+    compilation_cache: str = _option(
+        "",
+        "where compiled programs are kept for the next launch; by default in the user's cache "
+        "(JAX_COMPILATION_CACHE_DIR, where it is set), and with none not at all",
+        SHELL,
+    )
     checkpoint_seconds: float = _option(
         10.0, "from one checkpoint to the next; they never take more than 2% of the time", SHELL
     )

@@ -122,8 +122,9 @@ def _deviation(x: np.ndarray, mean: np.ndarray) -> float:
         shares.append(len(centred) / len(x))
         means.append(float(centred.mean()))
         variances.append(float(centred.var()))
-    middle = np.dot(shares, means)
-    return math.sqrt(np.dot(shares, variances) + np.dot(shares, (means - middle) ** 2))
+    middle = np.average(means, weights=shares)
+    spread = np.square(np.asarray(means) - middle)
+    return math.sqrt(np.average(variances + spread, weights=shares))
 
 
 def _parts(x: np.ndarray) -> Iterator[slice]:

@@ -8,6 +8,15 @@ import subprocess
 
 PACKAGES = ("resnet_jax", "jax", "jaxlib", "flax", "optax", "numpy", "scikit-learn")
 
+#: The fields of /proc/cpuinfo that say what a processor can do, on x86 and on ARM.
+_TELLING = {"vendor_id", "cpu family", "model", "model name", "stepping", "flags"} | {
+    "CPU implementer",
+    "CPU architecture",
+    "CPU variant",
+    "CPU part",
+    "Features",
+}
+
 
 def usable_cores() -> int:
     """Processor cores that this process may use."""
@@ -36,13 +45,22 @@ def _version(package: str) -> str | None:
         return None
 
 
+def processor_features() -> list[str]:
+    """What tells processors apart whose programs differ: models, and the instructions they have."""
+    lines = {line for line in _cpuinfo() if line.partition(":")[0].strip() in _TELLING}
+    return sorted(lines) or [platform.machine(), platform.processor()]
+
+
 def _processor() -> str | None:
+    names = [line.partition(":")[2].strip() for line in _cpuinfo() if "model name" in line]
+    return names[0] if names else platform.processor() or None
+
+
+def _cpuinfo() -> list[str]:
     try:
-        text = pathlib.Path("/proc/cpuinfo").read_text(encoding="utf-8")
+        return pathlib.Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:
-        return platform.processor() or None
-    names = [line.partition(":")[2].strip() for line in text.splitlines() if "model name" in line]
-    return names[0] if names else None
+        return []
 
 
 def _git_revision() -> str | None:

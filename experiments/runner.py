@@ -15,7 +15,7 @@ import traceback
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
-from experiments import commandline, environment, grid, lock
+from experiments import commandline, environment, grid, lock, programs
 from experiments.config import Config
 from experiments.errors import UserError, printable
 from experiments.interrupts import STATUS as INTERRUPTED
@@ -160,7 +160,7 @@ def run(
     settings = settings_of(config, _block_name(block, layers_per_block), datasets.digest(dataset))
     store = Store(workdir, study.name, settings, grid.all_runs(config))
     validate_data(config, dataset.x_train.shape[1:], len(dataset.x_train))
-    import_jax(environment.usable_cores())
+    import_jax(environment.usable_cores(), config.compilation_cache)
     from experiments import composition, sweep
 
     own = composition.OwnBlock(block, layers_per_block) if block else None
@@ -201,11 +201,24 @@ def _source(code: Callable) -> str:
         return repr(code)
 
 
-def import_jax(cores: int) -> None:
-    """Imports JAX with every core as a device: runs lie side by side, not the parts of one run."""
+def import_jax(cores: int, compilation_cache: str = "none") -> None:
+    """Imports JAX with every core as a device: runs lie side by side, not the parts of one run.
+
+    Args:
+      cores: how many there are.
+      compilation_cache: see :func:`experiments.programs.directory`.
+
+    Raises:
+      UserError: programs cannot be kept where they were asked to be.
+    """
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
+    kept = programs.directory(compilation_cache)
+    if kept:
+        programs.keep(kept)
     import jax
 
+    if compilation_cache == "none":
+        jax.config.update("jax_enable_compilation_cache", False)
     try:
         jax.config.update("jax_num_cpu_devices", cores)
     except RuntimeError:  # an own block's module has made arrays already

@@ -9,10 +9,14 @@ to 100 times slower.  Here both gradients are written as convolutions in that la
     dw = xᵀ ∗ dy        (channels of x in the place of the batch, the batch in that of channels)
 
 With a stride the same holds of the *phases* of x: every stride-th pixel is one, and the pixels
-between are more of its features.  Small images are convolved as one product of their patches with
-the kernel, and the weight gradient is accumulated over pieces of the batch that stay in a core's
-cache: choices by static shape, made in this file alone.  Other platforms keep the stock operation
-and its gradients.
+between are more of its features.
+
+Where something is faster than such a convolution it takes its place, in pieces of the batch that
+stay in a core's cache: Winograd's products where there are channels enough
+(:mod:`resnet_jax.winograd`); for small images one product of their patches with the kernel; for the
+weight gradient the product of the image's shifted columns with the gradient's shifted rows, which
+meet in every tap.  These are choices by static shape, made in this file alone.  Other platforms
+keep the stock operation and its gradients.
 
 Images so small that the kernel reaches from every pixel to every other are one row each, and the
 kernel is one matrix: of the 36 taps of 3x3 on an image of 2x2 only 16 meet a pixel.
@@ -25,6 +29,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jax.nn.initializers import Initializer, zeros
 
+from resnet_jax import winograd
 from resnet_jax.linear import product
 
 LAYOUT = ("NHWC", "HWIO", "NHWC")
@@ -33,8 +38,15 @@ LAYOUT = ("NHWC", "HWIO", "NHWC")
 #: grey images of any size.
 _SMALL_IMAGE = 16
 
-#: Floats of the activations in one piece of a weight gradient: half of a core's second-level cache.
-_PIECE = 2**17
+#: Up to this many, few channels too have their weight gradient from shifts.
+_SMALL_FOR_SHIFTS = 64
+
+#: So many channels make Winograd's transforms worth their while.
+_MANY_CHANNELS = 32
+
+#: Floats of the images in one piece of a batch, where what is made of them is several times larger
+#: and where not; it stays in a core's second-level cache.
+_SMALL_PIECE, _PIECE = 2**16, 2**17
 
 
 Padding = tuple[int, int]  # before and after, in both directions
@@ -61,7 +73,24 @@ def _by_patches(x: jax.Array, kernel: jax.Array, stride: int, padding: Padding) 
     return rows.reshape(*patches.shape[:3], -1)
 
 
+def _suits_winograd(x: jax.Array, kernel: jax.Array, stride: int, padding: Padding) -> bool:
+    even = x.shape[1] % 2 == x.shape[2] % 2 == 0
+    return (
+        even
+        and (stride, padding, kernel.shape[0]) == (1, (1, 1), 3)
+        and min(kernel.shape[2:]) >= _MANY_CHANNELS
+    )
+
+
+def _by_winograd(x: jax.Array, kernel: jax.Array) -> jax.Array:
+    pieces = _cut(x, _pieces(x, x, _SMALL_PIECE))
+    y = jax.lax.map(lambda piece: winograd.convolve_3x3(piece, kernel), pieces)
+    return y.reshape(*x.shape[:3], -1)
+
+
 def _on_cpu(x: jax.Array, kernel: jax.Array, stride: int, padding: Padding) -> jax.Array:
+    if _suits_winograd(x, kernel, stride, padding):
+        return _by_winograd(x, kernel)
     pixels = -(-x.shape[1] // stride) * -(-x.shape[2] // stride)
     by_patches = pixels <= _SMALL_IMAGE or x.shape[-1] == 1
     return (_by_patches if by_patches else _direct)(x, kernel, stride, padding)
@@ -91,30 +120,52 @@ def _phases_of_kernel(kernel: jax.Array, stride: int) -> tuple[jax.Array, Paddin
     return kernel.swapaxes(1, 2).reshape(pixels, pixels, -1, kernel.shape[-1]), (before, after)
 
 
-def _pieces(x: jax.Array, dy: jax.Array) -> int:
+def _pieces(x: jax.Array, y: jax.Array, size: int) -> int:
     """Into how many equal pieces the batch is cut: the fewest that fit, of those that divide it."""
-    batch, most = x.shape[0], max(_PIECE // max(x[0].size, dy[0].size), 1)
+    batch, most = x.shape[0], max(size // max(x[0].size, y[0].size), 1)
     counts = (count for count in range(1, batch + 1) if batch % count == 0)
     return next(count for count in counts if batch // count <= most)
 
 
-def _piece_of_weight_gradient(x: jax.Array, dy: jax.Array, padding: Padding) -> jax.Array:
+def _cut(array: jax.Array, pieces: int) -> jax.Array:
+    return array.reshape(pieces, -1, *array.shape[1:])
+
+
+def _transposed(x: jax.Array, dy: jax.Array, padding: Padding) -> jax.Array:
+    """The weight gradient as a convolution over the batch."""
     dw = _direct(x.transpose(3, 1, 2, 0), dy.transpose(1, 2, 0, 3), 1, padding)
     return dw.transpose(1, 2, 0, 3)
 
 
+def _by_shifts(x: jax.Array, dy: jax.Array, padding: Padding) -> jax.Array:
+    """The weight gradient as one product: the tap (i, j) is row shift i of dy times column j of x.
+
+    ``x[pixels, size · in]`` in its shifts along the width and ``dy[pixels, size · out]`` in its
+    shifts along the height, which are those of x the other way round.
+    """
+    before, after = padding
+    size, (_, height, width, _) = before + after + 1, x.shape
+    columns = jnp.pad(x, [(0, 0), (0, 0), padding, (0, 0)])
+    columns = jnp.concatenate([columns[:, :, j : j + width] for j in range(size)], -1)
+    rows = jnp.pad(dy, [(0, 0), (after, before), (0, 0), (0, 0)])
+    rows = jnp.concatenate([rows[:, i : i + height] for i in reversed(range(size))], -1)
+    taps = columns.reshape(-1, columns.shape[-1]).T @ rows.reshape(-1, rows.shape[-1])
+    return taps.reshape(size, x.shape[-1], size, dy.shape[-1]).transpose(2, 0, 1, 3)
+
+
 def _weight_gradient(x: jax.Array, dy: jax.Array, padding: Padding) -> jax.Array:
     """The kernel's gradient at stride 1, summed over pieces of the batch."""
-    pieces, size = _pieces(x, dy), sum(padding) + 1
+    few = x.shape[-1] < _MANY_CHANNELS and x.shape[1] * x.shape[2] > _SMALL_FOR_SHIFTS
+    of_piece, most = (_transposed, _PIECE) if few else (_by_shifts, _SMALL_PIECE)
+    pieces, size = _pieces(x, dy, most), sum(padding) + 1
     if pieces == 1:
-        return _piece_of_weight_gradient(x, dy, padding)
-    cut = lambda array: array.reshape(pieces, -1, *array.shape[1:])
+        return of_piece(x, dy, padding)
 
     def add(total, piece):
-        return total + _piece_of_weight_gradient(piece[0], piece[1], padding), None
+        return total + of_piece(*piece, padding), None
 
     start = jnp.zeros((size, size, x.shape[-1], dy.shape[-1]), x.dtype)
-    return jax.lax.scan(add, start, (cut(x), cut(dy)))[0]
+    return jax.lax.scan(add, start, (_cut(x, pieces), _cut(dy, pieces)))[0]
 
 
 def _gradients_on_cpu(x, kernel, dy, stride):

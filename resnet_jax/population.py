@@ -89,6 +89,18 @@ class Population:
         self._state = jax.eval_shape(training.start, one, data)
         self._program = jax.jit(_chunk_program(training, mesh, how), donate_argnums=0)
 
+    def lower(self) -> tuple[jax.stages.Lowered, jax.stages.Lowered]:
+        """The programs before they are compiled: that of a chunk, and that of the start."""
+        states = jax.tree.map(
+            lambda leaf: jax.ShapeDtypeStruct(
+                (len(self._rows), *leaf.shape), leaf.dtype, sharding=self._split
+            ),
+            self._state,
+        )
+        shared = self._runs, self._data
+        program = self._program.lower(states, *shared, np.int32(0), np.bool_(True))
+        return program, self._start.lower(*shared)
+
     def compile(
         self,
         options: dict[str, str | bool] | None = None,
@@ -106,18 +118,9 @@ class Population:
           NumPy arrays, and meaningless where they were not asked for.  The states passed in are
           used up.
         """
-        states = jax.tree.map(
-            lambda leaf: jax.ShapeDtypeStruct(
-                (len(self._rows), *leaf.shape), leaf.dtype, sharding=self._split
-            ),
-            self._state,
-        )
         shared = self._runs, self._data
-        program = self._program.lower(states, *shared, np.int32(0), np.bool_(True))
-        compiled, start = (
-            program.compile(options),
-            self._start.lower(*shared).compile(start_options),
-        )
+        program, first = self.lower()
+        compiled, start = program.compile(options), first.compile(start_options)
 
         def advance(states: State | None, steps: int, measure: bool):
             states = start(*shared) if states is None else states

@@ -7,7 +7,6 @@ where percentile bootstraps do not, and the sign-flip test is exact.
 from typing import NamedTuple
 
 import numpy as np
-import scipy.stats
 
 
 class Interval(NamedTuple):
@@ -34,7 +33,9 @@ def t_interval(values: np.ndarray, confidence: float = 0.95) -> Interval:
     mean = float(values.mean())
     if values.size == 1 or not np.isfinite(mean):
         return Interval(mean, np.nan, np.nan)
-    quantile = scipy.stats.t.ppf((1 + confidence) / 2, values.size - 1)
+    from scipy import stats  # takes a second, which training need not wait for
+
+    quantile = stats.t.ppf((1 + confidence) / 2, values.size - 1)
     half = float(quantile * values.std(ddof=1) / np.sqrt(values.size))
     return Interval(mean, mean - half, mean + half)
 
@@ -60,7 +61,9 @@ def sign_flip_test(a: np.ndarray, b: np.ndarray) -> float:
     differences = a - b
     if a.size == 1 or not differences.any():
         return 1.0
-    test = scipy.stats.permutation_test(
+    from scipy import stats  # as above
+
+    test = stats.permutation_test(
         (differences,), np.mean, permutation_type="samples", rng=np.random.default_rng(0)
     )
     return float(test.pvalue)

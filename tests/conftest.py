@@ -2,9 +2,12 @@
 
 import gzip
 import io
+import os
+import shutil
 import signal
 import struct
 import tarfile
+import tempfile
 from types import SimpleNamespace
 
 import jax
@@ -16,6 +19,18 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 jax.config.update("jax_num_cpu_devices", 2)
 jax.config.update("jax_numpy_rank_promotion", "raise")
+
+
+def pytest_configure(config):
+    """One cache for all processes of a session and the studies they launch, and not the user's."""
+    if not hasattr(config, "workerinput"):
+        os.environ["XDG_CACHE_HOME"] = tempfile.mkdtemp(prefix="resnet_jax_cache_")
+
+
+def pytest_unconfigure(config):
+    """Leaves nothing of it behind."""
+    if not hasattr(config, "workerinput"):
+        shutil.rmtree(os.environ["XDG_CACHE_HOME"], ignore_errors=True)
 
 
 def pytest_collection_modifyitems(config, items):

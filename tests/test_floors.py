@@ -40,6 +40,7 @@ FLOORS = [
         "experiments.config",
         "experiments.downloads",
         "experiments.npz",
+        "experiments.programs",
         "experiments.progress",
         "experiments.sealed",
     },

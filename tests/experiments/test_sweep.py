@@ -1,11 +1,15 @@
 import threading
 from types import SimpleNamespace
 
+import jax
 import pytest
 
-from experiments import grid, sweep
+from experiments import datasets, grid, sweep
 from experiments.config import Config
 from experiments.grid import Group
+from experiments.interrupts import Interrupts
+from experiments.manifest import settings_of
+from experiments.store import Store
 from experiments.sweep import _one_ahead
 
 
@@ -60,3 +64,33 @@ def test_a_group_whose_process_was_killed_for_memory_is_recorded(monkeypatch, th
     store = SimpleNamespace(fail=lambda group, why: said.append(group))
     sweep._note_killed(SimpleNamespace(before={"at": groups[1].name, **then}), groups, store)
     assert said == ([groups[1]] if failed else [])
+
+
+def test_a_study_compiles_two_programs_a_cell(tmp_path):
+    """That of the start and that of a chunk: for all kinds, rates and seeds, and chunks of 1 to 3.
+
+    Nor is anything compiled beside them, by a checkpoint for instance.
+    """
+    config = Config(
+        depths=(2, 6),
+        num_seeds=2,
+        width=4,
+        learning_rates=(0.1, 0.01),
+        steps=14,
+        checkpoint_seconds=0.0,
+    )
+    store = Store(tmp_path, "degradation", settings_of(config, "", ""), grid.all_runs(config))
+    compilations = []
+
+    def listen(event, duration, **_):
+        if event == "/jax/core/compile/backend_compile_duration":
+            compilations.append(duration)
+
+    jax.monitoring.register_event_duration_secs_listener(listen)
+    try:
+        dataset = datasets.load("digits")
+        sweep.train("study", config, dataset, None, store, Interrupts(""), lambda: None)
+    finally:
+        jax.monitoring.unregister_event_duration_listener(listen)
+    assert len(store.finished) == 2 * 2 * 2 * 2
+    assert len(compilations) == 2 * len(config.depths)

@@ -38,12 +38,13 @@ class Study:
             text=True,
         )
 
-    def finish(self, *flags: str) -> None:
-        """Runs it to its end."""
+    def finish(self, *flags: str) -> str:
+        """Runs it to its end; returns what it said."""
         process = self.launch(*flags)
         _, errors = process.communicate()
         assert process.returncode == 0, errors
         assert "damaged" not in errors
+        return errors
 
     def outcome(self) -> dict[str, bytes]:
         """The files that must not depend on interruptions."""

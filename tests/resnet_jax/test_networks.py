@@ -210,26 +210,6 @@ def test_pooling_by_hand():
     np.testing.assert_allclose(module.apply({"params": params}, image, ONE), [[11.0]])
 
 
-@pytest.mark.parametrize(
-    ("make", "x", "shallow", "deep"),
-    [
-        (lambda depth: dense_network(depth, 4, 3), X, 10, 1000),
-        (lambda depth: cifar_network(depth, 3, width=2), jnp.ones((2, 4, 4, 3)), 20, 182),
-    ],
-    ids=["dense", "cifar"],
-)
-def test_program_size_does_not_grow_with_depth(make, x, shallow, deep):
-    def size(depth):
-        module = make(depth)
-
-        def loss(params):
-            return module.apply({"params": params}, x, ONE, mutable=["statistics"])[0].sum()
-
-        return len(jax.jit(jax.grad(loss)).lower(shapes(module, x)).as_text().splitlines())
-
-    assert size(shallow) == size(deep)
-
-
 def unit_network(rule, shortcut=shortcuts.identity):
     """Four blocks of one unit, in two stages that widen to two; all weights are 1, biases 0.
 

@@ -1,0 +1,131 @@
+"""What depth and the number of runs cost: compile time, program size, time, memory.
+
+    python benchmarks/growth.py
+
+growth_by_depth: dense networks of width 64 at depths from 10 to 10,000, two runs, batch
+100, each in a process of its own: seconds of compilation, instructions of the optimised program,
+milliseconds a step, microseconds a step, run and layer, the peak memory of the process, and the
+temporary memory that the compiler planned for.  Then --remat_depths with and without
+rematerialisation, the processes in turn.
+
+growth_by_runs: populations of 1 to 32 runs of one depth, in turn in one process, in milliseconds a
+step and run; ``ratio`` is to the first row.
+"""
+
+import dataclasses
+import json
+import pathlib
+import re
+import resource
+import statistics
+import subprocess
+import sys
+
+from measuring import Report, numbers, parser, spread
+from populations import Trainee, random_data, settings
+
+from experiments import cells, grid, sweep
+from experiments.config import Config
+from experiments.grid import Group
+from resnet_jax import runs_mesh
+
+WIDTH, BATCH, FEATURES = 64, 100, 64
+#: The field of a configuration that asks for rematerialisation, and what is asked.
+REMAT = {"none": {"remat": "none"}, "sqrt": {"remat": "sqrt"}}
+#: Seconds that the measured steps are meant to take, at least one.
+LONG_ENOUGH = 2.0
+
+
+def measured(depth: int, fields: dict) -> dict:
+    """All about two runs of a depth, in this process, which has done nothing else."""
+    config = settings(depth, 2, 20, width=WIDTH, batch_size=BATCH, **fields)
+    dataset = random_data((FEATURES,))
+    trainee = Trainee(config, dataset)
+    steps = max(1, min(20, int(LONG_ENOUGH / trainee.step_seconds(1))))
+    seconds = [trainee.step_seconds(steps) for _ in range(3)]
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    # Compiled once more, for what the compiler says of it; by now the peak is known.
+    (cell,) = grid.cells(config)
+    group = Group(cell, tuple(grid.runs(config, cell)))
+    program, _ = cells.build(group, config, dataset, None, runs_mesh()).lower()
+    compiled = program.compile(sweep.COMPILER_OPTIONS.get("cpu") if runs_on_cpu() else None)
+    memory = compiled.memory_analysis()
+    return {
+        "compile_s": trainee.compile_seconds,
+        "instructions": len(re.findall(r"^\s+(?:ROOT )?%?[\w.-]+ = ", compiled.as_text(), re.M)),
+        "us_per_layer": 1e6 * statistics.median(seconds) / depth / 2,
+        **spread("ms", seconds, 1e3),
+        "peak_mib": peak,
+        "temp_mib": memory.temp_size_in_bytes / 2**20 if memory else "",
+    }
+
+
+def runs_on_cpu() -> bool:
+    return runs_mesh().devices.flat[0].platform == "cpu"
+
+
+def in_a_process(depth: int, fields: dict) -> dict:
+    """The same in a new process."""
+    command = [sys.executable, str(pathlib.Path(__file__)), "--child", json.dumps([depth, fields])]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        raise SystemExit(f"depth {depth}, {fields}: {done.stderr}")
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def depth_rows(depths: list[int], report: Report) -> None:
+    for depth in depths:
+        report.add({"depth": depth, "remat": "none", **in_a_process(depth, {})})
+
+
+def remat_rows(depths: list[int], rounds: int, report: Report) -> None:
+    """With and without, the processes in turn; the row holds the medians of the rounds."""
+    if "remat" not in {field.name for field in dataclasses.fields(Config)}:
+        print("rematerialisation: skipped, there is no such flag")
+        return
+    for depth in depths:
+        taken: dict[str, list[dict]] = {name: [] for name in REMAT}
+        for _ in range(rounds):
+            for name, fields in REMAT.items():
+                taken[name].append(in_a_process(depth, fields))
+        for name, each in taken.items():
+            row = {key: statistics.median(one[key] for one in each) for key in each[0]}
+            report.add({"depth": depth, "remat": name, **row})
+
+
+def population_rows(depths: list[int], runs: list[int], rounds: int, report: Report) -> None:
+    dataset = random_data((FEATURES,))
+    for depth in depths:
+        sides = []
+        for count in runs:
+            config = settings(depth, count, 20, width=WIDTH, batch_size=BATCH)
+            trainee = Trainee(config, dataset)
+            sides.append(trainee.side(f"{count} run{'s' * (count > 1)}", BATCH, 1 / count))
+        report.compare({"depth": depth}, sides, rounds)
+
+
+def main() -> None:
+    if "--child" in sys.argv:
+        print(json.dumps(measured(*json.loads(sys.argv[-1]))))
+        return
+    more = {"depths": "10,100,1000,10000", "remat_depths": "256,4096"}
+    more |= {"runs": "1,2,4,8,16,32", "run_depths": "16,64"}
+    options = parser(__doc__, rounds=5, **more).parse_args()
+    depths, remat_depths = numbers(options.depths), numbers(options.remat_depths)
+    run_depths, runs = numbers(options.run_depths), numbers(options.runs)
+    if options.quick:
+        depths, remat_depths, run_depths, runs = depths[:3], remat_depths[:1], [16], runs[:3]
+    rounds = 2 if options.quick else options.rounds
+    by_depth, by_runs = (
+        Report("growth_by_depth", options.out),
+        Report("growth_by_runs", options.out),
+    )
+    depth_rows(depths, by_depth)
+    remat_rows(remat_depths, min(rounds, 2), by_depth)
+    population_rows(run_depths, runs, rounds, by_runs)
+    by_depth.finish()
+    by_runs.finish()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,81 @@
+"""Our side: populations as studies compile and train them, on random data."""
+
+import dataclasses
+
+import measuring
+import numpy as np
+from measuring import Side
+
+from experiments import cells, grid, sweep
+from experiments.config import Config
+from experiments.datasets import Dataset
+from experiments.grid import Group
+from resnet_jax import Counts, runs_mesh
+
+CLASSES = 10
+
+
+def random_data(shape: tuple[int, ...], examples: int = 1500) -> Dataset:
+    """Examples of a shape, a fifth as many in the test set."""
+    random = np.random.RandomState(0)
+    make = lambda count: (
+        random.randn(count, *shape).astype(np.float32),
+        random.randint(0, CLASSES, count).astype(np.int32),
+    )
+    return Dataset(*make(examples), *make(examples // 5), CLASSES, "random numbers")
+
+
+def settings(depth: int, runs: int, chunk: int, **fields) -> Config:
+    """A study of one depth, with calls of ``chunk`` steps, half of its runs plain if they can be.
+
+    The fields are those of :class:`Config`.
+    """
+    weights = (1.0,) if runs % 2 else (0.0, 1.0)
+    seeds, steps = runs // len(weights), chunk * cells.MEASUREMENTS
+    config = Config(depths=(depth,), num_seeds=seeds, shortcut_weights=weights, steps=steps)
+    return dataclasses.replace(config, learning_rates=(0.001,), schedule="constant", **fields)
+
+
+class Trainee:
+    """A group of runs in training.
+
+    Attributes:
+      counts: of its network.
+      runs: how many.
+      compile_seconds: of its programs.
+      chunk: steps of a call.
+    """
+
+    def __init__(self, config: Config, dataset: Dataset):
+        (cell,) = grid.cells(config)
+        group = Group(cell, tuple(grid.runs(config, cell)))
+        self.counts: Counts = cells.counts(cell, config, dataset, None)
+        self.runs, self.chunk = len(group.runs), cells.chunk_size(config)
+        compiled = sweep.compile_group(group, config, dataset, None, runs_mesh())
+        self.compile_seconds, self._advance = compiled.compile_seconds, compiled.advance
+        self._states, _ = self._advance(None, 1, False)
+
+    def step_seconds(self, steps: int | None = None) -> float:
+        """Mean seconds of the next steps of all runs."""
+        steps = steps or self.chunk
+
+        def advance():
+            self._states, _ = self._advance(self._states, steps, False)
+            return self._states
+
+        return measuring.seconds_of(advance) / steps
+
+    def side(self, name: str, batch: int, units: float = 1.0, steps: int | None = None) -> Side:
+        """A side whose unit of work is a step, of ``1 / units`` of the runs.
+
+        Operations are counted by formula: 6 for each multiply-add and example (forward, and twice
+        backward).  The least that is moved are weights and momenta, read and written.
+        """
+        share = self.runs * units
+        return Side(
+            name,
+            lambda: units * self.step_seconds(steps),
+            6.0 * self.counts.multiply_adds * batch * share,
+            16.0 * self.counts.parameters * share,
+            first=self.compile_seconds,
+        )

@@ -1,0 +1,148 @@
+"""Whole studies, as processes from start to figure, against the same trainings in PyTorch.
+
+    python benchmarks/whole_studies.py [--torch_python=PATH]
+
+The default study, and the preset digits_conv with one seed (--conv_seeds=4: the preset as it is,
+which takes long).  Rows of a study, in seconds:
+
+    ours, cold / warm    with an empty cache of compiled programs, and with what that left in it
+    PyTorch eager        an ordinary loop, one run after the other: two runs of each depth, plain
+                         and residual, are trained and measured as ours are, and multiplied
+
+``first_s`` is from the start of the process to the end of its first step.  What PyTorch would
+need for start-up, test set, tables and figures is given to it for nothing.  ``ratio`` is to the
+cold study.
+"""
+
+import os
+import pathlib
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from typing import NamedTuple
+
+from measuring import Report, Side, Torch, parser, torches
+
+from experiments import cells
+from experiments.commandline import parse
+from experiments.config import Config
+
+#: A study that says when its first step was done; ``time.time()`` of the start is its argument.
+PROGRAM = """
+import sys, time
+from experiments import degradation, runner, environment
+runner.import_jax(environment.usable_cores())
+from experiments import sweep
+
+start, told = float(sys.argv.pop(1)), []
+compile_group = sweep.compile_group
+
+def watched(*arguments, **options):
+    compiled = compile_group(*arguments, **options)
+
+    def advance(states, steps, measure):
+        answer = compiled.advance(states, steps, measure)
+        if steps and not told:
+            told.append(time.time())
+            print(f"first step {time.time() - start}", file=sys.stderr)
+        return answer
+
+    return compiled._replace(advance=advance)
+
+sweep.compile_group = watched
+sys.exit(degradation.main())
+"""
+
+
+class Study(NamedTuple):
+    """A study by its flags, and the shape of its examples."""
+
+    name: str
+    flags: tuple[str, ...]
+    shape: tuple[int, ...]
+
+    @property
+    def config(self) -> Config:
+        """What it trains."""
+        return parse(Config(), list(self.flags))
+
+
+class Launches:
+    """Launches of a study, with a cache of compiled programs."""
+
+    def __init__(self, study: Study, folder: pathlib.Path):
+        self._study, self._folder = study, folder
+        self._cache, self._count = folder, 0
+        self._first_steps: dict[str, list[float]] = {"cold": [], "warm": []}
+
+    def side(self, kind: str) -> Side:
+        """Cold, or warm: with what the last cold launch left, so that needs to have been one."""
+        first = lambda: statistics.median(self._first_steps[kind])
+        return Side(f"ours, {kind}", lambda: self._seconds(kind), unit="study", first=first)
+
+    def _seconds(self, kind: str) -> float:
+        """Of a launch, from start to figure."""
+        self._count += 1
+        if kind == "cold":  # another cache, which is empty
+            self._cache = self._folder / f"cache {self._count}"
+        flags = [*self._study.flags, f"--workdir={self._folder / str(self._count)}"]
+        variables = dict(os.environ)
+        if hasattr(self._study.config, "compilation_cache"):
+            flags.append(f"--compilation_cache={self._cache}")
+        else:
+            variables["JAX_COMPILATION_CACHE_DIR"] = str(self._cache)
+            variables["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
+        command = [sys.executable, "-c", PROGRAM, str(time.time()), *flags]
+        start = time.perf_counter()
+        done = subprocess.run(command, capture_output=True, text=True, env=variables)
+        seconds = time.perf_counter() - start
+        if done.returncode:
+            raise SystemExit(f"{self._study.name}: {done.stderr}")
+        (line,) = [line for line in done.stderr.splitlines() if line.startswith("first step")]
+        self._first_steps[kind].append(float(line.split()[-1]))
+        return seconds
+
+
+def torch_side(study: Study, torch: Torch) -> Side:
+    """All runs of a study as a loop, from two of each depth."""
+    config = study.config
+    runs = config.num_seeds * len(config.shortcut_weights) * len(config.learning_rates)
+
+    request = {"what": "training", "width": config.base_width(), "batch": config.batch_size}
+    request |= {"shape": study.shape, "steps": config.steps, "measurements": cells.MEASUREMENTS}
+    return torch.side(runs, 0.0, "eager", "study", depths=config.depths, **request)
+
+
+def compare(study: Study, peers: list[Torch], rounds: int, report: Report) -> None:
+    """Measures a study, cold and warm, and its peers in turn."""
+    with tempfile.TemporaryDirectory() as folder:
+        launches = Launches(study, pathlib.Path(folder))
+        sides = [launches.side("cold"), launches.side("warm")]
+        sides += [torch_side(study, torch) for torch in peers]
+        report.compare({"study": study.name}, sides, rounds)
+
+
+def main() -> None:
+    more = {"studies": "default,digits_conv", "conv_seeds": "1"}
+    options = parser(__doc__, rounds=1, torch_python="", **more).parse_args()
+    seeds = f"--num_seeds={options.conv_seeds}"
+    conv = f"digits_conv, {options.conv_seeds} of 4 seeds"
+    studies = {
+        "default": Study("default", (), (64,)),
+        "digits_conv": Study(conv, ("--preset=digits_conv", seeds), (8, 8, 1)),
+    }
+    peers = torches(options.torch_python)
+    report = Report("whole_studies", options.out, peers, unit="s")
+    for name in options.studies.split(","):
+        study = studies[name]
+        if options.quick:
+            few = ("--depths=8", "--steps=12", "--num_seeds=1")
+            study = study._replace(name=f"{name}, quick", flags=(*study.flags, *few))
+        compare(study, peers, options.rounds, report)
+    report.finish()
+
+
+if __name__ == "__main__":
+    main()

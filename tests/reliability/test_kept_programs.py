@@ -1,0 +1,24 @@
+"""Whether programs are compiled or loaded, and what became of them on disk: the same bits."""
+
+import pytest
+
+
+@pytest.mark.slow
+def test_results_do_not_depend_on_where_programs_come_from(new_study, tmp_path):
+    cache = f"--compilation_cache={tmp_path / 'programs'}"
+    flags = ("--depths=2", "--steps=50")
+    outcomes = []
+    for damage in (None, None, bytes.swapcase, lambda content: content[: len(content) // 2]):
+        kept = sorted((tmp_path / "programs").glob("*/*-cache"))
+        for path in kept if damage else ():
+            path.write_bytes(damage(path.read_bytes()))
+        study = new_study()
+        said = study.finish(cache, *flags)
+        assert "Traceback" not in said
+        assert ("differ from their seals" in said) == bool(damage)
+        outcomes.append(study.outcome())
+        assert len(list((tmp_path / "programs").glob("*/*-cache"))) == len(kept) or not kept
+    study.finish("--compilation_cache=none", *flags)  # no other study: nothing to refuse
+    study = new_study()
+    study.finish("--compilation_cache=none", *flags)
+    assert outcomes == [study.outcome()] * len(outcomes)

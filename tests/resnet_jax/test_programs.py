@@ -1,0 +1,217 @@
+"""The compiled programs themselves: what makes them fast, small and silent, without any clock."""
+
+import math
+import re
+from collections import Counter
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from resnet_jax import (
+    Data,
+    Parts,
+    Population,
+    Training,
+    cifar_network,
+    convolution,
+    dense_network,
+    from_linen,
+    normalization,
+    optimizers,
+    orders,
+    product,
+    runs_mesh,
+)
+
+ON_CPU = pytest.mark.skipif(jax.default_backend() != "cpu", reason="the lowering of CPU")
+#: Of the machine code alone, which is not looked at: HLO is optimised all the same.
+QUICKLY: dict[str, str | bool] = {"xla_backend_optimization_level": "0"}
+
+
+def population(network, shape, batch=4):
+    """A plain and a residual run."""
+    x, y = np.ones((batch, *shape), np.float32), np.zeros(batch, np.int32)
+    training = Training(
+        from_linen(network),
+        lambda rate: optimizers.momentum(rate, 0.0),
+        optimizers.constant(1),
+        batch,
+        chunk=3,
+    )
+    return Population(
+        training, product([0], [0.0, 1.0], [0.1]), Data(x, y, x, y), runs_mesh(), "map"
+    )
+
+
+def optimised(population):
+    """The program of a chunk, as XLA optimised it."""
+    return population.lower()[0].compile(QUICKLY).as_text()
+
+
+def of_cifar(depth, side, channels, batch=128):
+    return population(cifar_network(depth, 10), (side, side, channels), batch)
+
+
+@pytest.fixture(scope="module")
+def cifar_program():
+    """Of a size at which every way to convolve that we have is taken."""
+    return optimised(of_cifar(8, 32, 3))
+
+
+@pytest.fixture(scope="module")
+def dense_population():
+    return population(dense_network(10, 4, 3), (6,))
+
+
+@pytest.fixture(scope="module")
+def dense_program(dense_population):
+    return optimised(dense_population)
+
+
+def without_libraries(program):
+    """A program without the computations that XLA hands to a library as a whole."""
+    library = set(re.findall(r"kind=kCustom, calls=(\S+?)[,\s]", program))
+    computations = re.split(r"\n(?=\S)", program)
+    return "\n".join(each for each in computations if each.split(" ", 1)[0] not in library)
+
+
+def slow_convolutions(program):
+    """Convolutions outside libraries for which XLA on CPU has naive loops only.
+
+    Fast ones are NHWC, HWIO, NHWC, not dilated, not reversed and not grouped.
+    """
+    pattern = r"= \S+ convolution\(.*?\), (.*?)(?:, metadata=|\n)"
+    return [
+        text
+        for text in re.findall(pattern, without_libraries(program))
+        if "dim_labels=b01f_01io->b01f" not in text
+        or re.search(r"dilate|reversal|group_count", text)
+    ]
+
+
+def stock(x, kernel, stride=1):
+    margin = [(kernel.shape[0] // 2,) * 2] * 2
+    layout = ("NHWC", "HWIO", "NHWC")
+    return jax.lax.conv_general_dilated(
+        x, kernel, (stride, stride), margin, dimension_numbers=layout
+    )
+
+
+@ON_CPU
+def test_no_convolution_of_a_training_program_is_slow(cifar_program):
+    """They are all inside loops: of runs, of steps, and most of layers."""
+    assert slow_convolutions(cifar_program) == []
+    assert slow_convolutions(optimised(of_cifar(8, 8, 1))) == []
+
+
+@ON_CPU
+def test_stock_gradients_would_be(monkeypatch):
+    """The check can fail: on JAX's own gradients it does, at the weights of seven layers."""
+    monkeypatch.setattr(convolution, "convolve", stock)
+    found = slow_convolutions(optimised(of_cifar(8, 32, 3)))
+    assert len(found) >= 7
+    assert any("dilate" in each for each in found)
+    assert any("dim_labels=b01f_01io" not in each for each in found)
+
+
+@ON_CPU
+def test_vectorised_weights_would_be():
+    """And so it does where runs are vectorised, which makes groups of them."""
+    runs = jax.vmap(stock)
+    arguments = jnp.ones((3, 4, 8, 8, 2)), jnp.ones((3, 3, 3, 2, 5))
+    found = slow_convolutions(jax.jit(runs).lower(*arguments).compile(QUICKLY).as_text())
+    assert any("group_count=3" in each for each in found)
+
+
+#: What reaches out of a program: to the host, or to other devices, while it runs.
+OUTSIDE = re.compile(
+    r"= \S+ (infeed|outfeed|send|recv|all-reduce|all-gather|all-to-all|collective-\w+)\("
+    r"|custom_call_target=\"[^\"]*callback[^\"]*\""
+)
+
+
+def test_a_program_speaks_to_nobody_while_it_runs(cifar_program, dense_program):
+    assert not OUTSIDE.search(cifar_program) and not OUTSIDE.search(dense_program)
+    # It would be seen: a host callback, and a sum over devices.
+    told = jax.jit(lambda x: jax.pure_callback(np.sin, x, x)).lower(jnp.ones(())).compile()
+    assert OUTSIDE.search(told.as_text())
+    split = jax.sharding.NamedSharding(runs_mesh(), jax.sharding.PartitionSpec("runs"))
+    summed = jax.jit(jnp.sum, in_shardings=split).lower(jnp.ones(runs_mesh().size)).compile()
+    assert runs_mesh().size == 1 or OUTSIDE.search(summed.as_text())
+
+
+def test_states_are_updated_in_place(dense_population, dense_program):
+    """Every array of the states that go in is given to one that comes out."""
+    header, states = dense_program.split("\n", 1)[0], jax.tree.leaves(dense_population.states)
+    assert len(re.findall(r"(?:may|must)-alias", header)) == len(states)
+
+
+@pytest.mark.parametrize(
+    ("make", "shallow", "deep"),
+    [
+        (lambda depth: population(dense_network(depth, 4, 3), (6,)), 10, 1000),
+        # From 14 layers on, where all three stages have blocks to stack.
+        (lambda depth: of_cifar(depth, 8, 1, 4), 20, 1202),
+    ],
+    ids=["dense", "cifar"],
+)
+def test_programs_do_not_grow_with_depth(make, shallow, deep):
+    """Both that train and that draw the initial weights, before XLA sees them."""
+    lines = [
+        [len(program.as_text().splitlines()) for program in make(depth).lower()]
+        for depth in (shallow, deep)
+    ]
+    assert lines[0] == lines[1]
+
+
+def test_optimised_programs_do_not_grow_either(dense_program):
+    """But for what XLA fuses otherwise at other sizes, within a tenth."""
+    deep = optimised(population(dense_network(1000, 4, 3), (6,)))
+    instructions = lambda text: len(re.findall(r"^\s+(?:ROOT )?%\S+ = ", text, re.MULTILINE))
+    assert instructions(dense_program) > 1000
+    assert abs(instructions(deep) / instructions(dense_program) - 1) < 0.1
+
+
+def kept_for_the_gradient(network, x, length):
+    """Arrays of the size of the activations that a stack of blocks keeps, by dtype, for each."""
+    weight = jnp.ones(())
+    params = jax.eval_shape(network.init, jax.random.key(0), x, weight)["params"]
+
+    def forward(params, weight):
+        return network.apply({"params": params}, x, weight, mutable=["statistics"])[0]
+
+    backward = jax.eval_shape(
+        lambda params, weight: jax.vjp(lambda params: forward(params, weight), params)[1],
+        params,
+        weight,
+    )
+    size = math.prod(x.shape[:-1]) * WIDTH
+    stacked = (leaf for leaf in jax.tree.leaves(backward) if leaf.shape[:1] == (length,))
+    return Counter(f"{leaf.dtype}" for leaf in stacked if leaf.size == length * size)
+
+
+WIDTH = 4
+
+
+@pytest.mark.parametrize("order", [orders.original, orders.pre_activation])
+@pytest.mark.parametrize(
+    ("make", "x", "length"),
+    [
+        (lambda parts: dense_network(16, WIDTH, 3, parts), jnp.ones((5, 6)), 7),
+        (lambda parts: cifar_network(44, 3, parts, width=WIDTH), jnp.ones((5, 8, 8, 3)), 7),
+    ],
+    ids=["dense", "basic"],
+)
+def test_what_a_block_keeps_for_its_gradient(make, x, length, order):
+    """Each of these costs memory with every layer, so one more is to be argued for.
+
+    What enters each linear map, for the gradient of its weights, and the sign of what enters each
+    activation; and what enters each batch normalisation, whose gradient makes the rest from it.
+    """
+    length -= x.ndim == 4 and order.first is not None  # the first block is one of its own
+    found = kept_for_the_gradient(make(Parts(order=order, norm=normalization.NoNorm)), x, length)
+    assert found == {"float32": 2, "bool": 2}
+    found = kept_for_the_gradient(make(Parts(order=order)), x, length)
+    assert found == {"float32": 2 + 2, "bool": 2}
