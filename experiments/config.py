@@ -163,6 +163,9 @@ class Config:
     fresh: bool = _option(
         False, "starts over in a new directory beside one that holds a study already", SHELL
     )
+    dry_run: bool = _option(
+        False, "trains nothing, and tells what it would take: work, memory and time", SHELL
+    )
     retry_failed: bool = _option(
         False, "tries again what failed for want of memory and would be passed over", SHELL
     )

@@ -55,7 +55,7 @@ def directory(asked: str) -> pathlib.Path | None:
     if asked == "none" or (not asked and _jax_has_its_own()):
         return None
     try:
-        root = pathlib.Path(asked) if asked else _users_cache() / "compiled"
+        root = pathlib.Path(asked) if asked else users_cache() / "compiled"
         folder = root.absolute() / _machine()
         root.parent.mkdir(parents=True, exist_ok=True)
         for private in (root, folder):
@@ -73,7 +73,9 @@ def directory(asked: str) -> pathlib.Path | None:
             print(f"warning: compiled programs are not kept: {error}", file=sys.stderr)
         return None
     if damaged:
-        print(f"compiled programs that differ from their seals, removed: {damaged}", file=sys.stderr)
+        print(
+            f"compiled programs that differ from their seals, removed: {damaged}", file=sys.stderr
+        )
     return folder
 
 
@@ -176,7 +178,12 @@ def _jax_has_its_own() -> bool:
     return bool(own or os.environ.get("JAX_COMPILATION_CACHE_DIR"))
 
 
-def _users_cache() -> pathlib.Path:
+def users_cache() -> pathlib.Path:
+    """Where this user's programs keep what they can make again.
+
+    Raises:
+      OSError: there is no such place.
+    """
     import platformdirs
 
     path = pathlib.Path(platformdirs.user_cache_dir("resnet_jax"))

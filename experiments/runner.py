@@ -153,17 +153,23 @@ def run(
     if block and config.family != "dense" and "stride" not in inspect.signature(block).parameters:
         raise UserError(f"--family={config.family}: its blocks need a field `stride`, an integer")
     if config.fresh:
-        workdir = _fresh(study.name, workdir, interrupts)
-    check_writable(workdir)
-    lock.check(workdir)
+        workdir = _fresh(study.name, workdir, interrupts, config.dry_run)
+    if not config.dry_run:
+        check_writable(workdir)
+        lock.check(workdir)
     dataset = datasets.load(config.dataset, config.data_dir, config.holdout)
     settings = settings_of(config, _block_name(block, layers_per_block), datasets.digest(dataset))
-    store = Store(workdir, study.name, settings, grid.all_runs(config))
+    store = Store(workdir, study.name, settings, grid.all_runs(config), looks=config.dry_run)
     validate_data(config, dataset.x_train.shape[1:], len(dataset.x_train))
     import_jax(environment.usable_cores(), config.compilation_cache)
     from experiments import composition, sweep
 
     own = composition.OwnBlock(block, layers_per_block) if block else None
+    if config.dry_run:
+        from experiments import dryrun
+
+        dryrun.tell(study.name, config, dataset, own, store, interrupts)
+        return 0
     report = lambda: study.report(workdir)
     sweep.train(study.name, config, dataset, own, store, interrupts, report)
     for group, why in store.failures.items():
@@ -175,9 +181,11 @@ def run(
     return INCOMPLETE if store.failures else 0
 
 
-def _fresh(name: str, workdir: pathlib.Path, interrupts: Interrupts) -> pathlib.Path:
+def _fresh(name: str, workdir: pathlib.Path, interrupts: Interrupts, dry: bool) -> pathlib.Path:
     """Where a study starts over, and how it goes on from there."""
     free = free_directory(workdir.absolute())
+    if dry:
+        return free
     go_on = f"--workdir={free} without --fresh goes on from here"
     interrupts.line = f"{name}: interrupted; the same command with {go_on}"
     print(f"{name}: starts over in {free}; the same command with {go_on}", file=sys.stderr)

@@ -72,7 +72,14 @@ class Store:
       failures: why groups of runs cannot be trained here.
     """
 
-    def __init__(self, path: pathlib.Path, study: str, settings: Settings, runs: Sequence[RunKey]):
+    def __init__(
+        self,
+        path: pathlib.Path,
+        study: str,
+        settings: Settings,
+        runs: Sequence[RunKey],
+        looks: bool = False,
+    ):
         """Checks that the directory may be used; writes nothing yet.
 
         Args:
@@ -80,6 +87,8 @@ class Store:
           study: its name.
           settings: of the study.
           runs: of the study, in the order of its tables.
+          looks: whether nothing will ever be written, so that it matters neither whether it could
+            be nor who is at work.
 
         Raises:
           UserError: the directory is a file, is in use, holds something else, a study with other
@@ -91,9 +100,11 @@ class Store:
         self._place = {run: number for number, run in enumerate(runs)}
         self._tables = {name: tables.Table() for name in (RESULTS, HISTORY, TIMINGS)}
         self._checkpoints = Checkpoints(path / CHECKPOINTS, settings.digest)
-        check_writable(path)
+        if not looks:
+            check_writable(path)
         if path.exists() and not _is_empty(path):
-            lock.check(path)
+            if not looks:
+                lock.check(path)
             self._check_manifest()
             self._check_runs(record for _, record in read_records(path, lambda *_: None))
 
@@ -205,6 +216,18 @@ class Store:
             elif self.finished.issuperset(checkpoint.group.runs):
                 self._checkpoints.drop(checkpoint.group)
         return found
+
+    def look(self) -> dict[Group, int]:
+        """Takes in what lies there, and mends nothing; the steps that unfinished groups took."""
+        ignore = lambda *_: None
+        for _, record in read_records(self.path, ignore):
+            if record.failure:
+                self.failures[Group(record.runs[0].cell, record.runs)] = record.failure
+            else:
+                self._take(record)
+        missing = self._place.keys() - self.finished
+        there = self._checkpoints.load(ignore)
+        return {found.group: found.step for found in there if missing >= {*found.group.runs}}
 
     def set_aside(self, group: Group, why: str, say: Say) -> None:
         """Sets aside the checkpoints of a group, which turned out not to fit."""

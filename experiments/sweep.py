@@ -14,6 +14,7 @@ from experiments.config import Config
 from experiments.course import Course
 from experiments.datasets import Dataset
 from experiments.errors import ContentError
+from experiments.estimates import Estimates
 from experiments.grid import Cell, Group
 from experiments.interrupts import Interrupted, Interrupts
 from experiments.lock import Lock
@@ -66,6 +67,7 @@ def train(
     """
     mesh = runs_mesh()
     plan = Plan(config, dataset, block, mesh)
+    estimates = Estimates(config, dataset, block, mesh, plan.counts)
     progress = Progress()
     here = environment.describe([device.device_kind for device in jax.devices()])
     with store.opened(here, progress.say, config.retry_failed) as lock, memory.bounded():
@@ -75,7 +77,8 @@ def train(
             _note_killed(lock, plan.groups(store.finished, begun), store)
         failed = {run for group in store.failures for run in group.runs}
         groups = plan.groups(store.finished | failed, begun)
-        progress.say(f"{study}: {_what_runs(config, dataset, groups, plan.counts)}")
+        known = estimates.total(groups, {group: point.step for group, point in begun.items()})
+        progress.say(f"{study}: {_what_runs(config, dataset, groups, plan.counts)}{known}")
 
         compiled = lambda group: compile_group(group, config, dataset, block, mesh)
         with progress.shown(sum(group.cell.depth for group in groups) * config.steps):
@@ -85,7 +88,9 @@ def train(
                     raise Interrupted
                 lock.say(at=group.name, **memory.kills())
                 try:
-                    trainee = _Trainee(ready.result(), config, store, interrupts, progress)
+                    trainee = _Trainee(
+                        ready.result(), config, store, interrupts, progress, estimates
+                    )
                     with interrupts.deferred():
                         trainee.train(begun.pop(group, None))
                 except (RuntimeError, MemoryError) as error:
@@ -97,7 +102,9 @@ def train(
         if interrupts.asked:
             raise Interrupted
         if store.finished:
+            start = time.perf_counter()
             report()
+            estimates.keep_report(time.perf_counter() - start)
 
 
 def _note_killed(lock: Lock, groups: Iterable[Group], store: Store) -> None:
@@ -175,7 +182,9 @@ class _Trainee:
         store: Store,
         interrupts: Interrupts,
         progress: Progress,
+        estimates: Estimates,
     ):
+        self._estimates = estimates
         self._group, self._population, self._advance, self._compile_seconds = ready
         self._config, self._store = config, store
         self._interrupts, self._progress = interrupts, progress
@@ -257,3 +266,4 @@ class _Trainee:
         states = self._population.unpad(now.states)
         results = rows.results(group, states, now.measured)
         self._store.add(group, results, rows.history(group, now.measured), timings)
+        self._estimates.keep(group, now.seconds, self._compile_seconds)

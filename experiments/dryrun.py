@@ -1,0 +1,220 @@
+"""A dry run: what a study would cost, told before anything is trained."""
+
+import dataclasses
+import math
+import time
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+import jax
+import rich.box
+import rich.table
+
+from experiments import cells, manifest, memory, sweep
+from experiments.composition import OwnBlock
+from experiments.config import VARIANT_FIELDS, Config
+from experiments.datasets import Dataset
+from experiments.estimates import Estimates, duration
+from experiments.grid import Cell, Group, RunKey
+from experiments.interrupts import Interrupted, Interrupts
+from experiments.plan import Plan
+from experiments.rates import Point
+from experiments.store import Store
+from experiments.terminal import plain_console
+from experiments.validation import depths_up_to
+from resnet_jax.counting import Counts
+from resnet_jax.population import runs_mesh
+
+#: How long steps are timed for, at least, if a call of the program may take as many.
+TIMED_SECONDS = 0.5
+
+#: Of a vectorised program, the runs on each device whose step is timed.
+_VECTORISED = 4
+
+
+def tell(
+    study: str,
+    config: Config,
+    dataset: Dataset,
+    block: OwnBlock | None,
+    store: Store,
+    interrupts: Interrupts,
+) -> None:
+    """Prints what is still to be trained, and what it takes; writes nothing to the store.
+
+    Args:
+      study: its name.
+      config: of the study.
+      dataset: that it names.
+      block: of the user's own, if there is one.
+      store: of the study.
+      interrupts: to heed.
+
+    Raises:
+      UserError: a cell cannot fit into memory.
+      Interrupted: asked to stop.
+    """
+    mesh = runs_mesh()
+    plan = Plan(config, dataset, block, mesh)
+    begun = store.look()
+    failed = set() if config.retry_failed else {run for g in store.failures for run in g.runs}
+    groups = plan.groups(store.finished | failed, begun)
+    probe = _Probe(config, dataset, block, mesh)
+    estimates = Estimates(config, dataset, block, mesh, plan.counts)
+    start, started = time.perf_counter(), time.process_time()
+    told = "their times kept from before"
+    for kind, points in probe.unknown(estimates, groups):
+        if interrupts.asked:
+            raise Interrupted
+        estimates.keep_points(kind, points)
+        told = f"their times measured now, in {duration(time.perf_counter() - start)}, and kept"
+    rows = list(_rows(plan, estimates, groups, begun))
+    console = plain_console(width=150)
+    console.print(_table(config, rows))
+    around = started + estimates.report_seconds()
+    seconds = around + sum(row.compiling + row.training for row in rows)
+    runs, done = sum(row.runs for row in rows), len(store.finished)
+    console.print(
+        f"{study}: {runs:,} runs to train{f', {done:,} done before' if done else ''}; about "
+        f"{duration(seconds)} on {len(jax.devices())} × {jax.devices()[0].device_kind}, "
+        f"{duration(around)} of them to start and report; {memory.text(plan.available)} of memory; "
+        f"{told}. Nothing was trained.",
+        markup=False,
+        soft_wrap=True,
+    )
+
+
+class _Row(NamedTuple):
+    """What is still to be trained of a cell, and what it takes."""
+
+    cell: Cell
+    counts: Counts
+    groups: int
+    runs: int
+    multiply_adds: float
+    memory: int
+    compiling: float
+    training: float
+
+
+def _rows(
+    plan: Plan, estimates: Estimates, groups: list[Group], begun: dict[Group, int]
+) -> Iterator[_Row]:
+    for cell, counts in plan.counts.items():
+        its = [group for group in groups if group.cell == cell]
+        times = [estimates.of(group, begun.get(group, 0)) for group in its]
+        if its:
+            yield _Row(
+                cell,
+                counts,
+                len(its),
+                sum(len(group.runs) for group in its),
+                sum(map(estimates.multiply_adds, its)),
+                max(map(plan.needed, its)),
+                sum(time.compiling for time in times),
+                sum(time.training for time in times),
+            )
+
+
+def _table(config: Config, rows: list[_Row]) -> rich.table.Table:
+    """The rows, and their totals."""
+    several = [name for name in VARIANT_FIELDS if len(getattr(config, name)) > 1]
+    sums = {
+        "depth": "total",
+        **dict.fromkeys(several, ""),
+        "runs": f"{sum(row.runs for row in rows):,}",
+        "parameters": "",
+        "multiply-adds": "",
+        "in all": f"{sum(row.multiply_adds for row in rows):.1e}",
+        "memory": memory.text(max((row.memory for row in rows), default=0)),
+        "compile": duration(sum(row.compiling for row in rows)),
+        "train": duration(sum(row.training for row in rows)),
+    }
+    drawn = rich.table.Table(box=rich.box.SIMPLE_HEAD, show_footer=True)
+    for header, total in sums.items():
+        drawn.add_column(header, total, justify="right", no_wrap=True)
+    for row in rows:
+        variant = dataclasses.asdict(row.cell.variant)
+        drawn.add_row(
+            f"{row.cell.depth}",
+            *(variant[name] for name in several),
+            f"{row.runs:,}" + (f" in {row.groups}" if row.groups > 1 else ""),
+            f"{row.counts.parameters:,}",
+            f"{row.counts.multiply_adds:,}",
+            f"{row.multiply_adds:.1e}",
+            memory.text(row.memory),
+            duration(row.compiling),
+            duration(row.training),
+        )
+    return drawn
+
+
+class _Probe:
+    """Measures rates on small networks of a kind."""
+
+    def __init__(
+        self, config: Config, dataset: Dataset, block: OwnBlock | None, mesh: jax.sharding.Mesh
+    ):
+        statistics = "running" if cells.running_statistics(config, dataset) else "whole"
+        self._study, self._block, self._mesh = config, block, mesh
+        self._config = dataclasses.replace(
+            config, steps=max(config.steps, 300), statistics=statistics
+        )
+        few = min(4 * config.batch_size, len(dataset.x_train))
+        self._dataset = dataset._replace(
+            x_train=dataset.x_train[:few],
+            y_train=dataset.y_train[:few],
+            x_test=dataset.x_test[:few],
+            y_test=dataset.y_test[:few],
+        )
+
+    def unknown(
+        self, estimates: Estimates, groups: Iterable[Group]
+    ) -> Iterator[tuple[dict, list[Point]]]:
+        """Each kind of which too little is known, and points of it."""
+        seen = set()
+        for cell in dict.fromkeys(group.cell for group in groups):
+            kind = estimates.kind(cell)
+            digest = manifest.digest(kind)
+            if digest not in seen and not estimates.is_known(cell):
+                seen.add(digest)
+                yield kind, [self._point(cell, depth) for depth in self._depths(cell)]
+
+    def _depths(self, cell: Cell) -> list[int]:
+        """Two small depths: with some blocks, and with a few times as many."""
+        layers = self._block.layers if self._block else None
+        known = depths_up_to(self._study, max(cell.depth, 1000), layers)
+        if self._study.family == "imagenet":
+            known = depths_up_to(self._study, cell.depth, layers)
+            return [*known[:2]]
+        return [known[place] for place in ((2, 4) if self._study.family == "cifar" else (2, 8))]
+
+    def _point(self, cell: Cell, depth: int) -> Point:
+        cell = dataclasses.replace(cell, depth=depth)
+        counts = cells.counts(cell, self._config, self._dataset, self._block)
+        vectorised = cells.how_mapped(self._config, self._mesh) == "vmap"
+        tile = _VECTORISED if vectorised else 1
+        runs = [
+            RunKey(cell, self._config.learning_rates[-1], self._config.shortcut_weights[-1], seed)
+            for seed in range(tile * self._mesh.size)
+        ]
+        ready = sweep.compile_group(
+            Group(cell, tuple(runs)), self._config, self._dataset, self._block, self._mesh
+        )
+        step = _step_seconds(ready.advance, cells.chunk_size(self._config)) / tile
+        return Point(counts.multiply_adds, step, ready.compile_seconds)
+
+
+def _step_seconds(advance, most: int) -> float:
+    """Seconds of a step of a compiled program, of which one call takes at most so many."""
+    states, _ = advance(None, 1, False)
+    steps, best = 1, math.inf
+    deadline = time.perf_counter() + 4 * TIMED_SECONDS
+    while time.perf_counter() < deadline:
+        start = time.perf_counter()
+        states, _ = advance(states, steps, False)
+        elapsed = time.perf_counter() - start
+        best = min(best, elapsed / steps)
+        if elapsed < TIMED_SECONDS:
+            steps = min(2 * steps, most)
+    return best

@@ -1,0 +1,154 @@
+"""Estimates: how long groups of runs will take, from rates kept from one study to the next."""
+
+import contextlib
+import math
+import pathlib
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import jax
+from jax.sharding import Mesh
+
+from experiments import cells, manifest, programs, rates
+from experiments.composition import OwnBlock
+from experiments.config import Config
+from experiments.datasets import Dataset
+from experiments.grid import Cell, Group
+from experiments.rates import Point, Rates
+from resnet_jax.counting import Counts
+
+#: Seconds that a report takes to be drawn, until one has been.
+REPORT_SECONDS = 5.0
+
+#: A step is three times the work of an example's way through the network: its gradient is two more.
+PASSES = 3
+
+
+class Estimate(NamedTuple):
+    """Seconds that a group takes."""
+
+    compiling: float
+    training: float
+
+
+class Estimates:
+    """What is known of a study's times."""
+
+    def __init__(
+        self,
+        config: Config,
+        dataset: Dataset,
+        block: OwnBlock | None,
+        mesh: Mesh,
+        counts: dict[Cell, Counts],
+        kept: Rates | None = None,
+    ):
+        """Reads nothing yet.
+
+        Args:
+          config: of the study.
+          dataset: that it names.
+          block: of the user's own, if there is one.
+          mesh: of the devices.
+          counts: of each cell's network, and of whatever else is asked about.
+          kept: the rates; by default those in the user's cache.
+        """
+        self._config, self._dataset, self._block, self._mesh = config, dataset, block, mesh
+        self._counts = counts
+        self._rates = Rates(_users_rates()) if kept is None else kept
+        self._found: dict[str, list[Point]] = {}
+
+    def kind(self, cell: Cell) -> dict:
+        """See :func:`experiments.rates.kind`."""
+        own = getattr(self._block.module, "__qualname__", "own") if self._block else ""
+        more = {
+            "map": cells.how_mapped(self._config, self._mesh),
+            "statistics": cells.running_statistics(self._config, self._dataset),
+            "devices": [device.device_kind for device in self._mesh.devices.flat],
+            "jax": jax.__version__,
+            "own_block": own,
+        }
+        shape = self._dataset.x_train.shape[1:]
+        return rates.kind(cell, self._config, shape, self._dataset.classes, more)
+
+    def is_known(self, cell: Cell) -> bool:
+        """Whether the rates say how long a cell takes."""
+        return rates.is_known(self._points(cell), self._adds(cell))
+
+    def of(self, group: Group, done: int = 0) -> Estimate:
+        """How long a group takes that has taken some steps already; NaN where nothing is known."""
+        points, adds = self._points(group.cell), self._adds(group.cell)
+        if not rates.is_known(points, adds):
+            return Estimate(math.nan, math.nan)
+        left = self.equivalent_steps() * (1 - done / max(self._config.steps, 1))
+        step = rates.step_seconds(points, adds)
+        return Estimate(rates.compile_seconds(points, adds), left * self._tile(group) * step)
+
+    def total(self, groups: Iterable[Group], begun: dict[Group, int]) -> str:
+        """How long groups take, for the end of a line; nothing where it is not known."""
+        seconds = sum(sum(self.of(group, begun.get(group, 0))) for group in groups)
+        return f"; about {duration(seconds)}" if seconds > 0 else ""  # nor where it is NaN
+
+    def equivalent_steps(self) -> float:
+        """Steps of a run, and what its measurements cost, in steps."""
+        measured = 1 + math.ceil(self._config.steps / cells.measuring_stride(self._config))
+        examples = len(self._dataset.x_train) + len(self._dataset.x_test)
+        return self._config.steps + measured * examples / (PASSES * self._config.batch_size)
+
+    def multiply_adds(self, group: Group) -> float:
+        """Of the whole training of a group, measurements included."""
+        each = PASSES * self._config.batch_size * self._adds(group.cell)
+        return self.equivalent_steps() * len(group.runs) * each
+
+    def keep(self, group: Group, training: float, compiling: float) -> None:
+        """Keeps the seconds that a group has taken, if they can be kept."""
+        step = training / (self.equivalent_steps() * self._tile(group))
+        self.keep_points(self.kind(group.cell), [Point(self._adds(group.cell), step, compiling)])
+
+    def report_seconds(self) -> float:
+        """How long a report takes to be drawn."""
+        points = self._rates.points(_REPORT)
+        return points[0].step if points else REPORT_SECONDS
+
+    def keep_report(self, seconds: float) -> None:
+        """Keeps how long one has taken."""
+        self.keep_points(_REPORT, [Point(1, seconds, 0)])
+
+    def keep_points(self, kind: dict, points: Iterable[Point]) -> None:
+        """Keeps what was found out about a kind, if it can be kept: else it is known here alone."""
+        self._found[manifest.digest(kind)] = sorted(points)
+        with contextlib.suppress(OSError):
+            self._rates.keep(kind, points)
+
+    def _points(self, cell: Cell) -> list[Point]:
+        kind = self.kind(cell)
+        return self._rates.points(kind) or self._found.get(manifest.digest(kind), [])
+
+    def _adds(self, cell: Cell) -> int:
+        return self._counts[cell].multiply_adds
+
+    def _tile(self, group: Group) -> int:
+        """Runs that a device trains."""
+        return -(-len(group.runs) // self._mesh.size)
+
+
+_REPORT = {"what": "report"}
+
+
+def _users_rates() -> pathlib.Path | None:
+    try:
+        return programs.users_cache() / "rates"
+    except OSError:  # no home
+        return None
+
+
+def duration(seconds: float) -> str:
+    """Seconds in units that suit them."""
+    if math.isnan(seconds):
+        return "unknown"
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    minutes, hours = round(seconds / 60), round(seconds / 3600)
+    return f"{minutes:,} min" if minutes < 120 else f"{hours:,} h"
