@@ -1,0 +1,65 @@
+import math
+
+import jax
+import numpy as np
+import pytest
+
+from experiments import grid
+from experiments.config import Config
+from experiments.datasets import Dataset
+from experiments.estimates import REPORT_SECONDS, Estimates, duration
+from experiments.grid import Group
+from experiments.rates import Point, Rates
+from resnet_jax import Counts
+from resnet_jax.population import runs_mesh
+
+X, Y = np.zeros((80, 6), np.float32), np.zeros(80, np.int32)
+DATASET = Dataset(X, Y, X[:10], Y[:10], 3, "zeros")
+CONFIG = Config(depths=(2, 4), num_seeds=5, learning_rates=(0.1,), steps=60, batch_size=10)
+SMALL, LARGE = grid.cells(CONFIG)
+COUNTS = {SMALL: Counts(2, 0, 100, 0, 0), LARGE: Counts(4, 0, 300, 0, 0)}
+GROUP = Group(LARGE, tuple(grid.runs(CONFIG, LARGE))[:5])  # on two devices: three runs each
+STEPS = 60 + 7 * 90 / 30  # seven measurements of 90 examples, a third of a step each
+
+
+@pytest.fixture
+def estimates(tmp_path):
+    return Estimates(CONFIG, DATASET, None, runs_mesh(jax.devices()[:2]), COUNTS, Rates(tmp_path))
+
+
+def test_by_hand(estimates):
+    assert estimates.equivalent_steps() == STEPS
+    assert estimates.multiply_adds(GROUP) == STEPS * 5 * 3 * 10 * 300
+    estimates.keep_points(estimates.kind(LARGE), [Point(100, 1.0, 7.0), Point(200, 2.0, 8.0)])
+    assert estimates.of(GROUP) == (8.0, 3 * STEPS * 3.0)
+    assert estimates.of(GROUP, done=45) == (8.0, pytest.approx(3 * STEPS * 3.0 / 4))
+
+
+def test_what_a_group_took_is_what_it_will_take(estimates):
+    assert not estimates.is_known(LARGE) and math.isnan(estimates.of(GROUP).training)
+    assert estimates.total([GROUP], {}) == ""
+    estimates.keep(GROUP, training=50.0, compiling=3.0)
+    assert estimates.is_known(LARGE) and not estimates.is_known(SMALL)
+    assert estimates.of(GROUP) == (3.0, pytest.approx(50.0))
+    assert estimates.total([GROUP], {}) == "; about 53 s"
+
+
+def test_so_is_what_a_report_took(estimates):
+    assert estimates.report_seconds() == REPORT_SECONDS
+    estimates.keep_report(2.5)
+    assert estimates.report_seconds() == 2.5
+
+
+def test_what_cannot_be_kept_is_known_all_the_same(tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    mesh = runs_mesh(jax.devices()[:2])
+    here = Estimates(CONFIG, DATASET, None, mesh, COUNTS, Rates(tmp_path / "file"))
+    here.keep(GROUP, 50.0, 3.0)
+    assert here.of(GROUP) == (3.0, pytest.approx(50.0))
+
+
+def test_durations():
+    seconds = (0.04, 9.94, 10.2, 119, 121, 7100, 7300)
+    texts = ["0.0 s", "9.9 s", "10 s", "119 s", "2 min", "118 min", "2 h"]
+    assert list(map(duration, seconds)) == texts
+    assert duration(math.nan) == "unknown"
