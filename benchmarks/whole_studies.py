@@ -32,26 +32,31 @@ from experiments.config import Config
 #: A study that says when its first step was done; ``time.time()`` of the start is its argument.
 PROGRAM = """
 import sys, time
-from experiments import degradation, runner, environment
-runner.import_jax(environment.usable_cores())
-from experiments import sweep
+from experiments import degradation, runner
 
-start, told = float(sys.argv.pop(1)), []
-compile_group = sweep.compile_group
+start, told, import_jax = float(sys.argv.pop(1)), [], runner.import_jax
 
-def watched(*arguments, **options):
-    compiled = compile_group(*arguments, **options)
+def watched(compile_group):
+    def compile_and_watch(*arguments, **options):
+        compiled = compile_group(*arguments, **options)
 
-    def advance(states, steps, measure):
-        answer = compiled.advance(states, steps, measure)
-        if steps and not told:
-            told.append(time.time())
-            print(f"first step {time.time() - start}", file=sys.stderr)
-        return answer
+        def advance(states, steps, measure):
+            answer = compiled.advance(states, steps, measure)
+            if steps and not told:
+                told.append(time.time())
+                print(f"first step {told[0] - start}", file=sys.stderr)
+            return answer
 
-    return compiled._replace(advance=advance)
+        return compiled._replace(advance=advance)
 
-sweep.compile_group = watched
+    return compile_and_watch
+
+def import_and_watch(*arguments, **options):
+    import_jax(*arguments, **options)
+    from experiments import sweep
+    sweep.compile_group = watched(sweep.compile_group)
+
+runner.import_jax = import_and_watch
 sys.exit(degradation.main())
 """
 

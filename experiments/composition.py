@@ -16,6 +16,7 @@ from resnet_jax import (
     normalization,
     optimizers,
     orders,
+    rematerialization,
     shortcuts,
 )
 from resnet_jax.augmentation import Augmentation
@@ -74,6 +75,11 @@ SCHEDULES = {
     "cosine": optimizers.cosine,
     "warmup": optimizers.warmup,
     "warmup_cosine": optimizers.warmup_cosine,
+}
+REMATS = {
+    "none": rematerialization.everything,
+    "block": rematerialization.block_inputs,
+    "sqrt": rematerialization.segment_inputs,
 }
 AUGMENTATIONS = {
     "crop": augmentation.crop,
@@ -136,12 +142,16 @@ def network(
         block = {"block": own.module, "layers_per_block": own.layers}
     these = parts(variant)
     if config.family == "dense":
-        return families.dense_network(depth, width * factor, classes, these, **block)
-    layers = BLOCKS[config.block_at(depth)]
-    if config.family == "cifar":
-        return families.cifar_network(depth, classes, these, layers, width, factor, **block)
-    small = min(shape[:2]) < _LARGE_IMAGE
-    return families.imagenet_network(depth, classes, these, layers, width, factor, small, **block)
+        made = families.dense_network(depth, width * factor, classes, these, **block)
+    elif config.family == "cifar":
+        layers = BLOCKS[config.block_at(depth)]
+        made = families.cifar_network(depth, classes, these, layers, width, factor, **block)
+    else:
+        layers, small = BLOCKS[config.block_at(depth)], min(shape[:2]) < _LARGE_IMAGE
+        made = families.imagenet_network(
+            depth, classes, these, layers, width, factor, small, **block
+        )
+    return made.clone(remat=REMATS[config.remat])
 
 
 def augment(config: Config) -> Augmentation | None:

@@ -24,6 +24,7 @@ CHOICES = {
     "augment": ("crop", "flip", "cutout"),
     "statistics": ("auto", "whole", "running"),
     "map": ("auto", "vmap", "map"),
+    "remat": ("none", "block", "sqrt"),
     "compare": ("none", "he2015", "he2016_orders", "he2016_shortcuts", "li2018"),
 }
 
@@ -157,6 +158,11 @@ class Config:
     )
     map: str = _option(
         "auto", "how the runs on one device are mapped: auto is map on CPU, vmap elsewhere"
+    )
+    remat: str = _option(
+        "none",
+        "what stacks of blocks keep for their gradients: all; each block's input (block), which "
+        "computes blocks twice; or about 2√blocks of these (sqrt), three times",
     )
     compare: str = _option("none", "a paper whose numbers the report puts beside these", SHELL)
     workdir: str = _option("", "where results go; by default runs/ and the study's name", SHELL)

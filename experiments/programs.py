@@ -147,12 +147,14 @@ def _follow(folder: pathlib.Path) -> None:
 
     one_at_a_time = threading.Lock()
 
-    def compiled(event: str, seconds: float, **_) -> None:
-        if event == "/jax/core/compile/backend_compile_duration" and seconds >= LEAST_SECONDS:
+    def compiled(event: str, duration_secs: float, **_) -> None:
+        told = event == "/jax/core/compile/backend_compile_duration"
+        if told and duration_secs >= LEAST_SECONDS:
             with one_at_a_time:
                 seal(folder)
 
-    show, said = warnings.showwarning, []
+    show = warnings.showwarning
+    said: list[bool] = []
 
     def showwarning(message, *where, **more) -> None:
         trouble = re.match(_TROUBLE, str(message))

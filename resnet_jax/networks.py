@@ -10,9 +10,13 @@ from typing import NamedTuple
 
 import jax
 from flax import linen as nn
+from flax.core import lift
+from flax.linen.transforms import lift_transform
 from jax.nn.initializers import zeros
 
+from resnet_jax import rematerialization
 from resnet_jax.blocks import NOISE, Block, Parts
+from resnet_jax.rematerialization import Scan
 
 #: Under this name the parameters of scanned blocks lie, each with a leading depth axis.
 STACK = "stack"
@@ -42,17 +46,55 @@ class StageShape(NamedTuple):
     stride: int = 1
 
 
+#: What blocks may read and write, and what they draw from.
+_COLLECTIONS, _GENERATORS = ("params", "statistics", "intermediates"), ("params", NOISE)
+
+
+def _over_depth(block: Callable, scan: Scan) -> Callable:
+    """Lifts a scan over the depth axis of a block's variables, in the manner of ``nn.scan``.
+
+    Every scan sees the same split of the random generators, so that none changes the noise.
+    """
+
+    def stacked(scope_of, variables_of, variables, keys, a, shortcut_weight, branch_weights):
+        split = lambda key: jax.random.split(key, len(branch_weights))
+        keys = lift.tree_map_rngs(split, keys)
+
+        def body(a, one):
+            variables, keys, branch_weight = one
+            scope = scope_of(variables, keys)
+            a = block(scope, a, shortcut_weight, branch_weight)
+            return a, variables_of(scope)
+
+        return scan(body, a, (variables, keys, branch_weights))
+
+    return lift.pack(stacked, _COLLECTIONS, _COLLECTIONS, _GENERATORS, name="scan")
+
+
 def _stack(
-    block: nn.Module, a: jax.Array, shortcut_weight: jax.Array, branch_weights: jax.Array
+    block: nn.Module,
+    a: jax.Array,
+    shortcut_weight: jax.Array,
+    branch_weights: jax.Array,
+    scan: Scan,
 ) -> jax.Array:
     """Applies equal blocks one after the other, as a scan over depth; one a branch weight."""
+    apply = lambda block, *arguments: block(*arguments)
+    over_depth = lift_transform(_over_depth, apply, scan)
+    return over_depth(block, a, shortcut_weight, branch_weights)
+
+
+def _first_stack(
+    block: nn.Module, a: jax.Array, shortcut_weight: jax.Array, branch_weights: jax.Array
+) -> jax.Array:
+    """The same where parameters are made: Linen's own scan, whose draws all our results began with.
+
+    (It traces a block more than once, and its generators count.)
+    """
     scan = nn.scan(
-        lambda block, a, shortcut_weight, branch_weight: (
-            block(a, shortcut_weight, branch_weight),
-            None,
-        ),
-        variable_axes={"params": 0, "statistics": 0, "intermediates": 0},
-        split_rngs={"params": True, NOISE: True},
+        lambda block, a, *weights: (block(a, *weights), None),
+        variable_axes=dict.fromkeys(_COLLECTIONS, 0),
+        split_rngs=dict.fromkeys(_GENERATORS, True),
         in_axes=(nn.broadcast, 0),
         length=len(branch_weights),
     )
@@ -67,12 +109,14 @@ class Stage(nn.Module):
       shape: of the stage.
       parts: what its blocks are composed of.
       opens: whether it is the network's first.
+      scan: over the depth of its stack.
     """
 
     block: Callable[..., nn.Module]
     shape: StageShape
     parts: Parts
     opens: bool
+    scan: Scan
 
     @nn.compact
     def __call__(
@@ -91,7 +135,10 @@ class Stage(nn.Module):
             branch_weights = branch_weights[1:]
         if len(branch_weights):
             block = self.block(width=width, parts=self.parts, name=STACK)
-            a = _stack(block, a, shortcut_weight, branch_weights)
+            if self.is_initializing():
+                a = _first_stack(block, a, shortcut_weight, branch_weights)
+            else:
+                a = _stack(block, a, shortcut_weight, branch_weights, self.scan)
         return a
 
 
@@ -104,6 +151,8 @@ class ResidualNetwork(nn.Module):
       classes: logits of the head.
       parts: what stem, blocks and head are composed of.
       block: ``(width, blocks, parts, name[, stride]) -> module``.
+      remat: what stacks keep for their gradients, from :mod:`resnet_jax.rematerialization`.  It
+        changes neither parameters nor statistics nor noise.
     """
 
     stem: Stem
@@ -111,6 +160,7 @@ class ResidualNetwork(nn.Module):
     classes: int
     parts: Parts = Parts()
     block: Callable[..., nn.Module] = Block
+    remat: Scan = rematerialization.everything
 
     @nn.compact
     def __call__(self, x: jax.Array, shortcut_weight: jax.Array) -> jax.Array:
@@ -153,7 +203,8 @@ class ResidualNetwork(nn.Module):
             return self.block(blocks=blocks, **fields)
 
         for index, shape in enumerate(self.stages, start=1):
-            stage = Stage(block, shape, self.parts, index == 1, name=f"stage_{index}")
+            opens = index == 1
+            stage = Stage(block, shape, self.parts, opens, self.remat, name=f"stage_{index}")
             a = stage(a, shortcut_weight, weights[done : done + shape.blocks])
             done += shape.blocks
         return a

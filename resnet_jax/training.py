@@ -109,20 +109,15 @@ def _powers(tree) -> jax.Array:
     return jnp.stack([jnp.vdot(leaf, leaf) for leaf in jax.tree.leaves(tree)])
 
 
-def _flat(tree) -> jax.Array:
-    """All numbers of a tree in one vector, where a kernel for each leaf is not worth compiling."""
-    return jnp.concatenate([leaf.ravel() for leaf in jax.tree.leaves(tree)])
-
-
 def _norm(tree) -> jax.Array:
     """Euclidean norm of a tree, also where its square overflows."""
-    flat = _flat(tree)
-    peak = abs(flat).max()
-    return peak * jnp.linalg.norm(flat / peak)
+    leaves = jax.tree.leaves(tree)
+    peak = jnp.stack([abs(leaf).max() for leaf in leaves]).max()
+    return peak * jnp.sqrt(jnp.stack([((leaf / peak) ** 2).sum() for leaf in leaves]).sum())
 
 
 def _is_finite(tree) -> jax.Array:
-    return jnp.isfinite(_flat(tree)).all()
+    return jnp.stack([jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(tree)]).all()
 
 
 class WarmUp(NamedTuple):

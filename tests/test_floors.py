@@ -21,6 +21,7 @@ FLOORS = [
         "resnet_jax.normalization",
         "resnet_jax.optimizers",
         "resnet_jax.orders",
+        "resnet_jax.rematerialization",
         "resnet_jax.shortcuts",
         "resnet_jax.statistics",
     },

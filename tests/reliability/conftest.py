@@ -57,7 +57,7 @@ def new_study(tmp_path_factory):
     return lambda: Study(tmp_path_factory.mktemp("study"))
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def whole(tmp_path_factory):
     """The outcome of a study that nobody interrupted, and the seconds that it took."""
     study = Study(tmp_path_factory.mktemp("whole"))

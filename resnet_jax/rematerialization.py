@@ -1,0 +1,57 @@
+"""What the forward pass of a stack of blocks keeps for the backward pass: memory against time.
+
+A stack is a scan over depth, ``scan(body, carry, xs) -> (carry, ys)`` as ``jax.lax.scan`` has it:
+``body`` is one block, ``carry`` what passes through all of them, and ``xs`` has a leading depth
+axis.  The scans here compute the same, and differ in what they keep until its gradient is taken.
+"""
+
+import functools
+import math
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+Body = Callable[[Any, Any], tuple[Any, Any]]
+Scan = Callable[[Body, Any, Any], tuple[Any, Any]]
+
+#: Inside a loop no barrier is needed against the compiler's undoing it.
+_keep_inputs = functools.partial(jax.checkpoint, prevent_cse=False)
+
+
+def everything(body: Body, carry, xs) -> tuple[Any, Any]:
+    """Keeps all that the gradient needs, of every block."""
+    return jax.lax.scan(body, carry, xs)
+
+
+def block_inputs(body: Body, carry, xs) -> tuple[Any, Any]:
+    """Keeps the input of every block, and computes each block a second time."""
+    return jax.lax.scan(_keep_inputs(body), carry, xs)
+
+
+def segment_inputs(body: Body, carry, xs) -> tuple[Any, Any]:
+    """Keeps the input of every √B-th of B blocks (Chen et al. 2016, arXiv 1604.06174, section 4.1).
+
+    The blocks between are computed a second time, segment by segment, each time keeping the inputs
+    of one segment's blocks, and each block a third time: about 2√B inputs and one block at once.
+    The last segment is as long as the others or shorter.
+    """
+    count = jax.tree.leaves(xs)[0].shape[0]
+    length = math.isqrt(count - 1) + 1
+    segments = (count - 1) // length
+
+    def segment(carry, start, length):
+        # Cut here rather than scanned over: the parameters are neither reshaped nor copied, and
+        # their gradients are added up in place.
+        here = lambda leaf: jax.lax.dynamic_slice_in_dim(leaf, start, length)
+        return block_inputs(body, carry, jax.tree.map(here, xs))
+
+    def of(length):
+        return _keep_inputs(functools.partial(segment, length=length))
+
+    carry, ys = jax.lax.scan(of(length), carry, length * jnp.arange(segments))
+    done = segments * length
+    carry, last = of(count - done)(carry, done)
+    join = lambda ys, last: jnp.concatenate([ys.reshape(done, *last.shape[1:]), last])
+    return carry, jax.tree.map(join, ys, last)
