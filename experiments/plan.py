@@ -120,6 +120,8 @@ class Plan:
         layers = self._block.layers if self._block else None
         depths = depths_up_to(self._config, cell.depth, layers)[:-1]
         at_depth = lambda depth: needed(dataclasses.replace(cell, depth=depth))
+        if self._config.remat != "sqrt" and needed(cell, remat="sqrt") <= self.available:
+            yield "--remat=sqrt"
         if size := _greatest(sizes, lambda size: needed(cell, batch_size=size), self.available):
             yield f"--batch_size={size}"
         if depth := _greatest(depths, at_depth, self.available):

@@ -191,10 +191,13 @@ def _peak(jaxpr: Jaxpr, owned: Iterable[int], platform: str) -> int:
     last |= dict.fromkeys(frozenset().union(*outputs), len(order))
     size = program.sizes.__getitem__
     live = {program.inputs[place] for place in owned}
+    if platform == "cpu":  # what a loop will fill waits for nothing, and so is there first
+        live.update(n for step in steps for n in _stacks(step.operation) if n in last)
     most = sum(map(size, live))
     for index, (operation, reads) in enumerate(order):
         dying = {number for number in reads & live if last[number] == index}
         during = _bytes_during(operation, program, dying, platform)
+        during -= sum(map(size, live.intersection(operation.makes)))
         most = max(most, sum(map(size, live)) + during)
         live = (live - dying).union(n for n in operation.makes if n in last)
     return most
@@ -208,10 +211,9 @@ def _bytes_during(operation: _Operation, program: _Program, dying: set[int], pla
     if name == "scan":
         body = params["jaxpr"].jaxpr
         # What is carried comes after the constants and before what has an axis to go along.
-        carried = sum(map(_equally_shaped, eqn.outvars, body.outvars))
+        stacked = sum(map(size, _stacks(operation)))
         until = sum(map(_equally_shaped, eqn.invars, body.invars))
-        first = until - carried
-        stacked = sum(map(size, operation.makes[carried:]))
+        first = until - sum(map(_equally_shaped, eqn.outvars, body.outvars))
         taken = dying.intersection(operation.reads[first:until])
         inside = _peak(body, range(first, len(body.invars)), platform)
         return stacked + inside - sum(map(size, taken))
@@ -225,6 +227,14 @@ def _bytes_during(operation: _Operation, program: _Program, dying: set[int], pla
     if name in _ELEMENTWISE or name in ("dynamic_update_slice", "scatter", "scatter-add"):
         return makes - min(makes, sum(map(size, dying)))
     return makes
+
+
+def _stacks(operation: _Operation) -> tuple[int, ...]:
+    """What a loop returns of all its steps; nothing of other operations."""
+    if operation.eqn.primitive.name != "scan":
+        return ()
+    body = operation.eqn.params["jaxpr"].jaxpr
+    return operation.makes[sum(map(_equally_shaped, operation.eqn.outvars, body.outvars)) :]
 
 
 def _equally_shaped(one, other) -> bool:

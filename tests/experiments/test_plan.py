@@ -77,8 +77,10 @@ def needed(config):
 def test_what_does_not_fit_in_the_smallest_group_is_refused_with_what_would(monkeypatch):
     config = Config(depths=(60,), num_seeds=2, width=8, batch_size=40, norm=("layer",))
     said, available = lacking(monkeypatch, config)
-    size, depth = re.search(r"--batch_size=(\d+) or depth (\d+) would fit", said).groups()
+    words = r"; --remat=sqrt or --batch_size=(\d+) or depth (\d+) would fit"
+    size, depth = re.search(words, said).groups()
     fits = lambda **changes: needed(dataclasses.replace(config, **changes)) <= available
+    assert fits(remat="sqrt")
     assert int(size) == 32 and fits(batch_size=32)  # the next is 64, more than was asked for
     depth = int(depth)
     assert fits(depths=(depth,)) and not fits(depths=(depth + 2,))
