@@ -23,6 +23,7 @@ FLOORS = [
         "resnet_jax.rematerialization",
         "resnet_jax.shortcuts",
         "resnet_jax.statistics",
+        "resnet_jax.winograd",
     },
     {"resnet_jax.convolution"},
     {"resnet_jax.blocks"},
