@@ -74,7 +74,7 @@ def directory(asked: str) -> pathlib.Path | None:
         return None
     if damaged:
         print(
-            f"compiled programs that differ from their seals, removed: {damaged}", file=sys.stderr
+            f"compiled programs that differ from their seals: {damaged}, removed", file=sys.stderr
         )
     return folder
 
@@ -147,9 +147,8 @@ def _follow(folder: pathlib.Path) -> None:
 
     one_at_a_time = threading.Lock()
 
-    def compiled(event: str, duration_secs: float, **_) -> None:
-        told = event == "/jax/core/compile/backend_compile_duration"
-        if told and duration_secs >= LEAST_SECONDS:
+    def compiled(event: str, duration_secs: float, **_: str | int) -> None:
+        if event == "/jax/core/compile/backend_compile_duration" and duration_secs >= LEAST_SECONDS:
             with one_at_a_time:
                 seal(folder)
 

@@ -11,12 +11,13 @@ import pytest
     ("kills", "seed"),
     [(15, 0), *(pytest.param(50, seed, marks=pytest.mark.long) for seed in (1, 2, 3, 4))],
 )
-def test_a_killed_study_ends_in_the_same_bits(whole, new_study, kills, seed):
+def test_a_killed_study_ends_in_the_same_bits(whole, new_study, tmp_path, kills, seed):
     expected, seconds = whole
     chance = random.Random(seed)
     study, killed = new_study(), 0
+    cold = f"--compilation_cache={tmp_path}"  # so that some are killed as programs are written
     while killed < kills:
-        process = study.launch()
+        process = study.launch(cold)
         time.sleep(chance.uniform(0, seconds))
         killed += process.poll() is None
         process.kill()

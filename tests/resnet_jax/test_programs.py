@@ -25,6 +25,7 @@ from resnet_jax import (
     runs_mesh,
 )
 
+pytestmark = pytest.mark.slow  # whole programs are compiled
 ON_CPU = pytest.mark.skipif(jax.default_backend() != "cpu", reason="the lowering of CPU")
 #: Of the machine code alone, which is not looked at: HLO is optimised all the same.
 QUICKLY: dict[str, str | bool] = {"xla_backend_optimization_level": "0"}
