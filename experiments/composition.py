@@ -77,7 +77,7 @@ SCHEDULES = {
     "warmup_cosine": optimizers.warmup_cosine,
 }
 REMATS = {
-    "none": rematerialization.everything,
+    "none": rematerialization.products,
     "block": rematerialization.block_inputs,
     "sqrt": rematerialization.segment_inputs,
 }

@@ -31,6 +31,7 @@ from jax.nn.initializers import Initializer, zeros
 
 from resnet_jax import winograd
 from resnet_jax.linear import product
+from resnet_jax.rematerialization import keep
 
 LAYOUT = ("NHWC", "HWIO", "NHWC")
 
@@ -197,7 +198,7 @@ def _convolve(x: jax.Array, kernel: jax.Array, stride: int) -> jax.Array:
 
 
 def _forward(x, kernel, stride):
-    return _convolve(x, kernel, stride), (x, kernel)
+    return keep(_convolve(x, kernel, stride)), (x, kernel)
 
 
 def _backward(stride, residuals, dy):

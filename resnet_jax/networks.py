@@ -160,7 +160,7 @@ class ResidualNetwork(nn.Module):
     classes: int
     parts: Parts = Parts()
     block: Callable[..., nn.Module] = Block
-    remat: Scan = rematerialization.everything
+    remat: Scan = rematerialization.products
 
     @nn.compact
     def __call__(self, x: jax.Array, shortcut_weight: jax.Array) -> jax.Array:

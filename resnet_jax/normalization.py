@@ -13,6 +13,8 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jax.nn.initializers import Initializer, ones, zeros
 
+from resnet_jax.rematerialization import keep
+
 EPSILON = 1e-5
 
 #: Rows that are summed at once.
@@ -56,10 +58,10 @@ def batch_norm(
 
 
 def _batch_norm_forward(x, scale, bias, epsilon):
-    mean = _batch_mean(x)
+    mean = keep(_batch_mean(x))
     centred = x - mean
     variance = _batch_mean(centred * centred)
-    inverse_deviation = jax.lax.rsqrt(variance + epsilon)
+    inverse_deviation = keep(jax.lax.rsqrt(variance + epsilon))
     y = centred * (inverse_deviation * scale[None]) + bias[None]
     return (y, mean[0], variance[0]), (x, scale, mean, inverse_deviation)
 
