@@ -76,6 +76,8 @@ def train(
         failed = {run for group in store.failures for run in group.runs}
         groups = plan.groups(store.finished | failed, begun)
         progress.say(f"{study}: {_what_runs(config, dataset, groups, plan.counts)}")
+        if config.precision != "float32" and jax.default_backend() == "cpu":
+            progress.say(f"{study}: --precision={config.precision} makes nothing faster on a CPU")
 
         compiled = lambda group: compile_group(group, config, dataset, block, mesh)
         with progress.shown(sum(group.cell.depth for group in groups) * config.steps):

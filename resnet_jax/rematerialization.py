@@ -35,7 +35,7 @@ _keep_products = functools.partial(
 
 
 def keep(x: jax.Array) -> jax.Array:
-    """Marks what :func:`products` keeps besides stock products: what costs much and weighs little."""
+    """Marks what :func:`products` keeps besides stock products: what is dear to compute again."""
     return checkpoint_name(x, _KEPT)
 
 
