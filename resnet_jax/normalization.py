@@ -147,8 +147,8 @@ class LayerNorm(nn.LayerNorm):
     use_fast_variance: bool = False
 
     @nn.compact
-    def __call__(self, x: jax.Array) -> jax.Array:
-        return super().__call__(_full(x)).astype(x.dtype)
+    def __call__(self, x: jax.Array, *, mask: jax.Array | None = None) -> jax.Array:
+        return super().__call__(_full(x), mask=mask).astype(x.dtype)
 
 
 #: Those that bring neither scale nor bias for each feature.
