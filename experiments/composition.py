@@ -4,7 +4,9 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any
 
+import jax.numpy as jnp
 from flax import linen as nn
+from jax.typing import DTypeLike
 
 from experiments.config import Config, Variant, split_name
 from resnet_jax import (
@@ -77,10 +79,11 @@ SCHEDULES = {
     "warmup_cosine": optimizers.warmup_cosine,
 }
 REMATS = {
-    "none": rematerialization.everything,
+    "none": rematerialization.products,
     "block": rematerialization.block_inputs,
     "sqrt": rematerialization.segment_inputs,
 }
+PRECISIONS: dict[str, DTypeLike | None] = {"float32": None, "bfloat16": jnp.bfloat16}
 AUGMENTATIONS = {
     "crop": augmentation.crop,
     "flip": augmentation.flip,
@@ -140,7 +143,7 @@ def network(
     block: dict[str, Any] = {}
     if own is not None:
         block = {"block": own.module, "layers_per_block": own.layers}
-    these = parts(variant)
+    these = dataclasses.replace(parts(variant), dtype=PRECISIONS[config.precision])
     if config.family == "dense":
         made = families.dense_network(depth, width * factor, classes, these, **block)
     elif config.family == "cifar":

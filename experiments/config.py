@@ -25,6 +25,7 @@ CHOICES = {
     "statistics": ("auto", "whole", "running"),
     "map": ("auto", "vmap", "map"),
     "remat": ("none", "block", "sqrt"),
+    "precision": ("float32", "bfloat16"),
     "compare": ("none", "he2015", "he2016_orders", "he2016_shortcuts", "li2018"),
 }
 
@@ -161,8 +162,13 @@ class Config:
     )
     remat: str = _option(
         "none",
-        "what stacks of blocks keep for their gradients: all; each block's input (block), which "
-        "computes blocks twice; or about 2√blocks of these (sqrt), three times",
+        "what stacks of blocks keep for their gradients: all products; each block's input (block), "
+        "which computes blocks twice; or about 2√blocks of these (sqrt), three times",
+    )
+    precision: str = _option(
+        "float32",
+        "of the layers' products and activations; parameters, their updates, normalisation, logits "
+        "and loss are float32 always. bfloat16 is for accelerators",
     )
     compare: str = _option("none", "a paper whose numbers the report puts beside these", SHELL)
     workdir: str = _option("", "where results go; by default runs/ and the study's name", SHELL)

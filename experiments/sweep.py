@@ -79,6 +79,8 @@ def train(
         groups = plan.groups(store.finished | failed, begun)
         known = estimates.total(groups, {group: point.step for group, point in begun.items()})
         progress.say(f"{study}: {_what_runs(config, dataset, groups, plan.counts)}{known}")
+        if config.precision != "float32" and jax.default_backend() == "cpu":
+            progress.say(f"{study}: --precision={config.precision} makes nothing faster on a CPU")
 
         compiled = lambda group: compile_group(group, config, dataset, block, mesh)
         with progress.shown(sum(group.cell.depth for group in groups) * config.steps):

@@ -17,6 +17,7 @@ from typing import NamedTuple
 import jax
 from flax import linen as nn
 from jax.nn.initializers import constant, zeros
+from jax.typing import DTypeLike
 
 from resnet_jax import branches, initializers, normalization, orders, shortcuts
 from resnet_jax.convolution import Conv
@@ -88,6 +89,8 @@ class Parts:
       branch: what multiplies the end of each branch.
       order: of the operations in a block.
       shortcut: what is carried around the main path.
+      dtype: that layers compute and return in, and activations have; None for that of the
+        parameters, which are in single precision always.
     """
 
     norm: Callable[..., nn.Module] = normalization.BatchNorm
@@ -96,6 +99,7 @@ class Parts:
     branch: branches.BranchRule = branches.unit
     order: Order = orders.original
     shortcut: shortcuts.Shortcut = shortcuts.identity
+    dtype: DTypeLike | None = None
 
     def linear(self, features: int, **options) -> nn.Module:
         """A weight matrix to ``features``; with a bias only where no normalisation brings one."""
@@ -130,7 +134,7 @@ class Parts:
 
     def _settings(self) -> dict:
         unnormalised = self.norm is normalization.NoNorm
-        return {"use_bias": unnormalised, "kernel_init": self.init.kernel}
+        return {"use_bias": unnormalised, "kernel_init": self.init.kernel, "dtype": self.dtype}
 
     def _norm_ends_branch(self) -> bool:
         return self.order.ends_with_norm and self.norm not in normalization.WITHOUT_SCALE

@@ -23,14 +23,17 @@ kernel is one matrix: of the 36 taps of 3x3 on an image of 2x2 only 16 meet a pi
 """
 
 import functools
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
 from jax.nn.initializers import Initializer, zeros
+from jax.typing import DTypeLike
 
 from resnet_jax import winograd
 from resnet_jax.linear import product
+from resnet_jax.rematerialization import keep
 
 LAYOUT = ("NHWC", "HWIO", "NHWC")
 
@@ -179,6 +182,14 @@ def _gradients_on_cpu(x, kernel, dy, stride):
     return *image_of(d_phases), *kernel_of(_weight_gradient(phases, dy, (before, after)))
 
 
+def _widened(function: Callable, *arrays: jax.Array, **options):
+    """In single precision at least, rounded at the end: CPUs have nothing faster."""
+    dtype = arrays[0].dtype
+    wide = jnp.promote_types(dtype, jnp.float32)
+    results = function(*(array.astype(wide) for array in arrays), **options)
+    return jax.tree.map(lambda result: result.astype(dtype), results)
+
+
 def _stock_gradients(x, kernel, dy, stride):
     padding = _even(kernel.shape[0])
     stock = functools.partial(_direct, stride=stride, padding=padding)
@@ -191,20 +202,20 @@ def _convolve(x: jax.Array, kernel: jax.Array, stride: int) -> jax.Array:
     return jax.lax.platform_dependent(
         x,
         kernel,
-        cpu=functools.partial(_on_cpu, stride=stride, padding=padding),
+        cpu=functools.partial(_widened, _on_cpu, stride=stride, padding=padding),
         default=functools.partial(_direct, stride=stride, padding=padding),
     )
 
 
 def _forward(x, kernel, stride):
-    return _convolve(x, kernel, stride), (x, kernel)
+    return keep(_convolve(x, kernel, stride)), (x, kernel)
 
 
 def _backward(stride, residuals, dy):
     return jax.lax.platform_dependent(
         *residuals,
         dy,
-        cpu=functools.partial(_gradients_on_cpu, stride=stride),
+        cpu=functools.partial(_widened, _gradients_on_cpu, stride=stride),
         default=functools.partial(_stock_gradients, stride=stride),
     )
 
@@ -271,12 +282,16 @@ class Conv(nn.Module):
     use_bias: bool = False
     kernel_init: Initializer = nn.initializers.he_normal()
     bias_init: Initializer = zeros
+    dtype: DTypeLike | None = None
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         """Maps images ``[batch, height, width, in]`` to ``[batch, height', width', features]``."""
         shape = (self.size, self.size, x.shape[-1], self.features)
-        y = convolve(x, self.param("kernel", self.kernel_init, shape), self.stride)
+        kernel = self.param("kernel", self.kernel_init, shape)
+        x, kernel = nn.dtypes.promote_dtype(x, kernel, dtype=self.dtype)
+        y = convolve(x, kernel, self.stride)
         if self.use_bias:
-            y += self.param("bias", self.bias_init, (self.features,)).reshape(1, 1, 1, -1)
+            bias = self.param("bias", self.bias_init, (self.features,))
+            y += bias.reshape(1, 1, 1, -1).astype(y.dtype)
         return y

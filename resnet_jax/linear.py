@@ -8,6 +8,8 @@ written out first (1 μs at 100x64, of the 13 μs that the product takes; a whol
 
 import jax
 
+from resnet_jax.rematerialization import keep
+
 
 @jax.custom_vjp
 def product(x: jax.Array, kernel: jax.Array) -> jax.Array:
@@ -16,7 +18,7 @@ def product(x: jax.Array, kernel: jax.Array) -> jax.Array:
 
 
 def _forward(x, kernel):
-    return x @ kernel, (x, kernel)
+    return keep(x @ kernel), (x, kernel)
 
 
 def _backward(residuals, dy):

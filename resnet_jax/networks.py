@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import jax
+import jax.numpy as jnp
 from flax import linen as nn
 from flax.core import lift
 from flax.linen.transforms import lift_transform
@@ -71,6 +72,11 @@ def _over_depth(block: Callable, scan: Scan) -> Callable:
     return lift.pack(stacked, _COLLECTIONS, _COLLECTIONS, _GENERATORS, name="scan")
 
 
+def _apply(block: nn.Module, a: jax.Array, *weights: jax.Array) -> jax.Array:
+    """Applies a block; whatever it computes in, what leaves it has the precision that entered."""
+    return block(a, *weights).astype(a.dtype)
+
+
 def _stack(
     block: nn.Module,
     a: jax.Array,
@@ -79,8 +85,7 @@ def _stack(
     scan: Scan,
 ) -> jax.Array:
     """Applies equal blocks one after the other, as a scan over depth; one a branch weight."""
-    apply = lambda block, *arguments: block(*arguments)
-    over_depth = lift_transform(_over_depth, apply, scan)
+    over_depth = lift_transform(_over_depth, _apply, scan)
     return over_depth(block, a, shortcut_weight, branch_weights)
 
 
@@ -92,7 +97,7 @@ def _first_stack(
     (It traces a block more than once, and its generators count.)
     """
     scan = nn.scan(
-        lambda block, a, *weights: (block(a, *weights), None),
+        lambda block, a, *weights: (_apply(block, a, *weights), None),
         variable_axes=dict.fromkeys(_COLLECTIONS, 0),
         split_rngs=dict.fromkeys(_GENERATORS, True),
         in_axes=(nn.broadcast, 0),
@@ -131,7 +136,7 @@ class Stage(nn.Module):
                 parts = dataclasses.replace(parts, order=order)
             strided = {"stride": stride} if stride != 1 else {}
             first = self.block(width=width, parts=parts, name="first", **strided)
-            a = first(a, shortcut_weight, branch_weights[0])
+            a = _apply(first, a, shortcut_weight, branch_weights[0])
             branch_weights = branch_weights[1:]
         if len(branch_weights):
             block = self.block(width=width, parts=self.parts, name=STACK)
@@ -160,7 +165,7 @@ class ResidualNetwork(nn.Module):
     classes: int
     parts: Parts = Parts()
     block: Callable[..., nn.Module] = Block
-    remat: Scan = rematerialization.everything
+    remat: Scan = rematerialization.products
 
     @nn.compact
     def __call__(self, x: jax.Array, shortcut_weight: jax.Array) -> jax.Array:
@@ -181,10 +186,11 @@ class ResidualNetwork(nn.Module):
             a = parts.norm(name="head_norm")(a)
         if not order.stem_activation:
             a = parts.activation(a)
+        a = a.astype(jnp.promote_types(a.dtype, jnp.float32))  # as are the logits, and so the loss
         if a.ndim == 4:
             a = a.mean((1, 2))
         zero = {"kernel_init": zeros} if parts.init.zero_head else {}
-        return parts.linear(self.classes, use_bias=True, name="head", **zero)(a)
+        return parts.linear(self.classes, use_bias=True, dtype=None, name="head", **zero)(a)
 
     def _stem(self, x: jax.Array) -> jax.Array:
         width, size, stride, _ = self.stem

@@ -13,10 +13,17 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jax.nn.initializers import Initializer, ones, zeros
 
+from resnet_jax.rematerialization import keep
+
 EPSILON = 1e-5
 
 #: Rows that are summed at once.
 _PIECE = 1024
+
+
+def _full(x: jax.Array) -> jax.Array:
+    """In single precision at least, in which statistics are taken whatever ``x`` has."""
+    return x.astype(jnp.promote_types(x.dtype, jnp.float32))
 
 
 def _batch_mean(x: jax.Array) -> jax.Array:
@@ -49,31 +56,33 @@ def batch_norm(
       epsilon: added to the variance.
 
     Returns:
-      The normalised activations ``[batch, features]``, and the batch's mean and (biased) variance
-      ``[features]``, through which no gradient flows.
+      The normalised activations ``[batch, features]``, in the precision of ``x``, and the batch's
+      mean and (biased) variance ``[features]``, in single precision at least; no gradient flows
+      through these.
     """
     return _batch_norm_forward(x, scale, bias, epsilon)[0]
 
 
 def _batch_norm_forward(x, scale, bias, epsilon):
-    mean = _batch_mean(x)
-    centred = x - mean
+    rows = _full(x)
+    mean = keep(_batch_mean(rows))
+    centred = rows - mean
     variance = _batch_mean(centred * centred)
-    inverse_deviation = jax.lax.rsqrt(variance + epsilon)
+    inverse_deviation = keep(jax.lax.rsqrt(variance + epsilon))
     y = centred * (inverse_deviation * scale[None]) + bias[None]
-    return (y, mean[0], variance[0]), (x, scale, mean, inverse_deviation)
+    return (y.astype(x.dtype), mean[0], variance[0]), (x, scale, mean, inverse_deviation)
 
 
 def _batch_norm_backward(epsilon, residuals, cotangents):
     # dx = γ r (dy − mean(dy) − x̂ mean(dy·x̂)), with r the inverse deviation and x̂ = (x − mean) r.
     del epsilon
     x, scale, mean, inverse_deviation = residuals
-    dy = cotangents[0]
-    normalised = (x - mean) * inverse_deviation
+    dy = _full(cotangents[0])
+    normalised = (_full(x) - mean) * inverse_deviation
     mean_dy = _batch_mean(dy)
     mean_dy_x = _batch_mean(dy * normalised)
     dx = (dy - mean_dy - normalised * mean_dy_x) * (inverse_deviation * scale[None])
-    return dx, mean_dy_x[0] * x.shape[0], mean_dy[0] * x.shape[0]
+    return dx.astype(x.dtype), mean_dy_x[0] * x.shape[0], mean_dy[0] * x.shape[0]
 
 
 batch_norm.defvjp(_batch_norm_forward, _batch_norm_backward)
@@ -102,7 +111,7 @@ class BatchNorm(nn.Module):
         else:
             inverse_deviation = jax.lax.rsqrt(variance.value + self.epsilon)
             y = (rows - mean.value[None]) * (inverse_deviation * scale)[None] + bias[None]
-        return y.reshape(x.shape)
+        return y.reshape(x.shape).astype(x.dtype)
 
 
 class NoNorm(nn.Module):
@@ -125,12 +134,22 @@ class ScalarBias(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
-        return x + self.param("bias", zeros, ())
+        return (x + self.param("bias", zeros, ())).astype(x.dtype)
+
+
+class LayerNorm(nn.LayerNorm):
+    """Layer normalisation (Ba et al. 2016, arXiv 1607.06450): each example over its own features.
+
+    Of images, each pixel over its channels.
+    """
+
+    epsilon: float = EPSILON
+    use_fast_variance: bool = False
+
+    @nn.compact
+    def __call__(self, x: jax.Array, *, mask: jax.Array | None = None) -> jax.Array:
+        return super().__call__(_full(x), mask=mask).astype(x.dtype)
 
 
 #: Those that bring neither scale nor bias for each feature.
 WITHOUT_SCALE = (NoNorm, ScalarBias)
-
-#: Layer normalisation (Ba et al. 2016, arXiv 1607.06450): each example over its own features; of
-#: images, each pixel over its channels.
-LayerNorm = functools.partial(nn.LayerNorm, epsilon=EPSILON, use_fast_variance=False)

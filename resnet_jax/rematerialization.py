@@ -3,6 +3,9 @@
 A stack is a scan over depth, ``scan(body, carry, xs) -> (carry, ys)`` as ``jax.lax.scan`` has it:
 ``body`` is one block, ``carry`` what passes through all of them, and ``xs`` has a leading depth
 axis.  The scans here compute the same, and differ in what they keep until its gradient is taken.
+
+None of them keeps what is made element by element, such as normalised or rectified activations: to
+make it again from the products is faster than to write it to memory and to read it back.
 """
 
 import functools
@@ -12,17 +15,33 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax import checkpoint_policies
+from jax.ad_checkpoint import checkpoint_name
 
 Body = Callable[[Any, Any], tuple[Any, Any]]
 Scan = Callable[[Body, Any, Any], tuple[Any, Any]]
 
+_KEPT = "kept"
+
 #: Inside a loop no barrier is needed against the compiler's undoing it.
 _keep_inputs = functools.partial(jax.checkpoint, prevent_cse=False)
 
+_keep_products = functools.partial(
+    _keep_inputs,
+    policy=checkpoint_policies.save_from_both_policies(
+        checkpoint_policies.dots_saveable, checkpoint_policies.save_only_these_names(_KEPT)
+    ),
+)
 
-def everything(body: Body, carry, xs) -> tuple[Any, Any]:
-    """Keeps all that the gradient needs, of every block."""
-    return jax.lax.scan(body, carry, xs)
+
+def keep(x: jax.Array) -> jax.Array:
+    """Marks what :func:`products` keeps besides stock products: what is dear to compute again."""
+    return checkpoint_name(x, _KEPT)
+
+
+def products(body: Body, carry, xs) -> tuple[Any, Any]:
+    """Keeps the input of every block and what its weight layers and normalisations computed."""
+    return jax.lax.scan(_keep_products(body), carry, xs)
 
 
 def block_inputs(body: Body, carry, xs) -> tuple[Any, Any]:

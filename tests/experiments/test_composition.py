@@ -25,6 +25,8 @@ IMAGE = jax.ShapeDtypeStruct((1, 8, 8), jnp.float32)
         ("optimizer", composition.OPTIMIZERS),
         ("schedule", composition.SCHEDULES),
         ("augment", composition.AUGMENTATIONS),
+        ("remat", composition.REMATS),
+        ("precision", composition.PRECISIONS),
     ],
 )
 def test_every_choice_has_its_function(name, table):

@@ -182,6 +182,7 @@ def test_divergence_is_a_result(tmp_path):
         ("--norm=layer,none", "--init=orthogonal,zero_last", "--optimizer=adam"),
         ("--order=pre_activation", "--branch_scale=learned", "--optimizer=adamw", "--map=vmap"),
         ("--dataset=spirals:1", "--optimizer=nesterov", "--schedule=warmup_cosine"),
+        ("--precision=bfloat16", "--remat=block", "--norm=layer,batch"),
     ],
 )
 def test_every_option_trains(tmp_path, flags):
@@ -202,6 +203,8 @@ def test_every_option_trains(tmp_path, flags):
     curves = ["norm", "shortcut_weight", "seed"]
     loss = history[history.metric == "train_loss"].groupby(["step", *curves]).value.mean()
     assert (loss.loc[60] < loss.loc[0]).all()
+    warned = "--precision=bfloat16 makes nothing faster on a CPU" in done.stderr
+    assert warned == ("--precision=bfloat16" in flags)
 
 
 def test_an_interrupt_keeps_finished_cells(tmp_path):

@@ -14,8 +14,8 @@ TRAINING = Training(
     batch_size=10,
     chunk=10,
 )
-#: The compiler's options that studies use on CPU.
-QUICKLY: dict[str, str | bool] = {"xla_backend_optimization_level": "1"}
+#: Programs that run once; tests/reliability/test_independence.py has those of studies.
+QUICKLY: dict[str, str | bool] = {"xla_backend_optimization_level": "0"}
 
 
 def train(runs, data, how="map", devices=2, chunks=(10, 10)):
