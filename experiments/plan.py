@@ -16,6 +16,9 @@ from experiments.validation import depths_up_to
 from resnet_jax.counting import Counts
 from resnet_jax.population import Footprint
 
+#: So many times what a run has in weights, activations and measurements it certainly has room in.
+_AMPLE = 16
+
 
 class Plan:
     """What a study takes, from shapes alone.
@@ -66,14 +69,26 @@ class Plan:
         return self._needed(group.cell, len(group.runs))
 
     def _variants_with_room(self) -> set[Variant]:
-        """The variants whose every cell fits whole: to trace the deepest of each shows it."""
+        """The variants whose every cell fits whole.
+
+        The deepest of each shows it: by its counts where there is room enough, or else traced.
+        """
         deepest = {cell.variant: cell for cell in self.counts}
         most = max(len(list(grid.runs(self._config, cell))) for cell in self.counts)
         return {
             variant
             for variant, cell in deepest.items()
-            if self._needed(cell, most) <= self.available
+            if self._ample(cell, most) <= self.available
+            or self._needed(cell, most) <= self.available
         }
+
+    def _ample(self, cell: Cell, runs: int) -> int:
+        """Bytes that are several times enough; to count takes no time, to trace seconds."""
+        counts, examples = self.counts[cell], self._dataset
+        data = sum(array.nbytes for array in examples[:4])
+        most = max(len(examples.x_train), len(examples.x_test)) * counts.largest
+        each = counts.parameters + self._config.batch_size * counts.activations + most
+        return _AMPLE * (data * (1 + self._mesh.size) + 4 * runs * each)
 
     def _fits(self, cell: Cell, runs: int) -> bool:
         return cell.variant in self._roomy or self._needed(cell, runs) <= self.available

@@ -104,8 +104,24 @@ def test_the_greatest_that_fits_is_found_in_few_steps(available):
     assert len(asked) - 100 <= 10
 
 
+def test_where_there_is_room_enough_nothing_is_traced(monkeypatch):
+    monkeypatch.setattr(plan.cells, "footprint", None)
+    whole = Group(CELLS[1], tuple(RUNS[CELLS[1]]))
+    assert make_plan().groups(set(RUNS[CELLS[0]]), []) == [whole]
+
+
+@pytest.mark.parametrize("how", ["map", "vmap"])
+def test_enough_is_more_than_is_needed(how):
+    for norm in ("batch", "layer", "none"):
+        config = dataclasses.replace(CONFIG, depths=(2, 60), norm=(norm,), map=how)
+        here = make_plan(config)
+        for cell in grid.cells(config):
+            assert here._ample(cell, 16) > 2 * here._needed(cell, 16)
+
+
 def test_where_the_deepest_has_room_the_others_are_not_looked_at(monkeypatch):
     seen = []
+    monkeypatch.setattr(Plan, "_ample", lambda *_: 2**63)
     monkeypatch.setattr(
         plan.cells, "footprint", lambda cell, *_: seen.append(cell) or Footprint(1, 1, 2, 1)
     )
