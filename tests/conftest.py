@@ -42,6 +42,15 @@ def pytest_collection_modifyitems(config, items):
     items[:] = [item for item in items if item not in left_out]
 
 
+@pytest.fixture(autouse=True)
+def quickly_compiled(request):
+    """Programs that run once are not optimised; proofs of reliability are of those of studies."""
+    if "reliability" not in request.path.parts:
+        jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", False)
+
+
 @pytest.fixture
 def float64():
     """Runs a test in double precision."""

@@ -30,11 +30,11 @@ def write_cifar10(formats, folder: pathlib.Path, records: int = 16) -> None:
 @pytest.mark.slow
 def test_the_papers_preset_on_cifar_files(tmp_path, formats):
     write_cifar10(formats, tmp_path)
-    flags = ["--preset=he2015_cifar10", "--data_dir=.", "--depths=8,20", "--num_seeds=2"]
+    flags = ["--preset=he2015_cifar10", "--data_dir=.", "--depths=20", "--num_seeds=2"]
     flags += ["--steps=6", "--batch_size=16", "--learning_rates=0.1", "--width=4"]
     flags += ["--holdout=20", "--warmup_depth=20", "--statistics=running"]
     done, results = study(tmp_path, *flags)
-    assert len(results) == 2 * 2 * 2 and (results.status == "healthy").all()
+    assert len(results) == 2 * 2 and (results.status == "healthy").all()
     assert "60 training and 20 test examples" in done.stderr
     paper = pd.read_csv(tmp_path / "run" / "paper.csv")
     assert paper[paper.ours.notna()].depth.tolist() == [20, 20]
@@ -48,9 +48,12 @@ def test_the_papers_preset_on_cifar_files(tmp_path, formats):
 @pytest.mark.parametrize(
     "flags",
     [
-        ("--family=cifar", "--depths=11", "--block=bottleneck", "--shortcut=B,C"),
-        ("--family=cifar", "--depths=8", "--norm=none", "--branch_scale=fixup,stochastic_depth"),
-        ("--family=imagenet", "--depths=18", "--order=pre_activation", "--shortcut=dropout:0.3"),
+        ("--family=cifar", "--depths=11", "--block=bottleneck", "--shortcut=B"),
+        ("--family=cifar", "--depths=8", "--norm=none", "--branch_scale=fixup"),
+        pytest.param(
+            ("--family=imagenet", "--depths=18", "--order=pre_activation", "--shortcut=C"),
+            marks=pytest.mark.long,
+        ),
     ],
 )
 def test_every_kind_of_network_trains_on_the_digits(tmp_path, flags):
@@ -79,7 +82,7 @@ def test_a_thousand_convolutions_train_a_few_steps(tmp_path, flags, formats):
     assert np.isfinite(results.train_loss).all() and (results.gradient_norm > 0).all()
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_convolutions_show_the_lectures_figure(tmp_path):
     """One depth of ``digits_conv``: 56 plain layers do not fit the digits, 56 residual ones do."""
     flags = ["--preset=digits_conv", "--depths=56", "--num_seeds=1", "--learning_rates=0.01"]

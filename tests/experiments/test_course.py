@@ -23,6 +23,7 @@ def population(data, runs=3, devices=2):
     return Population(TRAINING, product(range(runs), [1.0], [0.1]), data, mesh, "map")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("devices", [1, 2])
 def test_a_course_goes_on_from_its_arrays_to_the_same_bits(tiny_data, devices):
     """Also on another number of devices, where other runs are copied to fill the last."""

@@ -25,6 +25,8 @@ COLUMNS += ["train_loss", "train_error", "test_loss", "test_error"]
 TABLES = ["results.csv", "history.csv", "summary.csv"]
 FIGURES = ["error_over_depth", "loss_over_depth", "training_curves", "learning_rates"]
 
+pytestmark = pytest.mark.slow
+
 
 def study(folder: pathlib.Path, *flags: str, command: str = "degradation"):
     """Runs a command in a folder; returns the finished process."""
@@ -96,7 +98,6 @@ def test_the_terminal_shows_the_same_numbers(smoke):
     assert "1,500 training" in smoke[1].stderr and "compiled in" in smoke[1].stderr
 
 
-@pytest.mark.slow
 def test_the_same_command_again_gives_the_same_bits(smoke, tmp_path):
     again = study(tmp_path, "--preset=smoke", "--workdir=noch einmal")
     assert again.returncode == 0
@@ -147,7 +148,6 @@ def test_report_draws_a_moved_and_half_finished_study_again(smoke, tmp_path):
     assert empty.returncode == 2 and "holds no study" in empty.stderr
 
 
-@pytest.mark.slow
 def test_no_steps_measure_the_networks_as_initialised(tmp_path):
     done = study(tmp_path, "--steps=0", "--depths=2,4", "--num_seeds=2", "--width=8")
     assert done.returncode == 0, done.stderr
@@ -157,7 +157,6 @@ def test_no_steps_measure_the_networks_as_initialised(tmp_path):
     assert (history.step == 0).all()
 
 
-@pytest.mark.slow
 def test_divergence_is_a_result(tmp_path):
     done = study(
         tmp_path,
@@ -175,7 +174,6 @@ def test_divergence_is_a_result(tmp_path):
     assert "diverged" in done.stdout
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     "flags",
     [
@@ -227,7 +225,6 @@ def test_an_interrupt_keeps_finished_cells(tmp_path):
 TINY = ("--width=8", "--steps=30", "--shortcut_weights=1,0")
 
 
-@pytest.mark.slow
 def test_more_seeds_depths_and_rates_extend_a_study_to_the_same_bits(tmp_path):
     less = ("--depths=4", "--num_seeds=1", "--learning_rates=0.1")
     more = ("--depths=2,4", "--num_seeds=2", "--learning_rates=0.1,0.05")
@@ -246,7 +243,6 @@ def test_more_seeds_depths_and_rates_extend_a_study_to_the_same_bits(tmp_path):
     assert len(pd.read_csv(tmp_path / "grown-2" / "results.csv")) == 2
 
 
-@pytest.mark.slow
 def test_a_cell_without_memory_is_recorded_and_the_others_go_on(tmp_path):
     flags = ("--depths=2,1000", "--num_seeds=2", "--learning_rates=0.01", "--shortcut_weights=1")
     flags += ("--steps=3", "--batch_size=1500")
@@ -297,7 +293,6 @@ def test_an_unforeseen_error_is_one_line_without_debug(tmp_path):
     assert shown.returncode == 1 and "Traceback" in shown.stderr
 
 
-@pytest.mark.slow
 def test_a_thousand_layers_train_by_a_flag(tmp_path):
     done = study(
         tmp_path,
@@ -313,7 +308,19 @@ def test_a_thousand_layers_train_by_a_flag(tmp_path):
     assert (loss.loc[60] < 0.8 * loss.loc[0]).all()
 
 
-@pytest.mark.slow
+def test_deep_plain_networks_are_worse_and_residual_ones_are_not(tmp_path):
+    """The lecture's claim in small, by intervals of six seeds."""
+    flags = ("--depths=16,64", "--num_seeds=6", "--learning_rates=0.1,0.03")
+    done = study(tmp_path, *flags)
+    assert done.returncode == 0, done.stderr
+    summary = pd.read_csv(tmp_path / "runs" / "degradation" / "summary.csv")
+    summary = summary.set_index(["kind", "depth"])
+    plain, residual = summary.loc["plain"], summary.loc["residual"]
+    assert plain.train_error_low.loc[64] > plain.train_error_high.loc[16]
+    assert residual.train_error_high.loc[64] < 0.05 < plain.train_error_low.loc[64]
+
+
+@pytest.mark.long
 def test_the_default_study_shows_the_lectures_figure(tmp_path):
     done = study(tmp_path)
     assert done.returncode == 0, done.stderr

@@ -25,7 +25,7 @@ def wait_until_it_listens(process) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("count", [6, pytest.param(50, marks=pytest.mark.long)])
+@pytest.mark.parametrize("count", [4, pytest.param(50, marks=pytest.mark.long)])
 def test_an_interrupted_study_leaves_soon_and_goes_on(whole, new_study, count):
     expected, seconds = whole
     chance = random.Random(count)

@@ -57,6 +57,7 @@ def test_mapped_equals_looped_to_the_bit(tiny_data):
         chex.assert_trees_all_equal(take((states, metrics), index), expected)
 
 
+@pytest.mark.slow
 def test_mapped_and_vectorised_agree(tiny_data):
     """To rounding, over few steps: vectorising changes the last bits, and training amplifies."""
     runs = product([0, 1, 2], [0.0, 1.0], [0.1, 0.01])
@@ -74,6 +75,7 @@ def test_seeds_differ_and_weights_share_their_start(tiny_data):
     assert not np.array_equal(stems[0], stems[2])
 
 
+@pytest.mark.slow
 def test_a_run_does_not_depend_on_its_neighbours(tiny_data):
     many = product([0, 1, 2], [0.0, 1.0], [0.1, 0.01])
     together = train(many, tiny_data)
@@ -84,6 +86,7 @@ def test_a_run_does_not_depend_on_its_neighbours(tiny_data):
     assert not np.array_equal(control[1].train_loss, take(together, [7])[1].train_loss)
 
 
+@pytest.mark.slow
 def test_nor_on_the_number_of_devices_or_chunks(tiny_data):
     runs = product([0, 1, 2], [1.0], [0.1])  # three runs on two devices: one is padding
     expected = train(runs, tiny_data)
@@ -92,6 +95,7 @@ def test_nor_on_the_number_of_devices_or_chunks(tiny_data):
     chex.assert_trees_all_equal(train(runs, tiny_data), expected)
 
 
+@pytest.mark.slow
 def test_a_neighbour_that_diverges_changes_no_bit(tiny_data):
     calm = product([0, 1], [1.0], [0.1])
     wild = product([0, 1], [1.0], [0.1, 1e30])

@@ -63,6 +63,7 @@ def test_dense_networks_and_their_gradients_are_the_same(scan, blocks, parts):
     chex.assert_trees_all_close(actual, expected, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scan", REMATS)
 def test_convolutional_ones_too(scan):
     module = cifar_network(14, 3, width=2)
