@@ -1,3 +1,5 @@
+import sys
+
 import numpy as np
 import pytest
 
@@ -83,6 +85,33 @@ def raw_digits():
     from sklearn.datasets import load_digits
 
     return load_digits(return_X_y=True)[0].reshape(-1, 8, 8)[:1500]
+
+
+def test_the_digits_are_kept_and_believed_only_whole(monkeypatch, tmp_path):
+    monkeypatch.setattr(datasets.programs, "users_cache", lambda: tmp_path / "cache")
+    first = datasets.load("digits")
+    raw = raw_digits()
+    deviation = (raw - raw.mean(0)).std()
+    np.testing.assert_allclose(first.x_train * deviation + raw.mean(0), raw, atol=1e-4)
+    (path,) = (tmp_path / "cache").iterdir()
+    content = path.read_bytes()
+    with monkeypatch.context() as without:
+        without.setitem(sys.modules, "sklearn.datasets", None)  # to import it is an error
+        again = datasets.load("digits")
+        assert datasets.digest(again) == datasets.digest(first)
+        path.write_bytes(content[:-1] + b"x")
+        with pytest.raises(ImportError):
+            datasets.load("digits")
+    assert datasets.digest(datasets.load("digits")) == datasets.digest(first)
+    assert path.read_bytes() == content  # mended
+
+
+def test_without_a_cache_the_digits_are_there_all_the_same(monkeypatch):
+    def nowhere():
+        raise FileNotFoundError
+
+    monkeypatch.setattr(datasets.programs, "users_cache", nowhere)
+    assert datasets.load("digits").x_train.shape == (1500, 8, 8)
 
 
 def test_held_out_examples_take_the_test_sets_place():
