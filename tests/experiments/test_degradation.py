@@ -177,10 +177,15 @@ def test_divergence_is_a_result(tmp_path):
 @pytest.mark.parametrize(
     "flags",
     [
-        ("--norm=layer,none", "--init=orthogonal,zero_last", "--optimizer=adam"),
+        (
+            "--norm=layer,none",
+            "--init=orthogonal,zero_last",
+            "--optimizer=adam",
+            "--precision=bfloat16",
+            "--remat=block",
+        ),
         ("--order=pre_activation", "--branch_scale=learned", "--optimizer=adamw", "--map=vmap"),
         ("--dataset=spirals:1", "--optimizer=nesterov", "--schedule=warmup_cosine"),
-        ("--precision=bfloat16", "--remat=block", "--norm=layer,batch"),
     ],
 )
 def test_every_option_trains(tmp_path, flags):

@@ -16,6 +16,7 @@ def told(capsys, *flags):
     return status, out.out, out.err
 
 
+@pytest.mark.slow
 def test_without_flags_the_papers_networks(capsys):
     status, out, _ = told(capsys)
     assert status == 0

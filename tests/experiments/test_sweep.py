@@ -66,6 +66,7 @@ def test_a_group_whose_process_was_killed_for_memory_is_recorded(monkeypatch, th
     assert said == ([groups[1]] if failed else [])
 
 
+@pytest.mark.slow
 def test_a_study_compiles_two_programs_a_cell(tmp_path):
     """That of the start and that of a chunk: for all kinds, rates and seeds, and chunks of 1 to 3.
 

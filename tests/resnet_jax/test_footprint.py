@@ -91,6 +91,7 @@ CELLS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CELLS)
 def test_predicted_is_what_the_compiler_takes(name):
     one, examples, how = CELLS[name]

@@ -38,6 +38,7 @@ def test_product_lists_all_combinations_with_the_seed_fastest():
     np.testing.assert_array_equal(runs.learning_rate, np.float32([0.1] * 4))
 
 
+@pytest.mark.slow
 def test_mapped_equals_looped_to_the_bit(tiny_data):
     """Against the same training of one run after the other, without any population."""
     runs = product([0, 5], [0.0, 1.0], [0.1])
@@ -65,6 +66,7 @@ def test_mapped_and_vectorised_agree(tiny_data):
     chex.assert_trees_all_close(mapped, vectorised, rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_seeds_differ_and_weights_share_their_start(tiny_data):
     states, _ = train(product([0, 1], [0.0, 1.0], [0.1]), tiny_data, chunks=(0,))
     stems = states.params["stem"]["kernel"]
@@ -104,6 +106,7 @@ def test_a_neighbour_that_diverges_changes_no_bit(tiny_data):
     chex.assert_trees_all_equal(take((states, metrics), [0, 1]), train(calm, tiny_data))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["map", "vmap"])
 def test_two_compilations_a_population(tiny_data, how):
     these = Population(TRAINING, product([0, 1], [0.0, 1.0], [0.1]), tiny_data, runs_mesh(), how)

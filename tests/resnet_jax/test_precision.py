@@ -33,7 +33,7 @@ NETWORKS = {
     "dense": dense_network(8, 8, 3),
     "layer": dense_network(8, 8, 3, Parts(norm=LayerNorm, branch=branches.learned)),
     "fixup": dense_network(8, 8, 3, Parts(norm=ScalarBias, branch=branches.fixup)),
-    "cifar": cifar_network(14, 3, width=4),
+    "cifar": cifar_network(8, 3, width=4),
     "pre_activation": cifar_network(8, 3, Parts(order=orders.pre_activation), width=4),
     "own": dense_network(6, 8, 3, Parts(norm=NoNorm), block=Full),
 }
@@ -54,19 +54,19 @@ def test_parameters_their_gradients_and_logits_stay_in_single_precision(name):
     x, full, low = examples(module), from_linen(module), from_linen(lowered(module))
     params = full.init(KEY, x)
     chex.assert_trees_all_equal(low.init(KEY, x), params)
-    logits, statistics = full.forward(params, x, jnp.ones(()))
+    logits, statistics = jax.jit(full.forward)(params, x, jnp.ones(()))
 
     def loss(params):
         logits, statistics = low.forward(params, x, jnp.ones(()))
         return jnp.sin(logits).sum(), (logits, statistics)
 
-    gradient, outcome = jax.grad(loss, has_aux=True)(params)
+    gradient, outcome = jax.jit(jax.grad(loss, has_aux=True))(params)
     assert {leaf.dtype for leaf in jax.tree.leaves((gradient, outcome))} == {jnp.dtype("float32")}
     # Rounding errors of some dozens of operations, each half a digit, add up as a random walk does.
     error = np.abs(outcome[0] - logits).max() / np.abs(logits).max()
     assert HALF_DIGIT / 10 < error < 20 * HALF_DIGIT
     chex.assert_trees_all_close(outcome[1], statistics, rtol=0.1, atol=0.1)
-    predicted = low.predict(params, outcome[1], x, jnp.ones(()))
+    predicted = jax.jit(low.predict)(params, outcome[1], x, jnp.ones(()))
     np.testing.assert_allclose(predicted, outcome[0], atol=20 * HALF_DIGIT * np.abs(logits).max())
 
 

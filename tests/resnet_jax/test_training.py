@@ -139,6 +139,7 @@ def jitter(key, x):
     return x + 0.3 * jax.random.normal(key, x.shape)
 
 
+@pytest.mark.slow
 def test_augmented_with_running_statistics_and_a_warm_up_as_well(tiny_data):
     """The same loop; the rate of 0.05 stays at a tenth until the running error falls below 0.88."""
     network = from_linen(dense_network(6, 4, 3))
@@ -220,6 +221,7 @@ def test_noise_has_a_key_for_every_step():
     assert abs(state.params["p"] - p) > 1e-4
 
 
+@pytest.mark.slow
 def test_chunks_change_no_bit(tiny_data):
     one = training()
     start = one.start(run(), tiny_data)
@@ -235,6 +237,7 @@ def pattern(key, shape, dtype=jnp.float32):
     return jnp.sin(9 * phase + jnp.arange(np.prod(shape), dtype=dtype)).reshape(shape) / 2
 
 
+@pytest.mark.slow
 def test_nor_with_convolutions_noise_augmentation_and_warm_up():
     """All that draws keys or keeps averages, at once, on images."""
     random = np.random.RandomState(0)
@@ -269,6 +272,7 @@ def test_nor_with_convolutions_noise_augmentation_and_warm_up():
     assert not np.array_equal(head(train(start, run(1), 8)), head(whole))  # of other draws
 
 
+@pytest.mark.slow
 def test_residual_training_learns(tiny_data):
     one = training(chunk=50, steps=50)
     before = one.start(run(), tiny_data)
@@ -346,6 +350,7 @@ def test_parameters_that_become_nan_are_seen_though_the_loss_hides_them(tiny_dat
     assert one.measure(state, run(), tiny_data).train_error == 1
 
 
+@pytest.mark.slow
 def test_a_network_that_no_gradient_reaches_is_dead(tiny_data):
     """Plain, unnormalised and with a branch that starts at zero: nothing but the head's bias."""
     parts = Parts(norm=normalization.NoNorm, branch=branches.learned)
