@@ -44,7 +44,7 @@ def lowered(module):
 
 
 def examples(module):
-    shape = (6, 5) if module.stem.size is None else (6, 8, 8, 1)
+    shape = (24, 5) if module.stem.size is None else (24, 8, 8, 1)
     return jax.random.normal(jax.random.key(1), shape)
 
 
@@ -62,12 +62,13 @@ def test_parameters_their_gradients_and_logits_stay_in_single_precision(name):
 
     gradient, outcome = jax.jit(jax.grad(loss, has_aux=True))(params)
     assert {leaf.dtype for leaf in jax.tree.leaves((gradient, outcome))} == {jnp.dtype("float32")}
-    # Rounding errors of some dozens of operations, each half a digit, add up as a random walk does.
+    # Half a digit for each of some dozens of operations, which batch norm magnifies: 1 to 15 of them
+    # over 12 keys of each network.
     error = np.abs(outcome[0] - logits).max() / np.abs(logits).max()
-    assert HALF_DIGIT / 10 < error < 20 * HALF_DIGIT
+    assert HALF_DIGIT / 10 < error < 40 * HALF_DIGIT
     chex.assert_trees_all_close(outcome[1], statistics, rtol=0.1, atol=0.1)
     predicted = jax.jit(low.predict)(params, outcome[1], x, jnp.ones(()))
-    np.testing.assert_allclose(predicted, outcome[0], atol=20 * HALF_DIGIT * np.abs(logits).max())
+    np.testing.assert_allclose(predicted, outcome[0], atol=40 * HALF_DIGIT * np.abs(logits).max())
 
 
 @pytest.mark.parametrize("name", ["dense", "own"])
