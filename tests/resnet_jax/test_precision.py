@@ -62,8 +62,8 @@ def test_parameters_their_gradients_and_logits_stay_in_single_precision(name):
 
     gradient, outcome = jax.jit(jax.grad(loss, has_aux=True))(params)
     assert {leaf.dtype for leaf in jax.tree.leaves((gradient, outcome))} == {jnp.dtype("float32")}
-    # Half a digit for each of some dozens of operations, which batch norm magnifies: 1 to 15 of them
-    # over 12 keys of each network.
+    # Half a digit for each of some dozens of operations, which batch norm magnifies: 1 to 15 of
+    # them over 12 keys of each network.
     error = np.abs(outcome[0] - logits).max() / np.abs(logits).max()
     assert HALF_DIGIT / 10 < error < 40 * HALF_DIGIT
     chex.assert_trees_all_close(outcome[1], statistics, rtol=0.1, atol=0.1)
