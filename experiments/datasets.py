@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from experiments import files, images, npz, programs, sealed
+from experiments import environment, files, images, npz, sealed
 from experiments.errors import ContentError, UserError, suggest
 
 NAMES = ("digits", "digits_random_labels", "spirals", *images.NAMES, "a file.npz")
@@ -156,15 +156,15 @@ def _digits_bytes() -> bytes:
     comes before the first step.
     """
     with contextlib.suppress(OSError, ContentError):
-        kept = sealed.read_at_most(programs.users_cache() / "digits", 2**20)
+        kept = sealed.read_at_most(environment.users_cache() / "digits", 2**20)
         if hashlib.sha256(kept).hexdigest() == _DIGITS_SHA256:
             return kept
     from sklearn.datasets import load_digits
 
     content = np.column_stack(load_digits(return_X_y=True)).astype(np.uint8).tobytes()
     with contextlib.suppress(OSError):
-        files.make_directory(programs.users_cache())
-        files.write_bytes(programs.users_cache() / "digits", content)
+        files.make_directory(environment.users_cache())
+        files.write_bytes(environment.users_cache() / "digits", content)
     return content
 
 

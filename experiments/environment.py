@@ -1,4 +1,4 @@
-"""What a study ran on, for whoever reads its results later."""
+"""What a study runs on: cores, versions, and the user's cache."""
 
 import importlib.metadata
 import os
@@ -23,6 +23,20 @@ def usable_cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def users_cache() -> pathlib.Path:
+    """Where this user's programs keep what they can make again.
+
+    Raises:
+      OSError: there is no such place.
+    """
+    import platformdirs
+
+    path = pathlib.Path(platformdirs.user_cache_dir("resnet_jax"))
+    if not path.is_absolute():  # no home
+        raise FileNotFoundError(f"{path} is no place")
+    return path
 
 
 def describe(devices: list[str]) -> dict:

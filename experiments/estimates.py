@@ -9,7 +9,7 @@ from typing import NamedTuple
 import jax
 from jax.sharding import Mesh
 
-from experiments import cells, manifest, programs, rates
+from experiments import cells, environment, manifest, rates
 from experiments.composition import OwnBlock
 from experiments.config import Config
 from experiments.datasets import Dataset
@@ -137,7 +137,7 @@ _REPORT = {"what": "report"}
 
 def _users_rates() -> pathlib.Path | None:
     try:
-        return programs.users_cache() / "rates"
+        return environment.users_cache() / "rates"
     except OSError:  # no home
         return None
 

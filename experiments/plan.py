@@ -16,7 +16,7 @@ from experiments.validation import depths_up_to
 from resnet_jax.counting import Counts
 from resnet_jax.population import Footprint
 
-#: So many times what a run has in weights, activations and measurements it certainly has room in.
+#: So many times the weights, activations and measurements of a run are room enough for it.
 _AMPLE = 16
 
 
@@ -78,7 +78,8 @@ class Plan:
         return {
             variant
             for variant, cell in deepest.items()
-            if self._ample(cell, most) <= self.available
+            # What a block of the user's own takes inside, no count tells.
+            if (self._block is None and self._ample(cell, most) <= self.available)
             or self._needed(cell, most) <= self.available
         }
 

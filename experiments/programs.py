@@ -55,7 +55,7 @@ def directory(asked: str) -> pathlib.Path | None:
     if asked == "none" or (not asked and _jax_has_its_own()):
         return None
     try:
-        root = pathlib.Path(asked) if asked else users_cache() / "compiled"
+        root = pathlib.Path(asked) if asked else environment.users_cache() / "compiled"
         folder = root.absolute() / _machine()
         root.parent.mkdir(parents=True, exist_ok=True)
         for private in (root, folder):
@@ -177,20 +177,6 @@ def _jax_has_its_own() -> bool:
     jax = sys.modules.get("jax")
     own = jax and jax.config.jax_compilation_cache_dir
     return bool(own or os.environ.get("JAX_COMPILATION_CACHE_DIR"))
-
-
-def users_cache() -> pathlib.Path:
-    """Where this user's programs keep what they can make again.
-
-    Raises:
-      OSError: there is no such place.
-    """
-    import platformdirs
-
-    path = pathlib.Path(platformdirs.user_cache_dir("resnet_jax"))
-    if not path.is_absolute():  # no home
-        raise FileNotFoundError(f"{path} is no place")
-    return path
 
 
 def _machine() -> str:

@@ -33,6 +33,7 @@ from jax.typing import DTypeLike
 
 from resnet_jax import winograd
 from resnet_jax.linear import product
+from resnet_jax.precision import at_least_single
 from resnet_jax.rematerialization import keep
 
 LAYOUT = ("NHWC", "HWIO", "NHWC")
@@ -184,10 +185,8 @@ def _gradients_on_cpu(x, kernel, dy, stride):
 
 def _widened(function: Callable, *arrays: jax.Array, **options):
     """In single precision at least, rounded at the end: CPUs have nothing faster."""
-    dtype = arrays[0].dtype
-    wide = jnp.promote_types(dtype, jnp.float32)
-    results = function(*(array.astype(wide) for array in arrays), **options)
-    return jax.tree.map(lambda result: result.astype(dtype), results)
+    results = function(*map(at_least_single, arrays), **options)
+    return jax.tree.map(lambda result: result.astype(arrays[0].dtype), results)
 
 
 def _stock_gradients(x, kernel, dy, stride):

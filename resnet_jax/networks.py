@@ -9,7 +9,6 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import jax
-import jax.numpy as jnp
 from flax import linen as nn
 from flax.core import lift
 from flax.linen.transforms import lift_transform
@@ -17,6 +16,7 @@ from jax.nn.initializers import zeros
 
 from resnet_jax import rematerialization
 from resnet_jax.blocks import NOISE, Block, Parts
+from resnet_jax.precision import at_least_single
 from resnet_jax.rematerialization import Scan
 
 #: Under this name the parameters of scanned blocks lie, each with a leading depth axis.
@@ -186,7 +186,7 @@ class ResidualNetwork(nn.Module):
             a = parts.norm(name="head_norm")(a)
         if not order.stem_activation:
             a = parts.activation(a)
-        a = a.astype(jnp.promote_types(a.dtype, jnp.float32))  # as are the logits, and so the loss
+        a = at_least_single(a)  # as are the logits, and so the loss
         if a.ndim == 4:
             a = a.mean((1, 2))
         zero = {"kernel_init": zeros} if parts.init.zero_head else {}

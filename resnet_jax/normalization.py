@@ -13,17 +13,13 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jax.nn.initializers import Initializer, ones, zeros
 
+from resnet_jax.precision import at_least_single
 from resnet_jax.rematerialization import keep
 
 EPSILON = 1e-5
 
 #: Rows that are summed at once.
 _PIECE = 1024
-
-
-def _full(x: jax.Array) -> jax.Array:
-    """In single precision at least, in which statistics are taken whatever ``x`` has."""
-    return x.astype(jnp.promote_types(x.dtype, jnp.float32))
 
 
 def _batch_mean(x: jax.Array) -> jax.Array:
@@ -64,7 +60,7 @@ def batch_norm(
 
 
 def _batch_norm_forward(x, scale, bias, epsilon):
-    rows = _full(x)
+    rows = at_least_single(x)
     mean = keep(_batch_mean(rows))
     centred = rows - mean
     variance = _batch_mean(centred * centred)
@@ -77,8 +73,8 @@ def _batch_norm_backward(epsilon, residuals, cotangents):
     # dx = γ r (dy − mean(dy) − x̂ mean(dy·x̂)), with r the inverse deviation and x̂ = (x − mean) r.
     del epsilon
     x, scale, mean, inverse_deviation = residuals
-    dy = _full(cotangents[0])
-    normalised = (_full(x) - mean) * inverse_deviation
+    dy = at_least_single(cotangents[0])
+    normalised = (at_least_single(x) - mean) * inverse_deviation
     mean_dy = _batch_mean(dy)
     mean_dy_x = _batch_mean(dy * normalised)
     dx = (dy - mean_dy - normalised * mean_dy_x) * (inverse_deviation * scale[None])
@@ -148,7 +144,7 @@ class LayerNorm(nn.LayerNorm):
 
     @nn.compact
     def __call__(self, x: jax.Array, *, mask: jax.Array | None = None) -> jax.Array:
-        return super().__call__(_full(x), mask=mask).astype(x.dtype)
+        return super().__call__(at_least_single(x), mask=mask).astype(x.dtype)
 
 
 #: Those that bring neither scale nor bias for each feature.

@@ -9,7 +9,7 @@ ROOT = pathlib.Path(__file__).parent.parent
 
 #: From the ground up; files on one floor do not import each other.
 FLOORS = [
-    {"resnet_jax.rematerialization", "resnet_jax.version"},
+    {"resnet_jax.precision", "resnet_jax.rematerialization", "resnet_jax.version"},
     {
         "resnet_jax.augmentation",
         "resnet_jax.batches",

@@ -22,6 +22,8 @@ from experiments.manifest import settings_of
 from experiments.store import Store
 from experiments.tables import MEASURES
 
+pytestmark = pytest.mark.slow  # a process each
+
 ARRAYS = {
     "x_train": np.zeros((6, 3), np.float32),
     "y_train": np.array([0, 1, 2, 0, 1, 2]),

@@ -51,7 +51,12 @@ def test_the_papers_preset_on_cifar_files(tmp_path, formats):
         ("--family=cifar", "--depths=11", "--block=bottleneck", "--shortcut=B"),
         ("--family=cifar", "--depths=8", "--norm=none", "--branch_scale=fixup"),
         pytest.param(
-            ("--family=imagenet", "--depths=18", "--order=pre_activation", "--shortcut=C"),
+            (
+                "--family=imagenet",
+                "--depths=18",
+                "--order=pre_activation",
+                "--shortcut=dropout:0.3",
+            ),
             marks=pytest.mark.long,
         ),
     ],

@@ -88,7 +88,7 @@ def raw_digits():
 
 
 def test_the_digits_are_kept_and_believed_only_whole(monkeypatch, tmp_path):
-    monkeypatch.setattr(datasets.programs, "users_cache", lambda: tmp_path / "cache")
+    monkeypatch.setattr(datasets.environment, "users_cache", lambda: tmp_path / "cache")
     first = datasets.load("digits")
     raw = raw_digits()
     deviation = (raw - raw.mean(0)).std()
@@ -110,7 +110,7 @@ def test_without_a_cache_the_digits_are_there_all_the_same(monkeypatch):
     def nowhere():
         raise FileNotFoundError
 
-    monkeypatch.setattr(datasets.programs, "users_cache", nowhere)
+    monkeypatch.setattr(datasets.environment, "users_cache", nowhere)
     assert datasets.load("digits").x_train.shape == (1500, 8, 8)
 
 
