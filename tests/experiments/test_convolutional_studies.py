@@ -27,7 +27,7 @@ def write_cifar10(formats, folder: pathlib.Path, records: int = 16) -> None:
         (folder / name).write_bytes(formats.cifar(images, labels))
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_papers_preset_on_cifar_files(tmp_path, formats):
     write_cifar10(formats, tmp_path)
     flags = ["--preset=he2015_cifar10", "--data_dir=.", "--depths=20", "--num_seeds=2"]

@@ -152,7 +152,7 @@ def test_no_folder(tmp_path):
             datasets.load("cifar10", str(tmp_path / place))
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_cifar10_of_full_size(formats, tmp_path):
     files = formats.cifar10(10_000)
     put(tmp_path, {ARCHIVE: packed(formats, files)})

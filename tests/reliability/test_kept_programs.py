@@ -18,7 +18,7 @@ def test_results_do_not_depend_on_where_programs_come_from(new_study, tmp_path):
         assert ("differ from their seals" in said) == bool(damage)
         outcomes.append(study.outcome())
         assert len(list((tmp_path / "programs").glob("*/*-cache"))) == len(kept) or not kept
-    study.finish("--compilation_cache=none", *flags)  # no other study: nothing to refuse
     study = new_study()
     study.finish("--compilation_cache=none", *flags)
     assert outcomes == [study.outcome()] * len(outcomes)
+    study.finish(cache, *flags)  # no other study: nothing to refuse
