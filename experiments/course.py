@@ -6,9 +6,11 @@ import jax
 import numpy as np
 
 from experiments.errors import ContentError
-from experiments.rows import Measured
+from experiments.rows import Measured, Read
 from resnet_jax.population import Population
 from resnet_jax.training import Metrics, State
+
+_READ = "read."
 
 
 class Course(NamedTuple):
@@ -19,12 +21,14 @@ class Course(NamedTuple):
       step: updates made.
       measured: what was measured on the way.
       seconds: of training so far.
+      read: what else a study reads on the way.
     """
 
     states: State
     step: int
     measured: Measured
     seconds: float
+    read: Read = []
 
 
 def to_arrays(course: Course, population: Population) -> dict[str, np.ndarray]:
@@ -33,6 +37,9 @@ def to_arrays(course: Course, population: Population) -> dict[str, np.ndarray]:
     steps, metrics = zip(*course.measured, strict=True)
     for name, values in zip(Metrics._fields, zip(*metrics, strict=True), strict=True):
         arrays[f"measured.{name}"] = np.stack(values)
+    for step, tables in course.read:
+        for table, columns in tables.items():
+            arrays |= {f"{_READ}{step}.{table}.{name}": column for name, column in columns.items()}
     return arrays | {"measured": np.array(steps), "seconds": np.array(course.seconds)}
 
 
@@ -42,6 +49,8 @@ def from_arrays(arrays: dict[str, np.ndarray], step: int, population: Population
     Raises:
       ContentError: the arrays are not those of this population.
     """
+    read = _read(arrays, population.size)
+    arrays = {name: array for name, array in arrays.items() if not name.startswith(_READ)}
     wanted = _named(population.states)
     metrics = [f"measured.{name}" for name in Metrics._fields]
     if set(arrays) != {*wanted, *metrics, "measured", "seconds"}:
@@ -64,7 +73,20 @@ def from_arrays(arrays: dict[str, np.ndarray], step: int, population: Population
         (int(at), Metrics(*[arrays[name][index] for name in metrics]))
         for index, at in enumerate(steps)
     ]
-    return Course(population.pad(states), step, measured, float(arrays["seconds"]))
+    return Course(population.pad(states), step, measured, float(arrays["seconds"]), read)
+
+
+def _read(arrays: dict[str, np.ndarray], runs: int) -> Read:
+    """What was read, of the arrays that hold it."""
+    found: dict[int, dict[str, dict[str, np.ndarray]]] = {}
+    for name, values in arrays.items():
+        if not name.startswith(_READ):
+            continue
+        parts = name.removeprefix(_READ).split(".")
+        if len(parts) != 3 or not parts[0].isdecimal() or values.ndim != 2 or len(values) != runs:
+            raise ContentError(f"{name} is no reading")
+        found.setdefault(int(parts[0]), {}).setdefault(parts[1], {})[parts[2]] = values
+    return sorted(found.items())
 
 
 def _named(tree) -> dict:

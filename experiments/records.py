@@ -22,6 +22,7 @@ class Record(NamedTuple):
       history: rows for each run, step and metric.
       timings: what it took.
       failure: why there are no results; empty if there are.
+      readings: of every further table of the study, rows for each run, step and place.
     """
 
     settings: str
@@ -30,6 +31,7 @@ class Record(NamedTuple):
     history: list[dict] = []
     timings: dict = {}
     failure: str = ""
+    readings: dict[str, list[dict]] = {}
 
 
 def encode(record: Record) -> bytes:
@@ -41,6 +43,7 @@ def encode(record: Record) -> bytes:
         "history": tables.text(record.history),
         "timings": record.timings,
         "failure": record.failure,
+        "readings": {name: tables.text(rows) for name, rows in record.readings.items()},
     }
     return sealed.seal(json.dumps(content).encode())
 
@@ -57,6 +60,7 @@ def decode(content: bytes) -> Record:
         texts = {name: found[name].encode() for name in ("results", "history")}
         timings = {str(name): str(value) for name, value in found["timings"].items()}
         settings, failure = str(found["settings"]), str(found["failure"])
+        further = {name: text.encode() for name, text in found["readings"].items()}
     except (LookupError, TypeError, AttributeError, ValueError, RecursionError) as error:
         raise ContentError(f"is no record ({type(error).__name__})") from None
     if not runs:
@@ -69,7 +73,11 @@ def decode(content: bytes) -> Record:
         tables.read(texts["results"], tables.RESULTS),
         tables.read(texts["history"], tables.HISTORY),
         timings,
+        readings={name: tables.read_further(name, text) for name, text in further.items()},
     )
+    for rows in record.readings.values():
+        if {*by_run(rows)} != {*runs}:
+            raise ContentError("its readings are not those of its runs")
     if [*by_run(record.results)] != [*runs] or {*by_run(record.history)} != {*runs}:
         raise ContentError("its rows are not those of its runs")
     return record

@@ -1,9 +1,10 @@
 """Results as reports read them, from a work directory that is finished or not."""
 
+import functools
 import hashlib
 import io
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import pandas as pd
 
@@ -39,6 +40,32 @@ def tables_of(workdir: pathlib.Path, say: store.Say) -> tuple[pd.DataFrame, pd.D
     return frames[0], frames[1]
 
 
+def readings_of(workdir: pathlib.Path, name: str, say: store.Say) -> pd.DataFrame:
+    """A table that the study reads besides, from its file or else from the records.
+
+    Args:
+      workdir: finished or not.
+      name: of the table.
+      say: tells the user what was damaged.
+
+    Raises:
+      UserError: there is none, or it is damaged.
+    """
+    try:
+        text = _sound(
+            workdir, f"{name}{store.FURTHER}", lambda rows: tables.read_further(name, rows)
+        )
+    except ContentError as error:
+        damaged = lambda path, why: say(f"warning: {path} is damaged ({why}), and left out")
+        found = [record for _, record in store.read_records(workdir, damaged)]
+        rows = [row for record in found for row in record.readings.get(name, ())]
+        if not rows:
+            raise UserError(f"--workdir={workdir}: {error}") from None
+        say(f"warning: {workdir}: {error}; its records are read instead")
+        text = tables.text(rows)
+    return pd.read_csv(io.StringIO(text))
+
+
 def _sound_tables(workdir: pathlib.Path) -> list[str]:
     """The results and the history as text, checked against their checksums if there are any.
 
@@ -47,25 +74,30 @@ def _sound_tables(workdir: pathlib.Path) -> list[str]:
     """
     if not (workdir / store.RESULTS).exists():
         raise ContentError("has no finished runs to report on yet")
+    return [
+        _sound(workdir, name, functools.partial(tables.read, columns=columns))
+        for name, columns in ((store.RESULTS, tables.RESULTS), (store.HISTORY, tables.HISTORY))
+    ]
+
+
+def _sound(workdir: pathlib.Path, name: str, read: Callable[[bytes], list[dict]]) -> str:
+    """A table as text, checked against its checksum if there is one, and by ``read``."""
     sums = {}
     if (workdir / store.CHECKSUMS).exists():
         said = sealed.read_at_most(workdir / store.CHECKSUMS, _MOST_CHECKSUMS).decode(
             errors="replace"
         )
         sums = {line[66:]: line[:64] for line in said.splitlines()}
-    found = []
-    for name, columns in ((store.RESULTS, tables.RESULTS), (store.HISTORY, tables.HISTORY)):
-        content = sealed.read_at_most(workdir / name, tables.MOST_BYTES)
-        if sums and sums.get(name) != hashlib.sha256(content).hexdigest():
-            raise ContentError(f"{name} is damaged (its checksum differs)")
-        try:
-            rows = tables.read(content, columns)
-        except ContentError as error:
-            raise ContentError(f"{name} is damaged ({error})") from None
-        if not rows:
-            raise ContentError(f"{name} is damaged (it has no rows)")
-        found.append(content.decode())
-    return found
+    content = sealed.read_at_most(workdir / name, tables.MOST_BYTES)
+    if sums and sums.get(name) != hashlib.sha256(content).hexdigest():
+        raise ContentError(f"{name} is damaged (its checksum differs)")
+    try:
+        rows = read(content)
+    except ContentError as error:
+        raise ContentError(f"{name} is damaged ({error})") from None
+    if not rows:
+        raise ContentError(f"{name} is damaged (it has no rows)")
+    return content.decode()
 
 
 def _from_records(found: Sequence[Record]) -> list[str]:

@@ -10,6 +10,9 @@ from resnet_jax.training import Metrics, State
 
 Measured = list[tuple[int, Metrics]]  # steps, from 0 to the last, and metrics [runs] there
 
+#: Steps, and what else was read there: tables of columns ``[runs, places]``.
+Read = list[tuple[int, dict[str, dict[str, np.ndarray]]]]
+
 
 def results(group: Group, states: State, measured: Measured) -> list[dict]:
     """A row for each run: how it ended."""
@@ -37,6 +40,21 @@ def history(group: Group, measured: Measured) -> list[dict]:
         for step, metrics in measured
         for name, values in _known(step, metrics)
     ]
+
+
+def readings(group: Group, read: Read) -> dict[str, list[dict]]:
+    """Of every table that a study reads, a row for each run, step and place."""
+    tables: dict[str, list[dict]] = {}
+    for index, run in enumerate(group.runs):
+        for step, at_step in read:
+            for table, columns in at_step.items():
+                places = zip(*(values[index] for values in columns.values()), strict=True)
+                tables.setdefault(table, []).extend(
+                    {**run.columns(), "step": step, "place": place}
+                    | {name: _text(value) for name, value in zip(columns, values, strict=True)}
+                    for place, values in enumerate(places)
+                )
+    return tables
 
 
 def _status(states: State, metrics: Metrics) -> np.ndarray:

@@ -13,7 +13,7 @@ import pathlib
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from experiments import commandline, environment, grid, lock, programs
 from experiments.config import Config
@@ -23,6 +23,9 @@ from experiments.interrupts import Interrupted, Interrupts
 from experiments.manifest import settings_of
 from experiments.store import Store, check_writable, free_directory
 from experiments.validation import validate, validate_data
+
+if TYPE_CHECKING:
+    from experiments.readings import Reading
 
 #: The studies that ``python -m experiments`` offers.
 STUDIES = ("degradation",)
@@ -47,12 +50,14 @@ class Study(NamedTuple):
       question: what it asks, for ``--help``.
       defaults: its configuration without flags.
       report: draws and prints what a work directory's tables say.
+      reading: makes what the study reads besides losses and errors; None for nothing.
     """
 
     name: str
     question: str
     defaults: Config
     report: Callable[[pathlib.Path], None]
+    reading: "Callable[[], Reading] | None" = None  # called when JAX may be imported
 
 
 def command(
@@ -171,7 +176,8 @@ def run(
         dryrun.tell(study.name, config, dataset, own, store, interrupts)
         return 0
     report = lambda: study.report(workdir)
-    sweep.train(study.name, config, dataset, own, store, interrupts, report)
+    reading = study.reading() if study.reading else None
+    sweep.train(study.name, config, dataset, own, store, interrupts, report, reading)
     for group, why in store.failures.items():
         print(
             f"{study.name}: depth {group.cell.depth}: {len(group.runs)} runs have no results: "

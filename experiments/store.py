@@ -3,6 +3,7 @@
     config.json       what was asked for           results.csv   a row a run
     environment.json  what it ran on               history.csv   a row a run, step and metric
     timings.csv       seconds, a row a group       checksums.txt of the tables, as sha256sum has it
+    *.readings.csv    what some studies read besides, a row a run, step and place
     summary.csv, paper.csv, figures/, report.html  drawn from them
 
     records/          what came out of each group of runs: the truth that the tables are made from
@@ -30,6 +31,9 @@ from experiments.records import Record
 RESULTS, HISTORY, TIMINGS, CHECKSUMS = "results.csv", "history.csv", "timings.csv", "checksums.txt"
 SUMMARY, PAPER, REPORT, FIGURES = "summary.csv", "paper.csv", "report.html", "figures"
 ENVIRONMENT = "environment.json"
+
+#: What the names of the tables end with that only some studies have.
+FURTHER = ".readings.csv"
 RECORDS, CHECKPOINTS, DAMAGED = "records", "checkpoints", "damaged"
 _DONE, _FAILED = ".record", ".failed"
 
@@ -238,9 +242,18 @@ class Store:
         """Writes a checkpoint of a group; returns its bytes."""
         return self._checkpoints.save(group, step, arrays)
 
-    def add(self, group: Group, results: list, history: list, timings: dict) -> None:
+    def add(
+        self,
+        group: Group,
+        results: list,
+        history: list,
+        timings: dict,
+        readings: dict[str, list[dict]],
+    ) -> None:
         """Adds what came out of a group; from here on it counts, whatever happens."""
-        record = Record(self._settings.digest, group.runs, results, history, timings)
+        record = Record(
+            self._settings.digest, group.runs, results, history, timings, readings=readings
+        )
         self._take(self._put(group.name + _DONE, record))
         if self.failures.pop(group, None):
             files.remove(self.path / RECORDS / (group.name + _FAILED))
@@ -259,7 +272,9 @@ class Store:
         return records.decode(content)  # numbers as text, as when it is read again
 
     def _take(self, record: Record) -> None:
-        for name, rows in ((RESULTS, record.results), (HISTORY, record.history)):
+        further = ((f"{name}{FURTHER}", rows) for name, rows in record.readings.items())
+        for name, rows in ((RESULTS, record.results), (HISTORY, record.history), *further):
+            self._tables.setdefault(name, tables.Table())
             for run, of_run in records.by_run(rows).items():
                 self._tables[name].put(run, of_run)
         self._tables[TIMINGS].put(record.runs[0], [record.timings])

@@ -2,7 +2,7 @@
 
 import concurrent.futures
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import NamedTuple
 
 import jax
@@ -20,9 +20,12 @@ from experiments.interrupts import Interrupted, Interrupts
 from experiments.lock import Lock
 from experiments.plan import Plan
 from experiments.progress import Progress
+from experiments.readings import Reading
+from experiments.rows import Read
 from experiments.store import Store
 from resnet_jax.counting import Counts
 from resnet_jax.population import Population, runs_mesh
+from resnet_jax.training import State
 
 #: How long one call of a compiled program is meant to take, so that progress moves and an
 #: interrupt is heard; how a training is cut into calls changes none of its bits.
@@ -49,6 +52,7 @@ def train(
     store: Store,
     interrupts: Interrupts,
     report: Callable[[], None],
+    reading: Reading | None = None,
 ) -> None:
     """Trains every run that is missing, group by group, and adds what comes out to the store.
 
@@ -60,6 +64,7 @@ def train(
       store: for the results.
       interrupts: to heed.
       report: drawn at the end, while the directory is still ours, if there are results.
+      reading: what is read besides losses and errors.
 
     Raises:
       UserError: a cell cannot fit into memory, or the directory is in use; nothing was trained.
@@ -82,8 +87,8 @@ def train(
         if config.precision != "float32" and jax.default_backend() == "cpu":
             progress.say(f"{study}: --precision={config.precision} makes nothing faster on a CPU")
 
-        compiled = lambda group: compile_group(group, config, dataset, block, mesh)
-        with progress.shown(sum(group.cell.depth for group in groups) * config.steps):
+        compiled = lambda group: compile_group(group, config, dataset, block, mesh, reading)
+        with progress.shown(sum(group.cell.depth for group in groups) * (1 + config.steps)):
             progress.now("compiling")
             for group, ready in _one_ahead(compiled, groups):
                 if interrupts.asked:
@@ -119,16 +124,26 @@ def _note_killed(lock: Lock, groups: Iterable[Group], store: Store) -> None:
 
 
 class CompiledGroup(NamedTuple):
-    """A group ready to train: ``advance`` is its compiled program (:meth:`Population.compile`)."""
+    """A group ready to train: ``advance`` is its compiled program (:meth:`Population.compile`).
+
+    ``read`` is that of the study's readings (:meth:`Population.compile_reading`), taken at ``at``.
+    """
 
     group: Group
     population: Population
     advance: Callable
     compile_seconds: float
+    read: Callable = lambda _: {}
+    at: Collection[int] = ()
 
 
 def compile_group(
-    group: Group, config: Config, dataset: Dataset, block: OwnBlock | None, mesh: jax.sharding.Mesh
+    group: Group,
+    config: Config,
+    dataset: Dataset,
+    block: OwnBlock | None,
+    mesh: jax.sharding.Mesh,
+    reading: Reading | None = None,
 ) -> CompiledGroup:
     """Compiles a group as studies do."""
     start = time.perf_counter()
@@ -136,7 +151,13 @@ def compile_group(
     backend = jax.default_backend()
     options = COMPILER_OPTIONS.get(backend) if group.cell.family == "dense" else None
     advance = population.compile(options, START_OPTIONS.get(backend))
-    return CompiledGroup(group, population, advance, time.perf_counter() - start)
+    if reading is None:
+        return CompiledGroup(group, population, advance, time.perf_counter() - start)
+    network = cells.network(group.cell, config, dataset, block)
+    training = cells.training(group.cell, config, dataset, block)
+    read = population.compile_reading(reading.of(group.cell, config, network, training), options)
+    seconds = time.perf_counter() - start
+    return CompiledGroup(group, population, advance, seconds, read, reading.at(config))
 
 
 def _one_ahead(function: Callable, items: Iterable) -> Iterator[tuple]:
@@ -187,7 +208,8 @@ class _Trainee:
         estimates: Estimates,
     ):
         self._estimates = estimates
-        self._group, self._population, self._advance, self._compile_seconds = ready
+        self._group, self._population, self._advance, self._compile_seconds = ready[:4]
+        self._read, self._reads_at = ready.read, ready.at
         self._config, self._store = config, store
         self._interrupts, self._progress = interrupts, progress
         self._name = _name(ready.group, config)
@@ -227,11 +249,16 @@ class _Trainee:
                 self._store.set_aside(self._group, str(error), self._progress.say)
             else:
                 self._progress.say(f"{self._name}: goes on from step {now.step}")
-                self._progress.done(self._group.cell.depth * now.step)
+                self._progress.done(self._group.cell.depth * (1 + now.step))
                 return now
         start = time.perf_counter()
         states, metrics = self._advance(None, 0, True)
-        return Course(states, 0, [(0, metrics)], time.perf_counter() - start)
+        read = self._read_of(states, 0)
+        self._progress.done(self._group.cell.depth)
+        return Course(states, 0, [(0, metrics)], time.perf_counter() - start, read)
+
+    def _read_of(self, states: State, step: int) -> Read:
+        return [(step, self._read(states))] if step in self._reads_at else []
 
     def _further(self, now: Course, stride: int) -> Course:
         """At most so many steps further, but not past a measurement."""
@@ -240,8 +267,11 @@ class _Trainee:
         start = time.perf_counter()
         step = now.step + steps
         states, metrics = self._advance(now.states, steps, step == border)
-        measured = [*now.measured, (step, metrics)] if step == border else now.measured
-        return Course(states, step, measured, now.seconds + time.perf_counter() - start)
+        measured, read = now.measured, now.read
+        if step == border:
+            measured = [*measured, (step, metrics)]
+            read = [*read, *self._read_of(states, step)]
+        return Course(states, step, measured, now.seconds + time.perf_counter() - start, read)
 
     def _save(self, now: Course) -> float:
         """Writes a checkpoint; returns how long it took."""
@@ -267,5 +297,6 @@ class _Trainee:
         self._progress.now("compiling the next")
         states = self._population.unpad(now.states)
         results = rows.results(group, states, now.measured)
-        self._store.add(group, results, rows.history(group, now.measured), timings)
+        history, readings = rows.history(group, now.measured), rows.readings(group, now.read)
+        self._store.add(group, results, history, timings, readings)
         self._estimates.keep(group, now.seconds, self._compile_seconds)

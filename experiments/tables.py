@@ -3,6 +3,7 @@
 import csv
 import io
 import math
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from experiments.errors import ContentError
@@ -10,6 +11,9 @@ from experiments.grid import PLAIN_NUMBER, RUN_COLUMNS, RunKey, run_of
 
 STATUSES = ("healthy", "diverged", "dead")
 MEASURES = ("train_loss", "train_error", "test_loss", "test_error")
+
+#: What further tables may be called.
+FURTHER = re.compile(r"[a-z_]{1,40}")
 
 #: Bytes of a table; a million rows.
 MOST_BYTES = 2**28
@@ -117,13 +121,30 @@ def read(content: bytes, columns: dict[str, Callable]) -> list[dict]:
     return rows
 
 
+def read_further(name: str, content: bytes) -> list[dict]:
+    """The rows of a table that a study reads besides: of each run, step and place, numbers.
+
+    Args:
+      name: of the table.
+      content: of a CSV file.
+
+    Raises:
+      ContentError: it is no such table throughout.
+    """
+    if not FURTHER.fullmatch(name):
+        raise ContentError("holds a table of a strange name")
+    header = content.partition(b"\n")[0].decode(errors="replace").strip().split(",")
+    columns = {column: _any_number for column in header if column not in RUN_COLUMNS}
+    return read(content, {"step": _count, "place": _count} | columns)
+
+
 def _check(rows: Iterable[dict], columns: dict[str, Callable]) -> None:
     seen = set()
     for number, row in enumerate(rows, 1):
         if None in row or None in row.values():
             raise ContentError(f"row {number} is not whole")
         try:
-            what = run_of(row), row.get("step"), row.get("metric")
+            what = run_of(row), row.get("step"), row.get("metric"), row.get("place")
             for name, parse in columns.items():
                 parse(row[name])
         except (ContentError, ValueError, OverflowError):

@@ -8,10 +8,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from resnet_jax.functional import Array, Params
-from resnet_jax.networks import STACK
-
-#: Modules whose weights are not counted in a network's depth (He et al. 2015, section 3.3).
-ON_SHORTCUTS = ("shortcut", "gate")
+from resnet_jax.networks import ON_SHORTCUTS, STACK
 
 
 class LayerCounts(NamedTuple):

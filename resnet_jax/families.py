@@ -54,7 +54,7 @@ def dense_network(
     widths = [widths] if isinstance(widths, int) else list(widths)
     per_stage = _blocks_per_stage("dense", depth, layers_per_block, len(widths))
     parts = dataclasses.replace(parts, order=parts.order._replace(first=None))
-    stages = [StageShape(width, per_stage) for width in widths]
+    stages = tuple(StageShape(width, per_stage) for width in widths)
     return ResidualNetwork(Stem(widths[0]), stages, classes, parts, block)
 
 
@@ -91,7 +91,7 @@ def cifar_network(
     per_block = len(layers) if layers_per_block is None else layers_per_block
     per_stage = _blocks_per_stage("CIFAR", depth, per_block, 3)
     outer = width * width_factor * (1 if block else _expansion(layers))
-    stages = [StageShape(outer * 2**index, per_stage, 1 + (index > 0)) for index in range(3)]
+    stages = tuple(StageShape(outer * 2**index, per_stage, 1 + (index > 0)) for index in range(3))
     return ResidualNetwork(Stem(width, 3), stages, classes, parts, block or blocks_of(layers))
 
 
@@ -131,10 +131,10 @@ def imagenet_network(
             f"bottlenecks of three, not {depth} in blocks of {per_block}"
         )
     outer = width * width_factor * (1 if block else _expansion(layers))
-    stages = [
+    stages = tuple(
         StageShape(outer * 2**index, blocks, 1 + (index > 0))
         for index, blocks in enumerate(IMAGENET_STAGES[depth])
-    ]
+    )
     stem = Stem(width, 3) if small_images else Stem(width, 7, stride=2, pool=True)
     return ResidualNetwork(stem, stages, classes, parts, block or blocks_of(layers))
 

@@ -19,8 +19,15 @@ from resnet_jax.blocks import NOISE, Block, Parts
 from resnet_jax.precision import at_least_single
 from resnet_jax.rematerialization import Scan
 
-#: Under this name the parameters of scanned blocks lie, each with a leading depth axis.
-STACK = "stack"
+#: Under these names lie the parameters of a stage's scanned blocks, each with a leading depth axis,
+#: and of its first block where that is another.
+STACK, FIRST = "stack", "first"
+
+#: Modules whose weights are not counted in a network's depth (He et al. 2015, section 3.3).
+ON_SHORTCUTS = ("shortcut", "gate")
+
+#: The collection of inputs that nothing depends on; see :mod:`resnet_jax.probes`.
+SINKS = "sinks"
 
 
 class Stem(NamedTuple):
@@ -48,7 +55,8 @@ class StageShape(NamedTuple):
 
 
 #: What blocks may read and write, and what they draw from.
-_COLLECTIONS, _GENERATORS = ("params", "statistics", "intermediates"), ("params", NOISE)
+_COLLECTIONS = ("params", "statistics", "intermediates", SINKS)
+_GENERATORS = ("params", NOISE)
 
 
 def _over_depth(block: Callable, scan: Scan) -> Callable:
@@ -135,7 +143,7 @@ class Stage(nn.Module):
                 order = parts.order._replace(block=special)
                 parts = dataclasses.replace(parts, order=order)
             strided = {"stride": stride} if stride != 1 else {}
-            first = self.block(width=width, parts=parts, name="first", **strided)
+            first = self.block(width=width, parts=parts, name=FIRST, **strided)
             a = _apply(first, a, shortcut_weight, branch_weights[0])
             branch_weights = branch_weights[1:]
         if len(branch_weights):

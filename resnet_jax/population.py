@@ -7,7 +7,7 @@ weights fit a core's cache and those of many do not; accelerators want ``vmap``.
 """
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -76,7 +76,7 @@ class Population:
           mesh: see :func:`runs_mesh`.
           how: see :func:`over_runs`.
         """
-        self.size = len(runs.seed)
+        self.size, self._how = len(runs.seed), how
         # Every device gets equally many: the last run is repeated, and its copies dropped later.
         rows = np.minimum(np.arange(-(-self.size // mesh.size) * mesh.size), self.size - 1)
         self._split = NamedSharding(mesh, PartitionSpec(AXIS))
@@ -91,15 +91,18 @@ class Population:
 
     def lower(self) -> tuple[jax.stages.Lowered, jax.stages.Lowered]:
         """The programs before they are compiled: that of a chunk, and that of the start."""
-        states = jax.tree.map(
+        shared = self._runs, self._data
+        program = self._program.lower(self._shapes(), *shared, np.int32(0), np.bool_(True))
+        return program, self._start.lower(*shared)
+
+    def _shapes(self) -> State:
+        """Of the states of all runs, padded, on their devices."""
+        return jax.tree.map(
             lambda leaf: jax.ShapeDtypeStruct(
                 (len(self._rows), *leaf.shape), leaf.dtype, sharding=self._split
             ),
             self._state,
         )
-        shared = self._runs, self._data
-        program = self._program.lower(states, *shared, np.int32(0), np.bool_(True))
-        return program, self._start.lower(*shared)
 
     def compile(
         self,
@@ -128,6 +131,34 @@ class Population:
             return states, self.unpad(metrics)
 
         return advance
+
+    def compile_reading(
+        self, read: Callable[[State, Run, Data], Any], options: dict[str, str | bool] | None = None
+    ) -> Callable[[State], Any]:
+        """Compiles something else to measure, apart from training, which it does not slow.
+
+        Args:
+          read: of one run; returns a tree of arrays.
+          options: as above.
+
+        Returns:
+          States of all runs to the same tree of NumPy arrays ``[runs, ...]``; the states stay.
+        """
+        split, shared = PartitionSpec(AXIS), PartitionSpec()
+
+        def tile(states, runs, data):
+            of_run = lambda each, data: read(each[0], each[1], data)
+            return over_runs(of_run, self._how)((states, runs), data)
+
+        program = jax.shard_map(
+            tile,
+            mesh=self._split.mesh,
+            in_specs=(split, split, shared),
+            out_specs=split,
+            check_vma=False,  # as below
+        )
+        compiled = jax.jit(program).lower(self._shapes(), self._runs, self._data).compile(options)
+        return lambda states: self.unpad(compiled(states, self._runs, self._data))
 
     def unpad(self, tree):
         """The runs asked for, as NumPy arrays, of a tree of arrays over the padded ones."""

@@ -28,7 +28,13 @@ FLOORS = [
     {"resnet_jax.convolution"},
     {"resnet_jax.blocks"},
     {"resnet_jax.networks", "resnet_jax.training"},
-    {"resnet_jax.counting", "resnet_jax.families", "resnet_jax.population"},
+    {
+        "resnet_jax.counting",
+        "resnet_jax.families",
+        "resnet_jax.population",
+        "resnet_jax.probes",
+    },
+    {"resnet_jax.diagnostics"},
     {"resnet_jax"},
     {
         "experiments.environment",
@@ -74,10 +80,16 @@ FLOORS = [
         "experiments.plan",
         "experiments.store",
     },
-    {"experiments.results", "experiments.sweep", "experiments.terminal"},
+    {"experiments.readings", "experiments.results", "experiments.terminal"},
+    {"experiments.layerwise", "experiments.sweep"},
     {"experiments.dryrun"},
     {"experiments.runner"},
-    {"experiments.degradation", "experiments.networks", "experiments.report"},
+    {
+        "experiments.degradation",
+        "experiments.networks",
+        "experiments.propagation",
+        "experiments.report",
+    },
     {"experiments.__main__"},
 ]
 FLOOR_OF = {name: floor for floor, names in enumerate(FLOORS) for name in names}

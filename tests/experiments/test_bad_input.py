@@ -14,7 +14,7 @@ import zipfile
 import numpy as np
 import pytest
 
-from experiments import datasets, grid
+from experiments import datasets, grid, manifest
 from experiments.config import Config
 from experiments.grid import Group
 from experiments.lock import Lock
@@ -92,7 +92,7 @@ def directories(folder: pathlib.Path) -> dict[str, tuple[list[str], str]]:
         "changed": (Config(steps=7), "steps is 7 there, 300 here"),
         "narrowed": (Config(num_seeds=9), "num_seeds is 9 there, 8 here"),
         "in_use": (Config(), f"in use by process {os.getpid()} on"),
-        "older": (Config(), "its files have schema 2, and this version writes 3"),
+        "older": (Config(), f"its files have schema 2, and this version writes {manifest.SCHEMA}"),
     }
     for name, (config, _) in faults.items():
         path, settings = folder / name, settings_of(config, "", datasets.digest(arrays))
@@ -108,6 +108,7 @@ def directories(folder: pathlib.Path) -> dict[str, tuple[list[str], str]]:
                 [run.columns() | end for run in group.runs],
                 [run.columns() | history for run in group.runs],
                 {"seconds": 1},
+                {},
             )
     about = json.loads((folder / "older" / "config.json").read_text())
     del about["sha256"]

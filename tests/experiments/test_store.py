@@ -50,7 +50,12 @@ def rows(group, value="0.5"):
         for run in group.runs
         for step in (0, 1)
     ]
-    return results, history, {"seconds": "1"}
+    readings = [
+        {**run.columns(), "step": 1, "place": place, "power": value}
+        for run in group.runs
+        for place in (0, 1)
+    ]
+    return results, history, {"seconds": "1"}, {"blocks": readings}
 
 
 def fill(path, *which, say=silent, **changes):

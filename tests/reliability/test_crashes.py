@@ -59,6 +59,7 @@ def study(path: pathlib.Path, done=lambda what: None) -> None:
                 [run.columns() | end for run in group.runs],
                 [run.columns() | history for run in group.runs],
                 {"seconds": 1},
+                {"blocks": [run.columns() | {"step": 0, "place": 0, "x": 1} for run in group.runs]},
             )
             done(("added", group, STEPS))
 
@@ -183,7 +184,8 @@ def build(path: pathlib.Path, directories: list[str], files: dict[str, bytes]) -
 
 
 def tables(path: pathlib.Path) -> list[bytes]:
-    return [(path / name).read_bytes() for name in (store.RESULTS, store.HISTORY, store.CHECKSUMS)]
+    names = (store.RESULTS, store.HISTORY, f"blocks{store.FURTHER}", store.CHECKSUMS)
+    return [(path / name).read_bytes() for name in names]
 
 
 @pytest.fixture(scope="module")

@@ -46,7 +46,10 @@ END = {"steps": 1, "status": "healthy", "diverged_at": ""}
 END |= dict.fromkeys(tables.MEASURES, "0.25")
 RESULTS = [run.columns() | END for run in GROUP.runs]
 HISTORY = [run.columns() | {"step": 1, "metric": "loss", "value": "nan"} for run in GROUP.runs]
-RECORD = records.encode(Record("digest", GROUP.runs, RESULTS, HISTORY, {"seconds": "1"}))
+READINGS = [run.columns() | {"step": 1, "place": 0, "power": "inf"} for run in GROUP.runs]
+RECORD = records.encode(
+    Record("digest", GROUP.runs, RESULTS, HISTORY, {"seconds": "1"}, readings={"blocks": READINGS})
+)
 CHECKPOINT = checkpoints.encode(
     Checkpoint(GROUP, 3, "digest", {"x": np.arange(9.0), "y": np.ones(2, int)})
 )
@@ -165,6 +168,11 @@ def cases(formats) -> dict:
             lambda path: tables.read(path.read_bytes(), tables.HISTORY),
             lambda rows: all(float(row["value"]) is not None for row in rows),
         ),
+        "blocks.readings.csv": (
+            tables.text(READINGS).encode(),
+            lambda path: tables.read_further("blocks", path.read_bytes()),
+            lambda rows: all(float(row["step"]) >= 0 for row in rows),
+        ),
         "a.record": (
             RECORD,
             lambda path: records.decode(path.read_bytes()),
@@ -215,8 +223,8 @@ NAMES = [
     "images-idx3-ubyte.gz",
     "batch.bin",
 ]
-NAMES += ["cifar.tar.gz", "results.csv", "history.csv", "a.record", "a.checkpoint"]
-NAMES += ["unsealed.record", "unsealed.checkpoint", "config.json"]
+NAMES += ["cifar.tar.gz", "results.csv", "history.csv", "blocks.readings.csv", "a.record"]
+NAMES += ["a.checkpoint", "unsealed.record", "unsealed.checkpoint", "config.json"]
 NAMES += ["environment.json", "lock", "own.flags"]
 
 

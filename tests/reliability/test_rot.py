@@ -15,7 +15,7 @@ from experiments import grid, manifest, store
 from experiments.config import Config
 from experiments.grid import Group
 from experiments.manifest import settings_of
-from experiments.results import tables_of
+from experiments.results import readings_of, tables_of
 from experiments.store import Store
 
 CONFIG = Config(depths=(2, 4, 8), num_seeds=1, learning_rates=(0.1,))
@@ -36,6 +36,7 @@ def add(to, group):
         [run.columns() | end for run in group.runs],
         [run.columns() | history for run in group.runs],
         {"depth": group.cell.depth, "seconds": 1},
+        {"blocks": [run.columns() | {"step": 1, "place": 0, "power": 2.5} for run in group.runs]},
     )
 
 
@@ -106,12 +107,14 @@ def test_rot_is_noticed_and_mended(sound, tmp_path, monkeypatch, count):
 
 def test_a_report_never_shows_rotten_numbers(sound, tmp_path):
     chance, path = random.Random(0), tmp_path / "run"
-    expected = tables_of(sound, pytest.fail)
+    read = lambda path, say: [*tables_of(path, say), readings_of(path, "blocks", say)]
+    expected = read(sound, pytest.fail)
+    names = (store.RESULTS, store.HISTORY, f"blocks{store.FURTHER}")
     for number in range(200):
         shutil.rmtree(path, ignore_errors=True)
         shutil.copytree(sound, path)
-        rot(path / (store.RESULTS, store.HISTORY)[number % 2], chance)
+        rot(path / names[number % 3], chance)
         said = []
-        mended = tables_of(path, said.append)
+        mended = read(path, said.append)
         assert len(said) == 1 and all(a.equals(b) for a, b in zip(mended, expected, strict=True))
     assert manifest.read(sound)
