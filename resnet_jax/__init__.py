@@ -4,6 +4,7 @@ No disk, no flags, no clock, no printing, no ``jax.config``: those live in :mod:
 """
 
 from resnet_jax import (
+    activations,
     augmentation,
     blocks,
     branches,
@@ -14,8 +15,11 @@ from resnet_jax import (
     normalization,
     optimizers,
     orders,
+    particles,
+    propagation,
     shortcuts,
     statistics,
+    theory,
 )
 from resnet_jax.blocks import Block, Layer, Parts
 from resnet_jax.convolution import Conv, convolve
@@ -46,6 +50,7 @@ __all__ = [
     "Training",
     "WarmUp",
     "__version__",
+    "activations",
     "augmentation",
     "blocks",
     "branches",
@@ -63,10 +68,13 @@ __all__ = [
     "normalization",
     "optimizers",
     "orders",
+    "particles",
     "product",
+    "propagation",
     "runs_mesh",
     "shortcuts",
     "sign_flip_test",
     "statistics",
     "t_interval",
+    "theory",
 ]
