@@ -88,15 +88,8 @@ def _page(
                 for name, caption in _CAPTIONS.items()
             ],
             tables=shown,
-            listings=[
-                page.Listing(title, [(name, page.words(value)) for name, value in entries.items()])
-                for title, entries in (
-                    ("What was asked for", settings),
-                    ("What it ran on", results.environment_of(workdir)),
-                )
-            ],
-            footer="Drawn by resnet_jax from the tables beside this file; python -m "
-            "experiments.report draws it again.",
+            listings=results.listings(workdir, settings),
+            footer=page.FOOTER,
         )
     )
 

@@ -35,7 +35,7 @@ STYLE = {
     "svg.fonttype": "none",
 }
 #: Colours that stay apart for colour-blind readers (Okabe & Ito 2008).
-_COLORS = ("#D55E00", "#0072B2", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+COLORS = ("#D55E00", "#0072B2", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 _MARKERS = ("o", "s", "^", "D", "v", "P")  # one fewer, so that 42 curves differ
 #: Inches, so that a legend of long names finds room above few panels.
 _LEAST_WIDTH = 6.5
@@ -117,7 +117,7 @@ def over_depth(results: pd.DataFrame, panels: dict[str, str]) -> Figure:
 
 
 def _mean_over_depth(axes: Axes, curve: pd.DataFrame, measure: str, index: int, label: str) -> None:
-    color, marker = _COLORS[index % len(_COLORS)], _MARKERS[index % len(_MARKERS)]
+    color, marker = COLORS[index % len(COLORS)], _MARKERS[index % len(_MARKERS)]
     low, high = curve[f"{measure}_low"], curve[f"{measure}_high"]
     mean = curve[measure].where(np.isfinite(curve[measure]))
     axes.plot(curve.depth, mean, color=color, marker=marker, ms=4.5, mfc="w", label=label)
@@ -127,7 +127,7 @@ def _mean_over_depth(axes: Axes, curve: pd.DataFrame, measure: str, index: int, 
 def _seeds_over_depth(
     axes: Axes, runs: pd.DataFrame, measure: str, index: int, beside: float
 ) -> None:
-    color = _COLORS[index % len(_COLORS)]
+    color = COLORS[index % len(COLORS)]
     diverged = runs.status == "diverged"
     healthy, lost = runs[~diverged], runs[diverged]
     look: dict[str, Any] = {"color": color, "alpha": 0.55, "zorder": 3}
@@ -166,7 +166,7 @@ def training_curves(results: pd.DataFrame, history: pd.DataFrame, metric: str) -
                 of_depth = of(curves[curves.depth == depth], key)
                 table = of_depth.pivot(index="step", columns="seed", values="value")
                 table = table.where(np.isfinite(table))
-                color = _COLORS[index % len(_COLORS)]
+                color = COLORS[index % len(COLORS)]
                 marker = "o" if len(table) == 1 else None
                 thin: dict[str, Any] = {"lw": 0.5, "alpha": 0.4, "marker": marker, "ms": 3}
                 axes.plot(table.index, table.to_numpy(), color=color, **thin)
@@ -202,7 +202,7 @@ def rates(results: pd.DataFrame) -> Figure:
             for index, (key, label) in enumerate(series(results).items()):
                 runs = of(results[results.depth == depth], key)
                 means = runs.groupby("learning_rate").train_error.mean()
-                look: dict[str, Any] = {"color": _COLORS[index % len(_COLORS)]}
+                look: dict[str, Any] = {"color": COLORS[index % len(COLORS)]}
                 axes.scatter(runs.learning_rate, runs.train_error, s=5, alpha=0.4, lw=0, **look)
                 axes.plot(means.index, means, marker="o", ms=3, label=label, **look)
             axes.set_xscale("log")

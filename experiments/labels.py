@@ -2,12 +2,13 @@
 
 import pandas as pd
 
-from experiments.config import VARIANT_FIELDS
+from experiments.config import VARIANT_FIELDS, Variant
 
 _WORDS = {
     "one": "branch × 1",
     "stochastic_depth": "stochastic depth",
     "fixup": "Fixup",
+    "zero_last": "zero-init",
     "inverse_sqrt": "branch × 1/√blocks",
     "learned": "learned branch scale",
     "pre_activation": "pre-activation",
@@ -35,22 +36,28 @@ def variants(table: pd.DataFrame) -> dict[tuple[str, ...], str]:
     varying = [name for name in VARIANT_FIELDS if table[name].nunique() > 1]
     names = {}
     for row in table[list(VARIANT_FIELDS)].drop_duplicates().to_dict("records"):
-        words = [_words(name, row[name]) for name in varying]
-        names[tuple(row[name] for name in VARIANT_FIELDS)] = ", ".join(words)
+        differing = [words(name, row[name]) for name in varying]
+        names[tuple(row[name] for name in VARIANT_FIELDS)] = ", ".join(differing)
     return names
 
 
-def _words(field: str, value: str) -> str:
+def words(field: str, value: str) -> str:
+    """What the value of a variant's field is called."""
     name, _, numbers = value.partition(":")
     return f"{_WORDS.get(name, f'{field} {name}')} {numbers}".rstrip()
+
+
+def variant_of(row: pd.Series) -> Variant:
+    """The variant of a row."""
+    return Variant(*(row[name] for name in VARIANT_FIELDS))
 
 
 def series(table: pd.DataFrame) -> dict[tuple, str]:
     """The curves in a table: (*variant, shortcut weight) to a label."""
     names = {}
-    for variant, words in variants(table).items():
+    for variant, name in variants(table).items():
         for weight in sorted(of(table, variant).shortcut_weight.unique()):
-            names[(*variant, weight)] = f"{kind(weight)} ({words})" if words else kind(weight)
+            names[(*variant, weight)] = f"{kind(weight)} ({name})" if name else kind(weight)
     return names
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 
 import pandas as pd
 
-from experiments import manifest, records, sealed, store, tables
+from experiments import manifest, page, records, sealed, store, tables
 from experiments.errors import ContentError, UserError
 from experiments.records import Record
 
@@ -122,6 +122,17 @@ def environment_of(workdir: pathlib.Path) -> dict:
         return manifest.read_json(workdir / store.ENVIRONMENT)
     except ContentError:
         return {}
+
+
+def listings(workdir: pathlib.Path, settings: dict) -> list[page.Listing]:
+    """What a study asked for, and what it ran on."""
+    return [
+        page.Listing(title, [(name, page.words(value)) for name, value in entries.items()])
+        for title, entries in (
+            ("What was asked for", settings),
+            ("What it ran on", environment_of(workdir)),
+        )
+    ]
 
 
 def failures_of(workdir: pathlib.Path) -> list[str]:

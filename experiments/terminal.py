@@ -2,6 +2,7 @@
 
 import pathlib
 import sys
+from collections.abc import Sequence
 
 import pandas as pd
 import rich.box
@@ -40,6 +41,27 @@ def plain_console(width: int = 120) -> rich.console.Console:
 def warn(line: str) -> None:
     """Says on stderr what went wrong and was mended."""
     print(printable(line), file=sys.stderr)
+
+
+def show_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Prints a table; rows with the same first text stand together."""
+    drawn = rich.table.Table(box=rich.box.SIMPLE_HEAD)
+    for header in columns:
+        drawn.add_column(header, justify="right")
+    previous = rows[0][0] if rows else None
+    for row in rows:
+        if row[0] != previous:
+            drawn.add_section()
+        previous = row[0]
+        drawn.add_row(*map(rich.markup.escape, row))
+    plain_console(width=150).print(drawn)
+
+
+def show_lines(lines: Sequence[str]) -> None:
+    """Prints sentences."""
+    console = plain_console()
+    for line in lines:
+        console.print(line, markup=False, soft_wrap=True)
 
 
 def show_paper(beside: pd.DataFrame, notes: list[str]) -> None:

@@ -4,6 +4,7 @@ No disk, no flags, no clock, no printing, no ``jax.config``: those live in :mod:
 """
 
 from resnet_jax import (
+    activations,
     augmentation,
     blocks,
     branches,
@@ -15,9 +16,12 @@ from resnet_jax import (
     normalization,
     optimizers,
     orders,
+    particles,
     probes,
+    propagation,
     shortcuts,
     statistics,
+    theory,
 )
 from resnet_jax.blocks import Block, Layer, Parts
 from resnet_jax.convolution import Conv, convolve
@@ -48,6 +52,7 @@ __all__ = [
     "Training",
     "WarmUp",
     "__version__",
+    "activations",
     "augmentation",
     "blocks",
     "branches",
@@ -67,10 +72,13 @@ __all__ = [
     "optimizers",
     "orders",
     "probes",
+    "particles",
     "product",
+    "propagation",
     "runs_mesh",
     "shortcuts",
     "sign_flip_test",
     "statistics",
     "t_interval",
+    "theory",
 ]

@@ -9,7 +9,12 @@ ROOT = pathlib.Path(__file__).parent.parent
 
 #: From the ground up; files on one floor do not import each other.
 FLOORS = [
-    {"resnet_jax.precision", "resnet_jax.rematerialization", "resnet_jax.version"},
+    {
+        "resnet_jax.activations",
+        "resnet_jax.precision",
+        "resnet_jax.rematerialization",
+        "resnet_jax.version",
+    },
     {
         "resnet_jax.augmentation",
         "resnet_jax.batches",
@@ -21,11 +26,12 @@ FLOORS = [
         "resnet_jax.normalization",
         "resnet_jax.optimizers",
         "resnet_jax.orders",
+        "resnet_jax.propagation",
         "resnet_jax.shortcuts",
         "resnet_jax.statistics",
         "resnet_jax.winograd",
     },
-    {"resnet_jax.convolution"},
+    {"resnet_jax.convolution", "resnet_jax.particles", "resnet_jax.theory"},
     {"resnet_jax.blocks"},
     {"resnet_jax.networks", "resnet_jax.training"},
     {
@@ -58,6 +64,8 @@ FLOORS = [
         "experiments.composition",
         "experiments.datasets",
         "experiments.labels",
+        "experiments.predictions",
+        "experiments.verdicts",
         "experiments.memory",
         "experiments.page",
         "experiments.rates",
@@ -74,13 +82,19 @@ FLOORS = [
         "experiments.summary",
     },
     {
+        "experiments.configurations",
         "experiments.estimates",
         "experiments.findings",
         "experiments.figures",
         "experiments.plan",
         "experiments.store",
     },
-    {"experiments.readings", "experiments.results", "experiments.terminal"},
+    {
+        "experiments.profiles",
+        "experiments.readings",
+        "experiments.results",
+        "experiments.terminal",
+    },
     {"experiments.layerwise", "experiments.sweep"},
     {"experiments.dryrun"},
     {"experiments.runner"},

@@ -1,0 +1,64 @@
+"""Predictions: what theory says of a study's networks as initialised."""
+
+import numpy as np
+
+from experiments.config import Variant
+from resnet_jax import particles, propagation
+from resnet_jax.propagation import Propagation, Setting, Start
+
+_NORMS = {"none": propagation.NONE, "batch": propagation.BATCH, "layer": propagation.LAYER}
+
+
+def of_blocks(
+    variant: Variant,
+    shortcut_weight: float,
+    blocks: int,
+    power: float,
+    cosine: float,
+    gradient_correlation: float,
+) -> Propagation | None:
+    """What theory says of a network, from what enters its first block; None where it says nothing.
+
+    Args:
+      variant: how the network is composed.
+      shortcut_weight: of its shortcuts.
+      blocks: of two layers each.
+      power: mean square of what enters the first.
+      cosine: mean over pairs of inputs of what enters the first.
+      gradient_correlation: of two inputs behind the last.
+    """
+    weight = _branch_weight(variant, blocks)
+    follows = {"original": particles.original, "pre_activation": propagation.pre_activation}
+    known = variant.norm in _NORMS and variant.order in follows and variant.shortcut == "A"
+    if not known or weight is None or not np.isfinite([power, cosine]).all() or power <= 0:
+        return None
+    if shortcut_weight == 0 == weight:
+        return None  # nothing passes
+    start = Start(power, cosine)
+    if variant.order == "original":  # theory begins in front of the first activation
+        start = Start(2 * power, 0.0 if variant.norm == "batch" else _before_relu(cosine))
+    setting = Setting(
+        norm=_NORMS[variant.norm],
+        shortcut_weight=shortcut_weight,
+        branch_weight=weight,
+        start=start,
+        gradient_correlation=gradient_correlation,
+    )
+    return follows[variant.order](blocks, setting)
+
+
+def _branch_weight(variant: Variant, blocks: int) -> float | None:
+    """What multiplies a branch at first, None where theory has no word for it."""
+    if variant.init == "zero_last" or variant.branch_scale == "learned":
+        return 0.0
+    if variant.init != "he":
+        return None
+    return {"one": 1.0, "inverse_sqrt": blocks**-0.5}.get(variant.branch_scale)
+
+
+def _before_relu(cosine: float) -> float:
+    """The cosine that a ReLU turns into the given one."""
+    from resnet_jax.activations import cosine_map
+
+    grid = np.linspace(-1, 1, 20001)
+    return float(np.interp(cosine, cosine_map(grid), grid))

@@ -1,0 +1,117 @@
+"""Profiles: figures of what happens over the blocks of a network, beside what theory says."""
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from experiments.configurations import Configuration, Curve
+from experiments.figures import COLORS, STYLE
+
+
+class Panel(NamedTuple):
+    """How a quantity is drawn."""
+
+    title: str
+    logarithmic: bool
+    limits: tuple[float, float] | None = None
+
+
+PANELS = {
+    "power": Panel("activation power", True, (1e-3, 1e38)),
+    "gradient": Panel("squared gradient,\nover that at the last block", True, (1e-3, 1e38)),
+    "cosine": Panel("cosine of two inputs", False, (-0.05, 1.05)),
+    "gradient_correlation": Panel("gradient correlation\nof two inputs", True, (1e-5, 1.5)),
+}
+_OF_KIND = ["order", "branch_scale", "init", "shortcut_weight"]
+_DASHES = (0, (4, 2))
+_NORM_TITLES = {"none": "no normalisation", "batch": "batch norm", "layer": "layer norm"}
+
+
+def over_blocks(found: Sequence[Configuration]) -> Figure:
+    """Every quantity over the blocks: a row a quantity, a column a normalisation.
+
+    A line is the mean over seeds, its band the 95% interval, and the thin dark line theory.
+    """
+    norms = list(dict.fromkeys(configuration.variant.norm for configuration in found))
+    names = list(dict.fromkeys(configuration.name for configuration in found))
+    with plt.style.context(STYLE):
+        figure, grid = plt.subplots(
+            len(PANELS),
+            len(norms),
+            figsize=(2.7 * len(norms) + 1, 1.75 * len(PANELS) + 0.8),
+            sharex=True,
+            sharey="row",
+            squeeze=False,
+        )
+        for column, norm in enumerate(norms):
+            here = [each for each in found if each.variant.norm == norm]
+            for axes, (name, panel) in zip(grid[:, column], PANELS.items(), strict=True):
+                for each in here:
+                    _draw(axes, each.curves[name], names.index(each.name), each.name, panel)
+                _style(axes, panel)
+                if column == 0:
+                    axes.set_ylabel(panel.title)
+            grid[0, column].set_title(_NORM_TITLES.get(norm, norm))
+            grid[-1, column].set_xlabel("block")
+        theory = {"theory, infinite width": plt.Line2D([], [], color="k", lw=0.8, ls=_DASHES)}
+        _legend_above(figure, grid.flat, theory)
+    return figure
+
+
+def _legend_above(figure: Figure, every: Iterable[Axes], more: dict[str, Artist]) -> None:
+    """One legend for all panels, each label once."""
+    handles: dict[str, Artist] = {}
+    for axes in every:
+        handles |= dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))
+    handles |= more
+    figure.legend([*handles.values()], [*handles], loc="outside upper center", ncols=3)
+
+
+def _draw(axes: Axes, curve: Curve, index: int, label: str, panel: Panel) -> None:
+    color = COLORS[index % len(COLORS)]
+    shown = lambda values: np.where((values > 0) | (not panel.logarithmic), values, np.nan)
+    places = np.arange(len(curve.mean))
+    axes.plot(places, shown(curve.mean), color=color, lw=1.4, label=label)
+    axes.fill_between(places, shown(curve.low), shown(curve.high), color=color, alpha=0.25, lw=0)
+    axes.plot(places, shown(curve.theory), color="k", lw=0.8, ls=_DASHES, zorder=4)
+
+
+def _style(axes: Axes, panel: Panel) -> None:
+    if panel.logarithmic:
+        axes.set_yscale("log")
+    if panel.limits:
+        axes.set_ylim(*panel.limits)
+
+
+def along_lines(line: pd.DataFrame, name_of: Callable[[pd.DataFrame], str]) -> Figure:
+    """How fast the gradient of the input turns along a line of inputs: a panel a normalisation.
+
+    Args:
+      line: of the readings.
+      name_of: rows of one configuration to what its networks are called.
+    """
+    norms = list(dict.fromkeys(line.norm))
+    names: list[str] = []
+    with plt.style.context(STYLE):
+        figure, grid = plt.subplots(
+            1, len(norms), figsize=(2.7 * len(norms) + 1, 2.9), sharey=True, squeeze=False
+        )
+        for axes, norm in zip(grid[0], norms, strict=True):
+            here = line[line.norm == norm]
+            for _, runs in here.groupby(_OF_KIND, sort=False):
+                name = name_of(runs)
+                names += [] if name in names else [name]
+                means = runs.groupby("place").gradient_autocorrelation.mean()
+                color = COLORS[names.index(name) % len(COLORS)]
+                axes.plot(means.index / means.index.max(), means, color=color, label=name)
+            axes.set_title(_NORM_TITLES.get(norm, norm))
+            axes.set_xlabel("distance along the line")
+        grid[0, 0].set_ylabel("autocorrelation\nof the input's gradient")
+        _legend_above(figure, grid.flat, {})
+    return figure
