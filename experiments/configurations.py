@@ -165,7 +165,7 @@ def summary(found: list[Configuration]) -> pd.DataFrame:
 
 
 def _row(configuration: Configuration) -> dict:
-    row = dict(zip(VARIANT_FIELDS, configuration.variant.names(), strict=True))
+    row: dict = dict(zip(VARIANT_FIELDS, configuration.variant.names(), strict=True))
     row |= {"shortcut_weight": configuration.shortcut_weight, "depth": configuration.depth}
     row |= {"network": configuration.name}
     for name, curve in configuration.curves.items():

@@ -1,6 +1,6 @@
 """Profiles: figures of what happens over the blocks of a network, beside what theory says."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import matplotlib.pyplot as plt
@@ -64,7 +64,7 @@ def over_blocks(found: Sequence[Configuration]) -> Figure:
     return figure
 
 
-def _legend_above(figure: Figure, every: Iterable[Axes], more: dict[str, Artist]) -> None:
+def _legend_above(figure: Figure, every: Iterable[Axes], more: Mapping[str, Artist]) -> None:
     """One legend for all panels, each label once."""
     handles: dict[str, Artist] = {}
     for axes in every:

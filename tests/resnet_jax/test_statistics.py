@@ -3,7 +3,7 @@ import itertools
 import numpy as np
 import pytest
 
-from resnet_jax.statistics import sign_flip_test, t_interval
+from resnet_jax.statistics import log_interval, sign_flip_test, t_interval
 
 
 def test_t_interval_by_hand():
@@ -49,3 +49,21 @@ def test_no_difference_has_p_value_one():
 def test_unpaired_values_are_refused():
     with pytest.raises(ValueError, match="pairs"):
         sign_flip_test(np.ones(3), np.ones(4))
+
+
+class TestLogInterval:
+    def test_products_of_many_factors(self):
+        """About 95% of the intervals hold exp(s²/2), the mean, where few samples come near it."""
+        chance, held = np.random.RandomState(0), 0
+        for _ in range(400):
+            low, high = log_interval(np.exp(1.5 * chance.randn(32)))[1:]
+            held += low < np.exp(1.5**2 / 2) < high
+        assert 0.90 < held / 400 < 0.98
+
+    def test_equal_values_have_no_width(self):
+        assert log_interval(np.array([3.0, 3.0, 3.0])) == pytest.approx((3, 3, 3))
+
+    def test_zeros_and_single_values_have_no_interval(self):
+        for values in ([0.0, 1.0], [2.0], [np.inf, 1.0]):
+            mean, low, high = log_interval(np.array(values))
+            assert mean == np.mean(values) and np.isnan(low) and np.isnan(high)

@@ -1,0 +1,99 @@
+"""What is made of readings, by readings made up so that the answer is known."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from experiments import configurations, predictions
+from experiments.config import VARIANT_FIELDS, Variant
+from resnet_jax import propagation
+
+PRE = Variant("none", "pre_activation", "A", "one", "he")
+
+
+def table(variant=PRE, weight=1.0, seeds=6, blocks=4, growth=2.0, spread=0.0):
+    """Readings of networks whose power grows by a factor a block, and the gradient on its way back."""
+    chance, rows = np.random.RandomState(0), []
+    for seed in range(seeds):
+        noise = np.exp(spread * chance.randn(blocks + 1) / 2)
+        for place in range(blocks + 1):
+            rows.append(
+                dict(zip(VARIANT_FIELDS, variant.names(), strict=True))
+                | {"shortcut_weight": weight, "depth": 2 * blocks + 2, "seed": seed, "step": 0}
+                | {"place": place, "rms": growth ** (place / 2) * noise[place]}
+                | {"gradient": 5 * growth ** ((blocks - place) / 2)}
+                | {"cosine": 0.2, "gradient_correlation": 0.9}
+            )
+    return pd.DataFrame(rows)
+
+
+def test_what_grows_as_theory_has_it_lies_on_it():
+    (found,) = configurations.of_blocks(table(), follows_theory=True)
+    np.testing.assert_allclose(found.curves["power"].mean, 2.0 ** np.arange(5))
+    np.testing.assert_allclose(found.curves["power"].theory, 2.0 ** np.arange(5))
+    np.testing.assert_allclose(found.curves["gradient"].theory, 2.0 ** np.arange(4, -1, -1))
+    assert found.curves["cosine"].theory[0] == pytest.approx(0.2)
+    assert found.verdict == "healthy" and found.name == "residual, pre-activation"
+
+
+def test_a_mean_away_from_theory_is_told_in_standard_errors():
+    rows = table(growth=2.2, spread=0.3, seeds=40)
+    (found,) = configurations.of_blocks(rows, follows_theory=True)
+    power = found.curves["power"]
+    assert (power.low < power.mean).all() and (power.mean < power.high).all()
+    assert power.z[4] > 3 > abs(power.z[1])  # 1.1 to the fourth, in spread 0.3 / √40
+
+
+def test_logarithms_of_factors_are_averaged():
+    """Of lognormal powers the mean is exp(s²/2) times the middle, and known without rare ones."""
+    (found,) = configurations.of_blocks(table(spread=2.0, seeds=4000, growth=1.0), False)
+    assert found.curves["power"].mean[0] == pytest.approx(np.exp(2.0**2 / 2), rel=0.2)
+    assert np.isnan(found.curves["power"].theory).all()
+
+
+def test_explosions_and_silence():
+    (loud,) = configurations.of_blocks(table(blocks=20), True)
+    assert loud.verdict == "exploding"
+    silent = table(weight=0.0)
+    silent.loc[silent.place > 0, "rms"] = 0
+    (found,) = configurations.of_blocks(silent, True)
+    assert found.verdict == "vanishing"
+    row = configurations.summary([loud, found])
+    assert row.verdict.tolist() == ["exploding", "vanishing"] and row.power[1] == 0
+
+
+def test_kinds_keep_apart_and_in_order():
+    both = pd.concat([table(weight=1.0), table(weight=0.0), table(weight=0.5)])
+    found = configurations.of_blocks(both, True)
+    assert [each.shortcut_weight for each in found] == [1.0, 0.0, 0.5]
+
+
+class TestPredictions:
+    def of(self, weight=1.0, **changes):
+        names = dict(zip(VARIANT_FIELDS, PRE.names(), strict=True)) | changes
+        return predictions.of_blocks(Variant(**names), weight, 10, 1.0, 0.3, 1.0)
+
+    def test_names_become_settings(self):
+        start = propagation.Start(1.0, 0.3)
+        batch = propagation.Setting(norm=propagation.BATCH, start=start)
+        expected = propagation.pre_activation(10, batch)
+        np.testing.assert_allclose(self.of(norm="batch").gradient, expected.gradient)
+        scaled = self.of(branch_scale="inverse_sqrt")
+        assert scaled.power[-1] == pytest.approx(1.1**10)
+
+    def test_a_silent_branch_changes_nothing(self):
+        for changes in ({"init": "zero_last"}, {"branch_scale": "learned"}):
+            np.testing.assert_allclose(self.of(**changes).power, 1)
+            np.testing.assert_allclose(self.of(**changes).gradient, 1)
+            assert self.of(0.0, **changes) is None  # nor does anything pass
+
+    def test_the_original_order_begins_in_front_of_its_activation(self):
+        found = self.of(order="original")
+        assert found.power[0] == pytest.approx(1, rel=1e-3)
+        assert found.cosine[0] == pytest.approx(0.3, abs=5e-3)
+
+    def test_what_theory_does_not_know_has_none(self):
+        assert self.of(order="activation_first") is None
+        assert self.of(init="orthogonal") is None
+        assert self.of(branch_scale="fixup") is None
+        assert self.of(shortcut="C") is None

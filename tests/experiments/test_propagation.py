@@ -1,0 +1,62 @@
+"""The study as its users run it."""
+
+import subprocess
+import sys
+
+import pandas as pd
+import pytest
+
+FLAGS = ["--depths=32", "--num_seeds=3", "--width=32", "--norm=none,batch"]
+FLAGS += ["--order=original", "--branch_scale=one", "--init=he"]
+
+BLOCK = """
+import flax.linen as nn
+from experiments import propagation
+from resnet_jax import Parts
+
+class Mine(nn.Module):
+    width: int
+    blocks: int
+    parts: Parts
+
+    @nn.compact
+    def __call__(self, a, shortcut_weight, branch_weight):
+        return shortcut_weight * a + branch_weight * nn.Dense(self.width)(nn.tanh(a))
+
+raise SystemExit(propagation.main(block=Mine, layers_per_block=1))
+"""
+
+
+def run(folder, *command):
+    done = subprocess.run([sys.executable, *command], capture_output=True, text=True, cwd=folder)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.slow
+def test_what_theory_says_is_measured(tmp_path):
+    said = run(tmp_path, "-m", "experiments.propagation", *FLAGS)
+    folder = tmp_path / "runs" / "propagation"
+    summary = pd.read_csv(folder / "summary.csv").set_index(["norm", "network"])
+    assert summary.verdict["none", "residual"] == "exploding"
+    assert summary.verdict["batch", "plain"] in ("BN-explosion", "shattered")
+    bounded = summary.loc["batch"]
+    assert (abs(bounded.power / bounded.power_theory - 1) < 0.2).all()
+    blocks = pd.read_csv(folder / "blocks.readings.csv")
+    assert len(blocks) == 2 * 2 * 3 * 16 and (blocks.step == 0).all()
+    assert len(pd.read_csv(folder / "layers.readings.csv")) == 2 * 2 * 3 * 32
+    assert "Exploding: residual without norm" in said
+    page = (folder / "report.html").read_text()
+    assert "BN-explosion" in page or "shattered" in page
+    before = (folder / "figures" / "propagation.svg").read_bytes()
+    assert "with batch norm" in run(tmp_path, "-m", "experiments.report", f"--workdir={folder}")
+    assert (folder / "figures" / "propagation.svg").read_bytes() == before
+
+
+@pytest.mark.slow
+def test_a_block_of_ones_own_is_diagnosed(tmp_path):
+    (tmp_path / "mine.py").write_text(BLOCK)
+    flags = ["--depths=8", "--num_seeds=2", "--width=8", "--norm=none", "--order=original"]
+    run(tmp_path, "mine.py", *flags, "--branch_scale=one", "--init=he")
+    summary = pd.read_csv(tmp_path / "runs" / "propagation" / "summary.csv")
+    assert len(summary) == 2 and summary.power_theory.isna().all() and summary.power.notna().all()
