@@ -149,6 +149,7 @@ class Config:
     holdout: int = _option(
         0, "training examples set aside, which take the test set's place in all results"
     )
+    examples: int = _option(0, "training examples to take, the first so many; 0 takes all")
     augment: tuple[str, ...] = _option(
         (), "of training images: random crops after padding by 4, mirroring, square holes"
     )

@@ -34,7 +34,7 @@ class Dataset(NamedTuple):
     about: str
 
 
-def load(name: str, data_dir: str = "", holdout: int = 0) -> Dataset:
+def load(name: str, data_dir: str = "", holdout: int = 0, examples: int = 0) -> Dataset:
     """The dataset that ``--dataset`` names.
 
     Args:
@@ -43,13 +43,15 @@ def load(name: str, data_dir: str = "", holdout: int = 0) -> Dataset:
         which they are fetched at need.
       holdout: so many training examples, the same for all studies, take the test set's place.
         They are no part of the mean and the deviation.
+      examples: so many of the other training examples are taken; 0 for all.
 
     Raises:
-      UserError: there is no such dataset, the file is not one, or too much is held out.
+      UserError: there is no such dataset, the file is not one, or has not so many examples.
     """
     if holdout < 0:
         raise UserError(f"--holdout={holdout}: take 0, which holds nothing out, or more")
-    return _standardised(_held_out(_read(name, data_dir), name, holdout))
+    data = _held_out(_read(name, data_dir), name, holdout)
+    return _standardised(_first(data, name, examples))
 
 
 def digest(data: Dataset) -> str:
@@ -95,6 +97,18 @@ def _held_out(data: Dataset, name: str, count: int) -> Dataset:
         y_test=data.y_train[held],
         about=f"{data.about}; tested on {count} held-out training examples, not on its test set",
     )
+
+
+def _first(data: Dataset, name: str, count: int) -> Dataset:
+    """The dataset with the first ``count`` of its training examples, or all where it is 0."""
+    there = len(data.x_train)
+    if count > there:
+        raise UserError(
+            f"--examples={count}: {name} has {there} to train on; take so many or fewer"
+        )
+    if not count:
+        return data
+    return data._replace(x_train=data.x_train[:count], y_train=data.y_train[:count])
 
 
 def _standardised(data: Dataset) -> Dataset:

@@ -144,6 +144,7 @@ STUDY = runner.Study(
         learning_rates=(0.1,),
         steps=0,
         width=128,
+        examples=128,
         norm=tuple(norm for norm in _NORMS for _ in _KINDS),
         order=tuple(order for order, _, _ in _KINDS) * len(_NORMS),
         branch_scale=tuple(scale for _, scale, _ in _KINDS) * len(_NORMS),

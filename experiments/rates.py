@@ -20,7 +20,8 @@ from experiments.errors import ContentError
 from experiments.grid import Cell
 
 #: Training fields that change what is trained, but not how long a step takes.
-_FREE = {"steps", "schedule", "warmup_error", "warmup_depth", "weight_decay", "dataset", "holdout"}
+_FREE = {"steps", "schedule", "warmup_error", "warmup_depth", "weight_decay", "dataset"}
+_FREE |= {"holdout", "examples"}
 
 _MOST_BYTES = 2**20
 

@@ -162,7 +162,7 @@ def run(
     if not config.dry_run:
         check_writable(workdir)
         lock.check(workdir)
-    dataset = datasets.load(config.dataset, config.data_dir, config.holdout)
+    dataset = datasets.load(config.dataset, config.data_dir, config.holdout, config.examples)
     settings = settings_of(config, _block_name(block, layers_per_block), datasets.digest(dataset))
     store = Store(workdir, study.name, settings, grid.all_runs(config), looks=config.dry_run)
     validate_data(config, dataset.x_train.shape[1:], len(dataset.x_train))

@@ -90,11 +90,26 @@ def _problems(config: Config, own_layers: int | None) -> Iterator[str]:
 
 
 def _number_problems(config: Config) -> Iterator[str]:
-    leasts = {"num_seeds": 1, "first_seed": 0, "width": 0, "width_factor": 1, "steps": 0}
-    for name, least in {**leasts, "batch_size": 1, "holdout": 0, "warmup_depth": 2}.items():
+    leasts = {
+        "warmup_depth": 2,
+        "num_seeds": 1,
+        "first_seed": 0,
+        "width": 0,
+        "width_factor": 1,
+        "steps": 0,
+    }
+    for name, least in {**leasts, "batch_size": 1, "holdout": 0, "examples": 0}.items():
         if getattr(config, name) < least:
             yield f"--{name}={getattr(config, name)}: take {least} or more"
-    for name in ("num_seeds", "width", "width_factor", "steps", "batch_size", "holdout"):
+    for name in (
+        "num_seeds",
+        "width",
+        "width_factor",
+        "steps",
+        "batch_size",
+        "holdout",
+        "examples",
+    ):
         if getattr(config, name) >= 2**31:
             yield f"--{name}={getattr(config, name)}: take less than 2147483648"
     if config.first_seed + config.num_seeds > 2**31:

@@ -202,6 +202,8 @@ FLAGS = {
     "--warmup_depth=0": "--warmup_depth=0",
     "--holdout=-1": "--holdout=-1",
     "--holdout=1500": "--holdout=1500",
+    "--examples=-1": "--examples=-1",
+    "--examples=1501": "digits has 1500 to train on",
     "--checkpoint_seconds=-1": "--checkpoint_seconds=-1",
     "--checkpoint_seconds=nan": "--checkpoint_seconds=nan",
     "--fresh=perhaps": "fresh",

@@ -12,7 +12,7 @@ PRE = Variant("none", "pre_activation", "A", "one", "he")
 
 
 def table(variant=PRE, weight=1.0, seeds=6, blocks=4, growth=2.0, spread=0.0):
-    """Readings of networks whose power grows by a factor a block, as the gradient does backwards."""
+    """Readings of networks whose power grows by a factor a block, as gradients do backwards."""
     chance, rows = np.random.RandomState(0), []
     for seed in range(seeds):
         noise = np.exp(spread * chance.randn(blocks + 1) / 2)

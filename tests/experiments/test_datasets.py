@@ -165,3 +165,13 @@ def test_bytes_are_standardised_in_single_precision(formats, tmp_path):
     assert data.x_train.shape == (30, 28, 28) and data.classes == 10
     np.testing.assert_allclose(data.x_train.mean(0), 0, atol=1e-6)
     np.testing.assert_allclose(data.x_train.std(), 1, rtol=1e-6)
+
+
+def test_the_first_examples_are_taken():
+    whole, some = datasets.load("digits"), datasets.load("digits", examples=120)
+    np.testing.assert_array_equal(some.y_train, whole.y_train[:120])
+    assert some.x_train.shape == (120, 8, 8) and len(some.x_test) == len(whole.x_test)
+    np.testing.assert_allclose(some.x_train.mean(0), 0, atol=1e-5)  # of those taken
+    assert datasets.load("digits", holdout=1400, examples=100).x_train.shape == (100, 8, 8)
+    with pytest.raises(UserError, match="--examples=101: digits has 100 to train on"):
+        datasets.load("digits", holdout=1400, examples=101)
