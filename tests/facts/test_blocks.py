@@ -1,0 +1,125 @@
+"""Power, variance, angle and gradient at each block, against networks of this library.
+
+Sources: without normalisation Poole et al. 2016 (arXiv 1606.05340) and Yang & Schoenholz 2017
+(arXiv 1712.08969), with batch normalisation Yang et al. 2019 (arXiv 1902.08129), for the lecture's
+order the recursion in :mod:`resnet_jax.particles`.  Beyond their error over seeds means may be off
+by B/width, and with batch normalisation by B/batch, for theory knows neither width nor batch; and
+cosines, where they are predicted from particles, by 0.01.
+"""
+
+import functools
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import pytest
+
+from resnet_jax import activations
+from resnet_jax.particles import original
+from resnet_jax.propagation import BATCH, LAYER, Propagation, Setting, plain, pre_activation
+
+pytestmark = pytest.mark.facts
+
+BLOCKS, WIDTH, BATCH_SIZE = 8, 128, 128
+
+numerical = functools.partial(original, particles=2**14)
+leaky = functools.partial(jax.nn.leaky_relu, negative_slope=0.3)
+
+
+class Fact(NamedTuple):
+    """What should predict networks, and with which activation the library builds them."""
+
+    follow: Callable[[int, Setting], Propagation]
+    setting: Setting = Setting()
+    activation: Callable = jax.nn.relu
+
+
+TANH = Setting(activation=activations.tanh)
+
+FACTS = {
+    "plain": Fact(plain, Setting(shortcut_weight=0.0)),
+    "original": Fact(numerical),
+    "original, w = .6": Fact(numerical, Setting(shortcut_weight=0.6)),
+    "original, branches / √B": Fact(numerical, Setting(branch_weight=BLOCKS**-0.5)),
+    "original, tanh": Fact(numerical, TANH, jax.nn.tanh),
+    "pre": Fact(pre_activation),
+    "pre, w = .7": Fact(pre_activation, Setting(shortcut_weight=0.7)),
+    "pre, branches / √B": Fact(pre_activation, Setting(branch_weight=BLOCKS**-0.5)),
+    "pre, tanh": Fact(pre_activation, TANH, jax.nn.tanh),
+    "pre, leaky": Fact(
+        pre_activation, Setting(activation=activations.leaky_relu(0.3)), activation=leaky
+    ),
+    "layer, original": Fact(numerical, Setting(norm=LAYER)),
+    "layer, pre": Fact(pre_activation, Setting(norm=LAYER)),
+    "batch, plain": Fact(plain, Setting(norm=BATCH, shortcut_weight=0.0)),
+    "batch, original": Fact(numerical, Setting(norm=BATCH)),
+    "batch, original, w = .7": Fact(numerical, Setting(norm=BATCH, shortcut_weight=0.7)),
+    "batch, pre": Fact(pre_activation, Setting(norm=BATCH)),
+}
+
+# Those of one program in the library, so that it is compiled once.
+GROUPS = {
+    "original": ["plain", "original", "original, w = .6", "original, branches / √B"],
+    "original, tanh": ["original, tanh"],
+    "pre": ["pre", "pre, w = .7", "pre, branches / √B"],
+    "pre, tanh": ["pre, tanh"],
+    "pre, leaky": ["pre, leaky"],
+    "layer, original": ["layer, original"],
+    "layer, pre": ["layer, pre"],
+    "batch, original": ["batch, plain", "batch, original", "batch, original, w = .7"],
+    "batch, pre": ["batch, pre"],
+}
+
+
+@functools.cache
+def predicted(name: str) -> Propagation:
+    return FACTS[name].follow(BLOCKS, FACTS[name].setting)
+
+
+def simulated(facts, name: str, **changes) -> Propagation:
+    follow, setting, activation = FACTS[name]
+    norm = "batch" if setting.norm is BATCH else "layer" if setting.norm is LAYER else "none"
+    order = "pre" if follow is pre_activation else "original"
+    batch = {"batch": BATCH_SIZE, "seeds": 12, "still": True} if norm == "batch" else {}
+    weights = setting.shortcut_weight, setting.branch_weight
+    parts = facts.parts(norm, order, activation=activation, **changes)
+    return facts.simulate(facts.Case(parts, BLOCKS, *weights, width=WIDTH, **batch))
+
+
+def disagreements(facts, seen: Propagation, name: str) -> set[tuple[str, int]]:
+    """Where simulation and prediction differ: field and depth."""
+    places = [(field, BLOCKS // 2) for field in Propagation._fields]
+    places += [(field, BLOCKS) for field in ("power", "variance", "cosine")]
+    places += [(field, 0) for field in ("gradient", "gradient_correlation")]
+    follow, setting, _ = FACTS[name]
+    relative = BLOCKS * (1 / WIDTH + (setting.norm is BATCH) / BATCH_SIZE)
+    theory = predicted(name)
+    found = set()
+    for field, depth in places:
+        noise = 0.01 if follow is numerical and field in ("cosine", "gradient_correlation") else 0
+        value = getattr(theory, field)[depth]
+        allowance = noise + relative * abs(value)
+        if not facts.agrees(getattr(seen, field)[:, depth], value, allowance):
+            found.add((field, depth))
+    return found
+
+
+@pytest.mark.parametrize("group", GROUPS)
+def test_networks_do_as_predicted_and_not_as_others(facts, group):
+    """A missing normalisation, another order, weight or activation: each is told apart."""
+    for name in GROUPS[group]:
+        seen = simulated(facts, name)
+        assert disagreements(facts, seen, name) == set(), name
+        for other in FACTS:
+            assert other == name or disagreements(facts, seen, other), (name, other)
+
+
+def test_lecuns_initialisation_is_told_apart(facts):
+    """Weights of half the variance; He's own predictions fail, and those for half of it hold."""
+    seen = simulated(facts, "pre", init=facts.lecun)
+    assert {("power", BLOCKS), ("gradient", 0)} <= disagreements(facts, seen, "pre")
+    half = pre_activation(BLOCKS, Setting(weight_variance=1.0))
+    for field, depth in (("power", BLOCKS), ("gradient", 0)):
+        value = getattr(half, field)[depth]
+        assert value == pytest.approx(1.25**BLOCKS)
+        assert facts.agrees(getattr(seen, field)[:, depth], value, BLOCKS / WIDTH * value)
