@@ -40,8 +40,8 @@ COMPILER_OPTIONS: dict[str, dict[str, str | bool]] = {
     "cpu": {"xla_backend_optimization_level": "1"}
 }
 
-#: Of the program that draws initial weights, of all families: it runs once, yet unoptimised it would
-#: take 4 to 12 times as long, which is more than the compilation saves.
+#: Of the program that draws initial weights, of all families: it runs once, and unoptimised it would
+#: take 4 to 12 times as long, which is more than its compilation would save.
 START_OPTIONS = COMPILER_OPTIONS
 
 

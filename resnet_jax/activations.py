@@ -16,8 +16,8 @@ from numpy.typing import ArrayLike
 Moment = Callable[[ArrayLike, ArrayLike], np.ndarray]
 Map = Callable[[np.ndarray], np.ndarray]
 
-# The trapezoidal rule gains digits with every point for smooth functions under a Gaussian; at this
-# step it is exact to rounding up to q = 10, and to 1e-7 up to q = 100.
+# The trapezoidal rule gains digits with every point for smooth functions under a Gaussian.  At this
+# step that of tanh is exact to rounding up to q = 10, to 1e-9 up to 30, and to 2e-5 up to 100.
 _STEP, _REACH = 1 / 16, 8.5
 
 

@@ -256,11 +256,12 @@ def assemble(moments, scales, factors, setting: Setting) -> Propagation:
     slope, pair_slope = np.array(factors, float).reshape(-1, 2).T
     common = common if setting.norm.centres else covariance
     shrinking = np.append(np.cumprod((pair_slope / slope)[::-1])[::-1], 1.0)
-    with np.errstate(over="ignore"):
-        scale = np.exp(scales)
+    with np.errstate(over="ignore", divide="ignore"):
+        # Sums of logarithms, for 0 times an infinite scale is 0.
+        scaled = lambda moment: np.exp(np.log(np.maximum(moment, 0)) + scales)
         return Propagation(
-            power * scale,
-            (power - common) * scale,
+            scaled(power),
+            scaled(power - common),
             covariance / power,
             np.exp(back(np.log(slope))),
             setting.gradient_correlation * shrinking,

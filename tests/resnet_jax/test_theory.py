@@ -1,0 +1,134 @@
+import dataclasses
+import functools
+import math
+
+import numpy as np
+import pytest
+
+from resnet_jax import activations, branches, theory
+from resnet_jax.particles import original
+from resnet_jax.propagation import BATCH, LAYER, Setting, plain, pre_activation
+
+K = math.pi / (math.pi - 1)
+
+
+def test_path_lengths_by_hand():
+    np.testing.assert_allclose(theory.path_lengths(3), [1 / 8, 3 / 8, 3 / 8, 1 / 8])
+    # Three branches of a third of the shortcut's weight each: (3, 1) to the third, over 4³.
+    np.testing.assert_allclose(theory.path_lengths(3, 1 / 3), [27 / 64, 27 / 64, 9 / 64, 1 / 64])
+    np.testing.assert_array_equal(theory.path_lengths(2, 0.0), [1, 0, 0])
+
+
+def test_path_lengths_of_54_blocks():
+    """Veit et al. 2016 (arXiv 1605.06431): mean 27, and .980 of them from 19 to 35."""
+    shares = theory.path_lengths(54)
+    assert shares.sum() == pytest.approx(1)
+    assert shares @ np.arange(55) == pytest.approx(27)
+    assert shares[19:36].sum() == pytest.approx(0.980, abs=5e-4)
+    with pytest.raises(ValueError, match="negative"):
+        theory.path_lengths(54, -1.0)
+
+
+@pytest.mark.parametrize(("blocks", "last"), [(54, 0.5), (7, 0.2), (1, 0.5)])
+def test_expected_blocks_are_the_sum_of_survivals(blocks, last):
+    expected = theory.expected_blocks(blocks, last)
+    np.testing.assert_allclose(branches.survival(blocks, last).sum(), expected, rtol=1e-6)
+    assert theory.expected_blocks(54) == 40.25
+
+
+def test_singular_values_of_products_by_hand():
+    # One Gaussian matrix has 2² (Marchenko & Pastur), two have 27/4.
+    values = [theory.product_singular_value(layers) for layers in (0, 1, 2)]
+    np.testing.assert_allclose(values, [1, 4, 27 / 4])
+    assert theory.product_singular_value(10_000) == pytest.approx(math.e * 10_000.5, rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    # Norms; as simulated: 1.335, 1.234, 1.214, 1.204.
+    ("batch", "norm"),
+    [(8, 1.3372), (32, 1.2337), (128, 1.2164), (512, 1.2125), (None, 1.2112)],
+)
+def test_explosion_behind_batch_normalisation(batch, norm):
+    assert theory.batch_norm_explosion(batch) ** 0.5 == pytest.approx(norm, abs=5e-5)
+
+
+def test_explosion_falls_with_the_batch_to_its_limit():
+    rates = [theory.batch_norm_explosion(batch) for batch in (4, 5, 8, 100, 10_000)]
+    assert rates == sorted(rates, reverse=True)
+    assert rates[-1] == pytest.approx(K, rel=1e-3)
+    with pytest.raises(ValueError, match="four examples"):
+        theory.batch_norm_explosion(3)
+
+
+@pytest.mark.parametrize("weight", [0.0, 0.5, 0.9])
+@pytest.mark.parametrize("branch", [0.3, 1.0])
+def test_shortcuts_damp_explosion(weight, branch):
+    setting = Setting(norm=BATCH, shortcut_weight=weight, branch_weight=branch)
+    seen = pre_activation(400, setting)
+    expected = theory.shortcut_explosion(weight)
+    assert seen.gradient[200] / seen.gradient[201] == pytest.approx(expected)
+    assert theory.gradient_depth_scale(seen.gradient) == pytest.approx(1 / math.log(expected))
+    with pytest.raises(ValueError, match="weights"):
+        theory.shortcut_explosion(1.0)
+
+
+@pytest.mark.parametrize("weight", [0.0, 0.9**0.5])
+def test_alignment_in_the_end(weight):
+    setting = Setting(shortcut_weight=weight, branch_weight=(1 - weight**2) ** 0.5, layers=1)
+    distance = 1 - pre_activation(20_000, setting).cosine[-1]
+    assert theory.alignment(20_000, weight) == pytest.approx(distance, rel=0.02)
+
+
+def test_depth_multipliers_by_hand():
+    assert theory.depth_multipliers(4, 0.5) == (0.5, 0.5)
+    assert theory.depth_multipliers(4, 1.0) == (0.25, 1.0)
+    assert theory.depth_multipliers(1, 0.5) == (1.0, 1.0)
+
+
+def test_depth_scale_of_gradients_by_hand():
+    levels = np.exp(np.arange(8, -1, -1) / 3)
+    assert theory.gradient_depth_scale(levels) == pytest.approx(3)
+    assert theory.gradient_depth_scale(1 / levels) == pytest.approx(-3)
+    assert theory.gradient_depth_scale(np.ones(9)) == np.inf
+    with pytest.raises(ValueError, match="four blocks"):
+        theory.gradient_depth_scale(np.ones(4))
+
+
+def test_where_gradients_have_exploded():
+    normalised = Setting(norm=BATCH, shortcut_weight=0.0)
+    # k² a block: k^24 is 9,878 and k^26 21,260.
+    assert theory.explosion_depth(plain, normalised, 1e4) == 13
+    assert theory.explosion_depth(plain, normalised, K**2 * 0.999) == 1
+    residual = dataclasses.replace(normalised, shortcut_weight=1.0)
+    at = theory.explosion_depth(pre_activation, residual, 1e4)
+    gradients = [pre_activation(blocks, residual).gradient[0] for blocks in (at - 1, at)]
+    assert gradients[0] < 1e4 <= gradients[1]
+    assert theory.explosion_depth(plain, Setting(), 2.0, most=64) == np.inf
+    with pytest.raises(ValueError, match="larger than 1"):
+        theory.explosion_depth(plain, normalised, 1.0)
+
+
+def test_stronger_shortcuts_move_the_boundary_of_the_lectures_order():
+    follow = functools.partial(original, particles=2**10)
+    depths = [
+        theory.explosion_depth(follow, Setting(norm=BATCH, shortcut_weight=weight), 1e4)
+        for weight in (0.0, 0.7, 1.0)
+    ]
+    assert depths[0] == 13 and depths[1] in range(16, 20) and depths[2] in range(48, 64)
+
+
+def test_how_soon_cosines_settle():
+    plainly = {"shortcut_weight": 0.0, "layers": 1}
+    # Centred cosines start out of 0 at a slope of 1/2 over 1 - 1/π.
+    batch = Setting(norm=BATCH, **plainly)
+    assert theory.cosine_depth_scale(batch) == pytest.approx(-1 / math.log(K / 2), rel=1e-4)
+    # tanh without biases beyond its critical variance: cosines settle at 0.
+    tanh = Setting(activation=activations.tanh, weight_variance=1.5, **plainly)
+    power = pre_activation(300, tanh).power[-1]
+    ratio = 1.5 * activations.tanh.slope(power, 0.0)
+    expected = -1 / math.log(ratio)
+    assert theory.cosine_depth_scale(tanh, 300) == pytest.approx(expected, rel=1e-3)
+    # And a shortcut takes longer to forget.
+    layer = Setting(norm=LAYER, activation=activations.tanh, layers=1, shortcut_weight=0.0)
+    halfway = dataclasses.replace(layer, shortcut_weight=0.8, branch_weight=0.6)
+    assert theory.cosine_depth_scale(halfway) > 2 * theory.cosine_depth_scale(layer)
