@@ -40,7 +40,7 @@ COMPILER_OPTIONS: dict[str, dict[str, str | bool]] = {
     "cpu": {"xla_backend_optimization_level": "1"}
 }
 
-#: Of the program that draws initial weights, of all families: it runs once, and unoptimised it would
+#: Of the program that draws initial weights, in all families: run once, but unoptimised it would
 #: take 4 to 12 times as long, which is more than its compilation would save.
 START_OPTIONS = COMPILER_OPTIONS
 

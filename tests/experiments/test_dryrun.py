@@ -9,6 +9,8 @@ from experiments import cells, dryrun, estimates
 from experiments.degradation import main
 from experiments.rates import Point
 
+pytestmark = pytest.mark.slow
+
 FLAGS = ["--depths=4,8", "--num_seeds=2", "--learning_rates=0.1", "--steps=6", "--width=8"]
 FLAGS += ["--compilation_cache=none"]  # it would be this process's from then on
 

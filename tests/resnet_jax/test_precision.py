@@ -13,6 +13,8 @@ from resnet_jax import Parts, branches, cifar_network, dense_network, from_linen
 from resnet_jax.convolution import convolve
 from resnet_jax.normalization import BatchNorm, LayerNorm, NoNorm, ScalarBias
 
+pytestmark = pytest.mark.slow
+
 KEY, BFLOAT16, HALF_DIGIT = jax.random.key(3), jnp.bfloat16, 2.0**-9
 
 

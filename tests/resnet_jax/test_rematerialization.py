@@ -12,6 +12,8 @@ from resnet_jax.blocks import BASIC, Block
 from resnet_jax.networks import ResidualNetwork, StageShape, Stem
 from resnet_jax.rematerialization import block_inputs, products, segment_inputs
 
+pytestmark = pytest.mark.slow
+
 REMATS = [products, block_inputs, segment_inputs]
 KEY = jax.random.key(3)
 
