@@ -52,17 +52,17 @@ def test_cifar_stages():
     """He et al. 2015, section 4.2: 16, 32 and 64 filters; widths multiply stages, not the stem."""
     network = cifar_network(20, 10)
     assert network.stem == Stem(16, 3)
-    assert network.stages == [StageShape(16, 3), StageShape(32, 3, 2), StageShape(64, 3, 2)]
+    assert list(network.stages) == [StageShape(16, 3), StageShape(32, 3, 2), StageShape(64, 3, 2)]
     network = cifar_network(29, 10, layers=BOTTLENECK, width=8, width_factor=3)
     assert network.stem == Stem(8, 3)
-    assert network.stages == [StageShape(96, 3), StageShape(192, 3, 2), StageShape(384, 3, 2)]
+    assert list(network.stages) == [StageShape(96, 3), StageShape(192, 3, 2), StageShape(384, 3, 2)]
 
 
 def test_imagenet_stages():
     """He et al. 2015, table 1."""
     network = imagenet_network(34, 10)
     assert network.stem == Stem(64, 7, 2, pool=True)
-    assert network.stages == [
+    assert list(network.stages) == [
         StageShape(64, 3),
         StageShape(128, 4, 2),
         StageShape(256, 6, 2),
