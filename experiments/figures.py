@@ -73,7 +73,7 @@ def _thinned(ticks: Sequence, most: int = 9) -> list:
     return list(ticks)[:: -(-len(ticks) // most)]
 
 
-def _error_axis(axes: Axes) -> None:
+def error_axis(axes: Axes) -> None:
     """Errors from 0 to 1, even in the small: linear below 0.1%, logarithmic above."""
     axes.set_yscale("symlog", linthresh=1e-3, linscale=0.6)
     axes.set_ylim(-1.5e-4, 1.3)
@@ -101,7 +101,7 @@ def over_depth(results: pd.DataFrame, panels: dict[str, str]) -> Figure:
         figure, row = plt.subplots(1, len(panels), figsize=(4.1 * len(panels), 3.4), squeeze=False)
         for axes, (measure, title) in zip(row[0], panels.items(), strict=True):
             error = measure.endswith("error")
-            (_error_axis if error else _loss_axis)(axes)
+            (error_axis if error else _loss_axis)(axes)
             for index, (key, label) in enumerate(curves.items()):
                 _mean_over_depth(axes, of(summary, key), measure, index, label)
                 step = min(0.16, 0.6 / len(curves))  # side by side, and all near their depth
@@ -174,7 +174,7 @@ def training_curves(results: pd.DataFrame, history: pd.DataFrame, metric: str) -
                     table.index, table.mean(axis=1, skipna=False), color=color, lw=1.6, label=label
                 )
             axes.set_title(f"{depth} layers")
-            (_error_axis if metric.endswith("error") else _loss_axis)(axes)
+            (error_axis if metric.endswith("error") else _loss_axis)(axes)
         for axes in grid.flat[len(depths) :]:
             axes.set_visible(False)
         for axes in grid.flat[max(len(depths) - columns, 0) : len(depths)]:
@@ -210,7 +210,7 @@ def rates(results: pd.DataFrame) -> Figure:
             ticks = _thinned(tried, most=5)
             axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
             axes.set_title(f"{depth} layers")
-            _error_axis(axes)
+            error_axis(axes)
         for axes in grid.flat[len(depths) :]:
             axes.set_visible(False)
         figure.supxlabel("learning rate")

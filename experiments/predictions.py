@@ -1,10 +1,13 @@
 """Predictions: what theory says of a study's networks as initialised."""
 
+import dataclasses
+
 import numpy as np
 
 from experiments.config import Variant
 from resnet_jax import particles, propagation
 from resnet_jax.propagation import Propagation, Setting, Start
+from resnet_jax.theory import Follow
 
 _NORMS = {"none": propagation.NONE, "batch": propagation.BATCH, "layer": propagation.LAYER}
 
@@ -27,24 +30,33 @@ def of_blocks(
       cosine: mean over pairs of inputs of what enters the first.
       gradient_correlation: of two inputs behind the last.
     """
-    weight = _branch_weight(variant, blocks)
-    follows = {"original": particles.original, "pre_activation": propagation.pre_activation}
-    known = variant.norm in _NORMS and variant.order in follows and variant.shortcut == "A"
-    if not known or weight is None or not np.isfinite([power, cosine]).all() or power <= 0:
+    known = setting_of(variant, shortcut_weight, blocks)
+    if known is None or not np.isfinite([power, cosine]).all() or power <= 0:
         return None
-    if shortcut_weight == 0 == weight:
-        return None  # nothing passes
+    follow, setting = known
     start = Start(power, cosine)
     if variant.order == "original":  # theory begins in front of the first activation
         start = Start(2 * power, 0.0 if variant.norm == "batch" else _before_relu(cosine))
+    setting = dataclasses.replace(setting, start=start, gradient_correlation=gradient_correlation)
+    return follow(blocks, setting)
+
+
+def setting_of(
+    variant: Variant, shortcut_weight: float, blocks: int
+) -> tuple[Follow, Setting] | None:
+    """How theory follows networks of a variant through so many blocks, from a usual start.
+
+    None where it says nothing of them.
+    """
+    weight = _branch_weight(variant, blocks)
+    follows = {"original": particles.original, "pre_activation": propagation.pre_activation}
+    known = variant.norm in _NORMS and variant.order in follows and variant.shortcut == "A"
+    if not known or weight is None or shortcut_weight < 0 or shortcut_weight == 0 == weight:
+        return None
     setting = Setting(
-        norm=_NORMS[variant.norm],
-        shortcut_weight=shortcut_weight,
-        branch_weight=weight,
-        start=start,
-        gradient_correlation=gradient_correlation,
+        norm=_NORMS[variant.norm], shortcut_weight=shortcut_weight, branch_weight=weight
     )
-    return follows[variant.order](blocks, setting)
+    return follows[variant.order], setting
 
 
 def _branch_weight(variant: Variant, blocks: int) -> float | None:

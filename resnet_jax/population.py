@@ -236,6 +236,8 @@ class Footprint(NamedTuple):
 
     def total(self, runs: int) -> int:
         """Bytes for so many runs on the device."""
+        if runs == 1 and self.working:  # a loop over one run is none, and its state the program's
+            return self.data + self.working
         return self.data + self.each * runs + self.working
 
 

@@ -34,7 +34,11 @@ def pytest_unconfigure(config):
 
 
 def pytest_collection_modifyitems(config, items):
-    """Leaves out what takes hours, unless it is asked for by name: ``pytest -m long``."""
+    """Leaves out what takes hours, unless it is asked for by name: ``pytest -m long``.
+
+    Proofs of reliability come first: some take minutes, in which other processes find work.
+    """
+    items.sort(key=lambda item: "reliability" not in item.path.parts)
     if "long" in config.option.markexpr:
         return
     left_out = [item for item in items if item.get_closest_marker("long")]

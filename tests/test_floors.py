@@ -90,12 +90,18 @@ FLOORS = [
         "experiments.store",
     },
     {
+        "experiments.boundaries",
         "experiments.profiles",
         "experiments.readings",
         "experiments.results",
         "experiments.terminal",
     },
-    {"experiments.layerwise", "experiments.sweep"},
+    {
+        "experiments.heatmaps",
+        "experiments.layerwise",
+        "experiments.sweep",
+        "experiments.turning_down",
+    },
     {"experiments.dryrun"},
     {"experiments.runner"},
     {
@@ -103,6 +109,7 @@ FLOORS = [
         "experiments.networks",
         "experiments.propagation",
         "experiments.report",
+        "experiments.shortcut_strength",
     },
     {"experiments.__main__"},
 ]

@@ -17,6 +17,7 @@ from resnet_jax import (
     normalization,
     optimizers,
     population,
+    rematerialization,
 )
 from resnet_jax.population import runs_mesh
 
@@ -83,19 +84,25 @@ def data(shape, examples):
 
 
 LAYER = Parts(norm=normalization.LayerNorm)
+SEGMENTS = dense_network(600, 32, 5).clone(remat=rematerialization.segment_inputs)
 CELLS = {
     "activations": (training(dense_network(30, 16, 5), 400), data((6,), 500), "map"),
     "parameters": (training(dense_network(8, 128, 5), 10), data((6,), 30), "map"),
     "vectorised": (training(dense_network(12, 48, 5, LAYER), 50), data((6,), 90), "vmap"),
     "convolutional": (training(cifar_network(14, 5, width=8), 50), data((8, 8), 60), "map"),
+    "deep": (training(dense_network(600, 32, 5), 40), data((6,), 90), "map"),
+    "rematerialised": (training(SEGMENTS, 40), data((6,), 90), "map"),
 }
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", CELLS)
-def test_predicted_is_what_the_compiler_takes(name):
+@pytest.mark.parametrize(
+    ("name", "runs"),
+    [*((name, 4) for name in CELLS), ("activations", 1), ("parameters", 1), ("deep", 1)],
+)
+def test_predicted_is_what_the_compiler_takes(name, runs):
     one, examples, how = CELLS[name]
-    runs, mesh = 4, runs_mesh(jax.devices()[:1])
+    mesh = runs_mesh(jax.devices()[:1])
     predicted = population.footprint(one, examples, how).total(runs)
     these = Run(np.arange(runs, dtype=np.int32), *[np.ones(runs, np.float32)] * 2)
     start = jax.vmap(one.start, in_axes=(0, None))

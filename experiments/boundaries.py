@@ -1,0 +1,133 @@
+"""Boundaries: to which depth networks of a shortcut weight train, and to which theory says they do.
+
+A depth is trained where the mean training error at its chosen rate is below 5%.  Theory's boundary
+is where the squared gradient, on its way back through the network as initialised, has grown as much
+as in the deepest plain network that trains: one number is taken from the measurement, at weight 0.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from experiments import labels
+from experiments.config import VARIANT_FIELDS, Variant
+from experiments.findings import percent
+from experiments.grid import RUN_COLUMNS
+from experiments.predictions import setting_of
+from resnet_jax import theory
+
+TRAINED = 0.05
+
+
+class Boundary(NamedTuple):
+    """Of one shortcut weight; depths in weight layers, NaN where there is none.
+
+    Attributes:
+      weight: of the shortcuts.
+      trains: the greatest depth up to which all that were tried are trained.
+      fails: the next that was tried.
+      theory: the greatest that theory says is trained; infinite where it finds none that is not.
+    """
+
+    weight: float
+    trains: float
+    fails: float
+    theory: float
+
+
+def of_weights(summary: pd.DataFrame, knows: bool = True) -> list[Boundary]:
+    """The boundary of every weight of a summary's first variant.
+
+    Args:
+      summary: of a study.
+      knows: whether theory knows the networks' blocks.
+    """
+    first = Variant(*summary[list(VARIANT_FIELDS)].iloc[0])
+    table = labels.of(summary, first.names())
+    measured = [
+        _measured(weight, curve.sort_values("depth"))
+        for weight, curve in table.groupby("shortcut_weight")
+    ]
+    plain = next((each for each in measured if each.weight == 0), None)
+    knows = knows and (table.family == "dense").all() and first.branch_scale == "one"
+    if not knows or plain is None or np.isnan(plain.trains):
+        return measured
+    growth = _growth(first, plain)
+    return [each._replace(theory=_predicted(first, each.weight, growth)) for each in measured]
+
+
+def _measured(weight: float, curve: pd.DataFrame) -> Boundary:
+    failed = curve.depth[curve.train_error >= TRAINED]
+    fails = failed.min() if len(failed) else np.nan
+    trained = curve.depth[~(curve.depth >= fails)]
+    return Boundary(float(weight), trained.max() if len(trained) else np.nan, fails, np.nan)
+
+
+def _growth(variant: Variant, plain: Boundary) -> float | None:
+    """How much the squared gradient grows in the deepest plain network that trains."""
+    known = setting_of(variant, 0.0, 1)
+    if known is None:
+        return None
+    follow, setting = known
+    return float(follow(round(plain.trains - 2) // 2, setting).gradient[0])
+
+
+def _predicted(variant: Variant, weight: float, growth: float | None) -> float:
+    known = setting_of(variant, weight, 1)
+    if known is None or growth is None or growth <= 1:
+        return np.nan
+    return 2 + 2 * theory.explosion_depth(*known, growth)
+
+
+def at_chosen_rates(readings: pd.DataFrame, chosen: pd.DataFrame) -> pd.DataFrame:
+    """The readings of the runs at the chosen rates."""
+    keys = list(RUN_COLUMNS)
+    return readings.merge(chosen[keys], on=keys)
+
+
+def sentences(found: list[Boundary]) -> list[str]:
+    """To which depth the weights train, and how theory's boundary lies to that, from the data."""
+    reach = ", ".join(
+        f"{each.weight:g}: {'none' if np.isnan(each.trains) else f'{each.trains:.0f}'}"
+        f"{' (the deepest tried)' if np.isnan(each.fails) else ''}"
+        for each in found
+    )
+    lines = [
+        f"Greatest depth with a training error below {percent(TRAINED)}, by shortcut weight: "
+        f"{reach}."
+    ]
+    told = [each for each in found if each.weight and not np.isnan(each.theory)]
+    if told:
+        agree = sum(_agrees(each) for each in told)
+        lines.append(
+            "Theory's boundary, set by the plain networks, lies where it was measured (between the "
+            f"last depth that trains and the next tried) at {agree} of {len(told)} other weights."
+        )
+    return lines
+
+
+def _agrees(each: Boundary) -> bool:
+    low = 0 if np.isnan(each.trains) else each.trains
+    high = np.inf if np.isnan(each.fails) else each.fails
+    return bool(low <= each.theory <= high)
+
+
+def sentences_turned_down(turned: pd.DataFrame) -> list[str]:
+    """What turning down the shortcuts of trained residual networks does, from the data."""
+    residual = turned[turned.shortcut_weight == 1.0]
+    if residual.empty:
+        return []
+    means = residual.groupby(["depth", "share"]).train_error.mean().unstack("share")
+    kept = means[means[1.0] < TRAINED]
+    if kept.empty:
+        return ["No network with whole shortcuts trained, so that none can be turned down."]
+    words = []
+    for depth, row in kept.iterrows():
+        sound = [share for share in sorted(row.index, reverse=True) if row[share] < TRAINED]
+        least = next((a for a, b in zip(sound, [*sound[1:], -1], strict=True) if a - b > 0.11), 0.0)
+        words.append(f"{least:g} at {depth} layers")
+    return [
+        f"Trained with whole shortcuts, networks stay below {percent(TRAINED)} when these are "
+        f"turned down to {', '.join(words)}."
+    ]

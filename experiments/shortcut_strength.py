@@ -1,0 +1,113 @@
+"""Shortcut strength: how strong must shortcuts be for a network to become trainable, by its depth?
+
+Every depth is trained with shortcut weights from 0 (plain) to 1 (residual), as one population, and
+beside the boundary stands theory's: where gradients explode as much as in the deepest plain network
+that trains.  The trained networks then have their shortcuts turned down.
+"""
+
+import pathlib
+import sys
+from typing import TYPE_CHECKING
+
+from experiments import manifest, readings, runner, store
+from experiments.config import Config
+
+if TYPE_CHECKING:
+    from experiments.boundaries import Boundary
+
+_CAPTIONS = {
+    "shortcut_strength": "Training error over shortcut weight and depth, mean over seeds at the "
+    "chosen rates; the line is theory's boundary.",
+    "turned_down": "Training error of networks trained with shortcuts, as these are turned down: "
+    "mean over seeds, 95% interval.",
+}
+
+
+def report(workdir: pathlib.Path) -> None:
+    """Writes summary.csv, figures/ and report.html, and prints what was found.
+
+    A pure function of config.json, results.csv, history.csv and the readings (or the records that
+    these are made from).
+    """
+    from experiments import boundaries, figures, heatmaps, results, summary, terminal
+
+    settings = manifest.read(workdir)["settings"]
+    runs, _ = results.tables_of(workdir, terminal.warn)
+    table = summary.summarise(runs)
+    store.write_text(workdir / store.SUMMARY, table.to_csv(index=False, lineterminator="\n"))
+    turned = results.readings_of(workdir, "turned_down", terminal.warn)
+    turned = boundaries.at_chosen_rates(turned, summary.choose_rates(runs))
+    found = boundaries.of_weights(table, knows=not settings.get("own_block"))
+    drawn = {
+        "shortcut_strength": heatmaps.over_weight_and_depth(table, found),
+        "turned_down": heatmaps.turned_down(turned),
+    }
+    for name, figure in drawn.items():
+        figures.save(figure, workdir / store.FIGURES, name)
+    sentences = [*boundaries.sentences(found), *boundaries.sentences_turned_down(turned)]
+    terminal.show_table(*_texts(found))
+    terminal.show_lines([*sentences, f"Tables, figures and report: {workdir}"])
+    store.write_text(workdir / store.REPORT, _page(workdir, settings, found, sentences))
+
+
+def _texts(found: "list[Boundary]") -> tuple[tuple[str, ...], list[list[str]]]:
+    """Columns and rows of the table of boundaries."""
+    depth = lambda value: "" if value != value else f"{value:.0f}"  # NaN where it is not known
+    columns = ("shortcut weight", "trains to", "next tried", "theory says")
+    rows = [
+        [f"{each.weight:g}", depth(each.trains), depth(each.fails), depth(each.theory)]
+        for each in found
+    ]
+    return columns, rows
+
+
+def _page(
+    workdir: pathlib.Path, settings: dict, found: "list[Boundary]", sentences: list[str]
+) -> str:
+    from experiments import page, results
+
+    return page.html(
+        page.Page(
+            title="How strong must shortcuts be?",
+            about=f"{settings.get('num_seeds')} seeds of each weight and depth, on "
+            f"{settings.get('dataset')}; final step.",
+            found=sentences,
+            warnings=results.failures_of(workdir),
+            figures=[
+                page.picture(workdir / store.FIGURES / f"{name}.svg", caption)
+                for name, caption in _CAPTIONS.items()
+            ],
+            tables=[page.Table("", *_texts(found))],
+            listings=results.listings(workdir, settings),
+            footer=page.FOOTER,
+        )
+    )
+
+
+def _reading() -> readings.Reading:
+    from experiments import turning_down
+
+    return readings.Reading(readings.at_end, turning_down.of_shortcuts)
+
+
+STUDY = runner.Study(
+    "shortcut_strength",
+    __doc__,
+    Config(
+        depths=(8, 16, 24, 32, 48, 64, 96),
+        num_seeds=6,
+        learning_rates=(0.05, 0.02),
+        shortcut_weights=(0.0, 0.2, 0.4, 0.6, 0.7, 0.8, 0.9, 1.0),
+    ),
+    report,
+    _reading,
+)
+
+
+def main(argv: list[str] | None = None, **own_block) -> int:
+    """Runs the study as a command; see :func:`experiments.runner.main` for ``own_block``."""
+    return runner.main(STUDY, argv, **own_block)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,29 @@
+"""The study as its users run it."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+
+
+@pytest.mark.slow
+def test_shortcuts_are_strengthened_and_turned_down(tmp_path):
+    flags = ["--depths=4,16", "--num_seeds=2", "--learning_rates=0.05", "--width=16", "--steps=120"]
+    flags += ["--shortcut_weights=0,0.5,1"]
+    command = [sys.executable, "-m", "experiments.shortcut_strength", *flags]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    folder = tmp_path / "runs" / "shortcut_strength"
+    turned = pd.read_csv(folder / "turned_down.readings.csv")
+    results = pd.read_csv(folder / "results.csv")
+    keys = ["depth", "shortcut_weight", "seed"]
+    whole = turned[np.isclose(turned.share, 1)].merge(results, on=keys, suffixes=("", "_end"))
+    assert len(whole) == len(results) == 12 and (turned.step == 120).all()
+    np.testing.assert_allclose(whole.train_error, whole.train_error_end)
+    plain = turned[turned.shortcut_weight == 0]  # nothing is left to turn down
+    assert plain.groupby(["depth", "seed"]).train_loss.nunique().eq(1).all()
+    cut = turned[(turned.shortcut_weight == 1) & (turned.depth == 16) & (turned.share == 0)]
+    assert (cut.train_error > 0.5).all()
+    assert "Greatest depth" in done.stdout and (folder / "figures" / "turned_down.svg").exists()
