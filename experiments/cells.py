@@ -18,6 +18,10 @@ from resnet_jax.training import Data, Run, Training, WarmUp
 #: Measurements over a run's training, besides the one before its first step.
 MEASUREMENTS = 6
 
+#: How long one call of a compiled program is meant to take, so that progress moves and an
+#: interrupt is heard; how a training is cut into calls changes none of its bits.
+CALL_SECONDS = 1.0
+
 #: Above this many numbers in the training images measurements use running statistics, if not told
 #: otherwise.
 LARGE_TRAINING_SET = 10_000_000

@@ -3,7 +3,7 @@
 import dataclasses
 import math
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import jax
@@ -28,8 +28,11 @@ from resnet_jax.population import runs_mesh
 #: How long steps are timed for, at least, if a call of the program may take as many.
 TIMED_SECONDS = 0.5
 
-#: Of a vectorised program, the runs on each device whose step is timed.
-_VECTORISED = 4
+#: The runs on each device whose step is timed: several, as in studies.
+_TILE = 4
+
+#: Calls without steps that are timed.
+_CALLS = 5
 
 
 def tell(
@@ -172,49 +175,59 @@ class _Probe:
         self, estimates: Estimates, groups: Iterable[Group]
     ) -> Iterator[tuple[dict, list[Point]]]:
         """Each kind of which too little is known, and points of it."""
-        seen = set()
+        alike: dict[str, list[Cell]] = {}
         for cell in dict.fromkeys(group.cell for group in groups):
-            kind = estimates.kind(cell)
-            digest = manifest.digest(kind)
-            if digest not in seen and not estimates.is_known(cell):
-                seen.add(digest)
-                yield kind, [self._point(cell, depth) for depth in self._depths(cell)]
+            if not estimates.is_known(cell):
+                alike.setdefault(manifest.digest(estimates.kind(cell)), []).append(cell)
+        for its in alike.values():
+            depths = self._depths([cell.depth for cell in its])
+            yield estimates.kind(its[0]), [self._point(its[0], depth) for depth in depths]
 
-    def _depths(self, cell: Cell) -> list[int]:
-        """Two small depths: with some blocks, and with a few times as many."""
+    def _depths(self, asked: Sequence[int]) -> list[int]:
+        """Two small depths: with some blocks, or as few as are asked for, and with some times more.
+
+        None is asked for below both, where a small error of the line's slope would be a great one.
+        """
         layers = self._block.layers if self._block else None
-        known = depths_up_to(self._study, max(cell.depth, 1000), layers)
         if self._study.family == "imagenet":
-            known = depths_up_to(self._study, cell.depth, layers)
-            return [*known[:2]]
-        return [known[place] for place in ((2, 4) if self._study.family == "cifar" else (2, 8))]
+            return [*depths_up_to(self._study, max(asked), layers)[:2]]
+        known = depths_up_to(self._study, 1000, layers)
+        low, high = (2, 4) if self._study.family == "cifar" else (2, 8)
+        return [min(known[low], *asked), known[high]]
 
     def _point(self, cell: Cell, depth: int) -> Point:
         cell = dataclasses.replace(cell, depth=depth)
         counts = cells.counts(cell, self._config, self._dataset, self._block)
-        vectorised = cells.how_mapped(self._config, self._mesh) == "vmap"
-        tile = _VECTORISED if vectorised else 1
         runs = [
             RunKey(cell, self._config.learning_rates[-1], self._config.shortcut_weights[-1], seed)
-            for seed in range(tile * self._mesh.size)
+            for seed in range(_TILE * self._mesh.size)
         ]
         ready = sweep.compile_group(
             Group(cell, tuple(runs)), self._config, self._dataset, self._block, self._mesh
         )
-        step = _step_seconds(ready.advance, cells.chunk_size(self._config)) / tile
-        return Point(counts.multiply_adds, step, ready.compile_seconds)
+        call, step = _call_and_step_seconds(ready.advance, cells.chunk_size(self._config))
+        return Point(counts.multiply_adds, step / _TILE, ready.compile_seconds, call / _TILE)
 
 
-def _step_seconds(advance, most: int) -> float:
-    """Seconds of a step of a compiled program, of which one call takes at most so many."""
+def _call_and_step_seconds(advance: Callable, most: int) -> tuple[float, float]:
+    """Seconds of a call of a compiled program without steps, and of each step of the longest call.
+
+    The least of some: whoever else is at work makes calls slower, and none faster.
+    """
     states, _ = advance(None, 1, False)
+
+    def seconds(steps: int) -> float:
+        nonlocal states
+        start = time.perf_counter()
+        states, _ = advance(states, steps, False)
+        return time.perf_counter() - start
+
+    call = min(seconds(0) for _ in range(_CALLS))
     steps, best = 1, math.inf
     deadline = time.perf_counter() + 4 * TIMED_SECONDS
     while time.perf_counter() < deadline:
-        start = time.perf_counter()
-        states, _ = advance(states, steps, False)
-        elapsed = time.perf_counter() - start
-        best = min(best, elapsed / steps)
+        elapsed = seconds(steps)
+        best = min(best, max(elapsed - call, elapsed / 2) / steps)
         if elapsed < TIMED_SECONDS:
             steps = min(2 * steps, most)
-    return best
+    return call, best

@@ -80,9 +80,11 @@ class Estimates:
         points, adds = self._points(group.cell), self._adds(group.cell)
         if not rates.is_known(points, adds):
             return Estimate(math.nan, math.nan)
-        left = self.equivalent_steps() * (1 - done / max(self._config.steps, 1))
-        step = rates.step_seconds(points, adds)
-        return Estimate(rates.compile_seconds(points, adds), left * self._tile(group) * step)
+        left, tile = 1 - done / max(self._config.steps, 1), self._tile(group)
+        step, call = rates.step_seconds(points, adds), rates.call_seconds(points, adds)
+        calls = self._calls(tile * step, tile * call)
+        training = left * tile * (self.equivalent_steps() * step + calls * call)
+        return Estimate(rates.compile_seconds(points, adds), training)
 
     def total(self, groups: Iterable[Group], begun: dict[Group, int]) -> str:
         """How long groups take, for the end of a line; nothing where it is not known."""
@@ -102,8 +104,11 @@ class Estimates:
 
     def keep(self, group: Group, training: float, compiling: float) -> None:
         """Keeps the seconds that a group has taken, if they can be kept."""
-        step = training / (self.equivalent_steps() * self._tile(group))
-        self.keep_points(self.kind(group.cell), [Point(self._adds(group.cell), step, compiling)])
+        adds, tile, steps = self._adds(group.cell), self._tile(group), self.equivalent_steps()
+        call = rates.call_seconds(self._points(group.cell), adds)
+        calling = self._calls(training / steps) * tile * call
+        step = max(training - calling, training / 2) / (steps * tile)  # if what was kept is bad
+        self.keep_points(self.kind(group.cell), [Point(adds, step, compiling, call)])
 
     def report_seconds(self) -> float:
         """How long a report takes to be drawn."""
@@ -119,6 +124,17 @@ class Estimates:
         self._found[manifest.digest(kind)] = sorted(points)
         with contextlib.suppress(OSError):
             self._rates.keep(kind, points)
+
+    def _calls(self, step: float, call: float = 0.0) -> float:
+        """Calls of a program that train a group, by seconds of a step, and of a call without any.
+
+        The first calls take 1, 4, 16 and so on steps, as far as a call should go.
+        """
+        stride = cells.measuring_stride(self._config)
+        fit = max(1, (cells.CALL_SECONDS - call) // max(step, 1e-9))
+        most = min(cells.chunk_size(self._config), fit)
+        between = math.ceil(self._config.steps / stride) * math.ceil(stride / most)
+        return 1 + between + math.log(most, 4)
 
     def _points(self, cell: Cell) -> list[Point]:
         kind = self.kind(cell)

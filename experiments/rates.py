@@ -25,7 +25,8 @@ _FREE |= {"holdout", "examples"}
 
 _MOST_BYTES = 2**20
 
-#: Two points say how time grows; one says it for networks at most so many times as large or small.
+#: Two points say how time grows, but little of networks smaller than both; any point says it for
+#: those at most so many times as large or small.
 _REACH = 1.5
 
 
@@ -36,11 +37,13 @@ class Point(NamedTuple):
       multiply_adds: of one example's way through it.
       step: seconds of a step of one run on one device.
       compilation: seconds.
+      call: seconds that a call of the program takes for each run on a device, besides its steps.
     """
 
     multiply_adds: float
     step: float
     compilation: float
+    call: float = 0.0
 
 
 def kind(cell: Cell, config: Config, shape: Sequence[int], classes: int, more: dict) -> dict:
@@ -114,9 +117,10 @@ def _plain(kind: dict) -> dict:
 
 
 def is_known(points: Sequence[Point], multiply_adds: int) -> bool:
-    """Whether points say how long a network takes."""
+    """Whether sorted points say how long a network takes."""
     near = lambda point: 1 / _REACH <= multiply_adds / max(point.multiply_adds, 1) <= _REACH
-    return len(points) > 1 or any(map(near, points))
+    above = len(points) > 1 and multiply_adds >= points[0].multiply_adds
+    return above or any(map(near, points))
 
 
 def step_seconds(points: Sequence[Point], multiply_adds: int) -> float:
@@ -132,4 +136,13 @@ def step_seconds(points: Sequence[Point], multiply_adds: int) -> float:
 
 def compile_seconds(points: Sequence[Point], multiply_adds: int) -> float:
     """Seconds that compiling takes: those of the nearest point, since stacks do not grow."""
-    return min(points, key=lambda point: abs(point.multiply_adds - multiply_adds)).compilation
+    return _nearest(points, multiply_adds).compilation
+
+
+def call_seconds(points: Sequence[Point], multiply_adds: int) -> float:
+    """Seconds of a call for each run, besides its steps: those of the nearest point; 0 of none."""
+    return _nearest(points, multiply_adds).call if points else 0.0
+
+
+def _nearest(points: Sequence[Point], multiply_adds: int) -> Point:
+    return min(points, key=lambda point: abs(point.multiply_adds - multiply_adds))

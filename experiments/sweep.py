@@ -27,10 +27,6 @@ from resnet_jax.counting import Counts
 from resnet_jax.population import Population, runs_mesh
 from resnet_jax.training import State
 
-#: How long one call of a compiled program is meant to take, so that progress moves and an
-#: interrupt is heard; how a training is cut into calls changes none of its bits.
-CALL_SECONDS = 1.0
-
 #: A checkpoint waits until training has taken so many times as long as the last one took.
 CHECKPOINT_PATIENCE = 50
 
@@ -228,7 +224,7 @@ class _Trainee:
             self._progress.now(f"{self._name}: step {now.step} of {self._config.steps}")
             before, now = now, self._further(now, stride)
             steps, elapsed = now.step - before.step, now.seconds - before.seconds
-            stride = max(1, min(4 * steps, int(steps * CALL_SECONDS / max(elapsed, 1e-9))))
+            stride = max(1, min(4 * steps, int(steps * cells.CALL_SECONDS / max(elapsed, 1e-9))))
             self._progress.done(self._group.cell.depth * steps)
             if now.step == self._config.steps:
                 break

@@ -108,7 +108,7 @@ class Population:
         self,
         options: dict[str, str | bool] | None = None,
         start_options: dict[str, str | bool] | None = None,
-    ) -> Callable[[State | None, int, bool], tuple[State, Metrics]]:
+    ) -> Callable[[State | None, int, bool], tuple[State, Metrics | None]]:
         """Compiles the programs.
 
         Args:
@@ -117,9 +117,9 @@ class Population:
 
         Returns:
           ``(states, steps, measure) -> (states, metrics)``: takes all runs ``steps`` further, from
-          their start where ``states`` is None, and measures them if asked.  Metrics ``[runs]`` are
-          NumPy arrays, and meaningless where they were not asked for.  The states passed in are
-          used up.
+          their start where ``states`` is None, and returns when they are there.  Metrics ``[runs]``
+          are NumPy arrays, and None where they were not asked for.  The states passed in are used
+          up.
         """
         shared = self._runs, self._data
         program, first = self.lower()
@@ -128,7 +128,8 @@ class Population:
         def advance(states: State | None, steps: int, measure: bool):
             states = start(*shared) if states is None else states
             states, metrics = compiled(states, *shared, np.int32(steps), np.bool_(measure))
-            return states, self.unpad(metrics)
+            jax.block_until_ready(states)
+            return states, self.unpad(metrics) if measure else None
 
         return advance
 

@@ -61,11 +61,11 @@ def test_it_tells_what_a_study_takes_and_leaves_no_trace(capsys, tmp_path, probe
 
 def test_rates_are_measured_once(capsys, tmp_path, probed):
     told(capsys, tmp_path / "study", "--dry_run")
-    assert probed == [6, 18]
+    assert probed == [4, 18]
     _, text, _ = told(capsys, tmp_path / "study", "--dry_run", "--steps=600")
-    assert probed == [6, 18] and "kept from before" in text
+    assert probed == [4, 18] and "kept from before" in text
     told(capsys, tmp_path / "study", "--dry_run", "--norm=layer,none")
-    assert probed == [6, 18] * 3
+    assert probed == [4, 18] * 3
 
 
 def test_a_variant_has_its_row(capsys, tmp_path, probed):

@@ -44,6 +44,23 @@ def test_what_a_group_took_is_what_it_will_take(estimates):
     assert estimates.total([GROUP], {}) == "; about 53 s"
 
 
+def test_calls_take_time_too(estimates):
+    """The first takes no step, the next 1 and 4; then six take 10 each, as steps are short."""
+    few = math.log(10, 4) + 6 + 1
+    found = [Point(100, 0.001, 7.0, 0.1), Point(200, 0.002, 8.0, 0.2)]
+    estimates.keep_points(estimates.kind(LARGE), found)
+    assert estimates.of(GROUP).training == pytest.approx(3 * (STEPS * 0.003 + few * 0.2))
+    slow = [Point(100, 1.0, 7.0, 0.1), Point(200, 2.0, 8.0, 0.2)]  # a call takes a single step
+    estimates.keep_points(estimates.kind(LARGE), slow)
+    assert estimates.of(GROUP).training == pytest.approx(3 * (STEPS * 3.0 + 61 * 0.2))
+
+
+def test_what_a_group_took_is_what_it_will_take_calls_included(estimates):
+    estimates.keep_points(estimates.kind(LARGE), [Point(300, 9.0, 7.0, 0.05)])
+    estimates.keep(GROUP, training=50.0, compiling=3.0)
+    assert estimates.of(GROUP).training == pytest.approx(50.0, rel=0.01)
+
+
 def test_so_is_what_a_report_took(estimates):
     assert estimates.report_seconds() == REPORT_SECONDS
     estimates.keep_report(2.5)

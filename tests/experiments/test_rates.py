@@ -89,6 +89,16 @@ def test_one_point_says_little_about_others():
     assert rates.is_known([SMALL, LARGE], 10**9) and not rates.is_known([], 100)
 
 
+def test_two_points_say_little_of_what_is_smaller_than_both():
+    assert [rates.is_known([SMALL, LARGE], adds) for adds in (60, 70)] == [False, True]
+
+
+def test_a_call_takes_what_it_takes_for_the_nearest_point():
+    calls = [SMALL._replace(call=0.5), LARGE]
+    assert [rates.call_seconds(calls, adds) for adds in (1, 150, 250)] == [0.5, 0.5, 0.0]
+    assert rates.call_seconds([], 1) == 0.0
+
+
 def kind(config, more=()):
     cell = list(grid.cells(config))[-1]
     return rates.kind(cell, config, (8, 8), 10, dict(more))

@@ -120,7 +120,8 @@ def test_two_compilations_a_population(tiny_data, how):
     try:
         advance, states = these.compile(), None
         for steps, measure in ((0, True), (3, False), (10, True), (1, True)):
-            states, _ = advance(states, steps, measure)
+            states, metrics = advance(states, steps, measure)
+            assert (metrics is not None) == measure
         assert len(compilations) == 2  # the start, and all the rest
         jax.jit(lambda x: x * 3)(np.float32(1))  # the listener does hear compilations
         assert len(compilations) == 3
