@@ -62,6 +62,7 @@ def tell(
     begun = store.look()
     failed = set() if config.retry_failed else {run for g in store.failures for run in g.runs}
     groups = plan.groups(store.finished | failed, begun)
+    plan.check(groups)
     probe = _Probe(config, dataset, block, mesh)
     estimates = Estimates(config, dataset, block, mesh, plan.counts)
     start, started = time.perf_counter(), time.process_time()
@@ -80,8 +81,8 @@ def tell(
     console.print(
         f"{study}: {runs:,} runs to train{f', {done:,} done before' if done else ''}; about "
         f"{duration(seconds)} on {len(jax.devices())} × {jax.devices()[0].device_kind}, "
-        f"{duration(around)} of them to start and report; {memory.text(plan.available)} of memory; "
-        f"{told}. Nothing was trained.",
+        f"{duration(around)} of them to start and report; {memory.text(plan.available)} of memory "
+        f"free; {told}. Nothing was trained.",
         markup=False,
         soft_wrap=True,
     )

@@ -5,7 +5,7 @@ import os
 import pathlib
 import resource
 from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     import jax
@@ -15,12 +15,21 @@ if TYPE_CHECKING:
 #: Copies of the states that a checkpoint takes: on the devices, as arrays, and as bytes, twice.
 _SAVED = 4
 
-#: Where Linux says how much memory a container may use, and how much it does.
+#: What a process takes besides: Python, JAX, and its compiler at work.
+BASE_BYTES = 2**29
+
+#: Where Linux says how much memory a container may use, how much it does, and how much of that are
+#: files that it would forget if need be, under which name.
 _CONTAINERS = (
-    ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
+    (
+        "/sys/fs/cgroup/memory.max",
+        "/sys/fs/cgroup/memory.current",
+        ("/sys/fs/cgroup/memory.stat", "inactive_file"),
+    ),
     (
         "/sys/fs/cgroup/memory/memory.limit_in_bytes",
         "/sys/fs/cgroup/memory/memory.usage_in_bytes",
+        ("/sys/fs/cgroup/memory/memory.stat", "total_inactive_file"),
     ),
 )
 #: Where it says how often it killed for memory: in the container, or else in all.
@@ -38,21 +47,50 @@ def needed_bytes(footprint: "Footprint", runs: int, devices: Sequence["jax.Devic
     Where the devices are cores, they share the machine's memory with the data set as it was read,
     and with checkpoints.
     """
-    tile, count = -(-runs // len(devices)), len(devices)
-    training = count * footprint.total(tile)
+    training = len(devices) * footprint.total(-(-runs // len(devices)))
     if devices[0].platform != "cpu":
         return training
-    saving = count * footprint.data + _SAVED * runs * footprint.state
-    return footprint.data + max(training, saving)
+    return max(footprint.data + training, saving_bytes(footprint, runs, devices))
 
 
-def available_bytes(devices: Iterable["jax.Device"] = ()) -> int:
-    """Memory of the given accelerators; of this machine or container, where they have none."""
+def saving_bytes(footprint: "Footprint", runs: int, devices: Sequence["jax.Device"]) -> int:
+    """Bytes that a checkpoint of a group takes where devices are cores: batch is none of them."""
+    if devices[0].platform != "cpu":
+        return 0
+    return (1 + len(devices)) * footprint.data + _SAVED * runs * footprint.state
+
+
+class Room(NamedTuple):
+    """Bytes that training may take.
+
+    Attributes:
+      whole: if nothing else ran here, so that it is the same at every launch.
+      now: beside whatever else runs; no more than the whole.
+    """
+
+    whole: int
+    now: int
+
+
+def room(devices: Iterable["jax.Device"] = ()) -> Room:
+    """That of the given accelerators; of this machine or container, where they have none."""
     limits = [(device.memory_stats() or {}).get("bytes_limit", 0) for device in devices]
     if any(limits):
-        return sum(limits)
-    physical = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    return min([physical, *(limit for path, _ in _CONTAINERS if (limit := _number_in(path)))])
+        return Room(sum(limits), sum(limits))
+    whole = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    whole = min([whole, *(limit for path, *_ in _CONTAINERS if (limit := _number_in(path)))])
+    free, used = _free_bytes(), _field("/proc/self/status", "VmRSS:")
+    now = min(whole, used + free) if free > 0 and used > 0 else whole
+    return Room(max(whole - BASE_BYTES, 0), max(now - BASE_BYTES, 0))
+
+
+def _free_bytes() -> int:
+    """What is left of the machine or container beside all that runs; 0 where nobody says."""
+    free = _field("/proc/meminfo", "MemAvailable:")
+    for limit_path, usage_path, cached in _CONTAINERS:
+        limit, usage = _number_in(limit_path), _number_in(usage_path)
+        free = min(free, limit - usage + _field(*cached, unit=1)) if limit and usage else free
+    return max(free, 0)
 
 
 @contextlib.contextmanager
@@ -61,10 +99,7 @@ def bounded() -> Iterator[None]:
 
     Linux promises memory that it does not have, and when it is used kills whoever is largest.
     """
-    free, used = _field("/proc/meminfo", "MemAvailable:"), _field("/proc/self/status", "VmData:")
-    for limit_path, usage_path in _CONTAINERS:
-        limit, usage = _number_in(limit_path), _number_in(usage_path)
-        free = min(free, limit - usage) if limit and usage else free
+    free, used = _free_bytes(), _field("/proc/self/status", "VmData:")
     before = resource.getrlimit(resource.RLIMIT_DATA)
     if free <= 0 or used <= 0:
         yield

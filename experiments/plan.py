@@ -1,4 +1,10 @@
-"""The plan: which groups of runs are still to be trained, so that each fits into memory."""
+"""The plan: which groups of runs are still to be trained, so that each fits into memory.
+
+Runs that are mapped one by one come to the same bits in whatever groups they are, which are cut to
+what is free now.  Those of vectorised ones depend on how many there are at once, so that these
+groups are cut to what there is in all, the same at every launch; and if that is not free now,
+nothing is begun.
+"""
 
 import bisect
 import dataclasses
@@ -25,7 +31,7 @@ class Plan:
 
     Attributes:
       counts: of each cell's network.
-      available: bytes of memory.
+      available: bytes of memory that are free now.
     """
 
     def __init__(self, config: Config, dataset: Dataset, block: OwnBlock | None, mesh: Mesh):
@@ -36,13 +42,15 @@ class Plan:
         """
         self._config, self._dataset, self._block, self._mesh = config, dataset, block, mesh
         self._footprints: dict[Cell, Footprint] = {}
-        self.available = memory.available_bytes(mesh.devices.flat)
+        self._whole, self.available = memory.room(mesh.devices.flat)
+        vectorised = cells.how_mapped(config, mesh) == "vmap"
+        self._cut_to = self._whole if vectorised else self.available
         self.counts: dict[Cell, Counts] = {
             cell: cells.counts(cell, config, dataset, block) for cell in grid.cells(config)
         }
         self._roomy = self._variants_with_room()
         for cell in self.counts:
-            if not self._fits(cell, mesh.size):
+            if not self._fits(cell, mesh.size, self.available):
                 raise UserError(self._refusal(cell))
 
     def groups(self, settled: set[RunKey], begun: Iterable[Group]) -> list[Group]:
@@ -64,12 +72,24 @@ class Plan:
                 groups += [Group(cell, missing)] if missing else []
         return groups
 
+    def check(self, groups: Iterable[Group]) -> None:
+        """Raises :class:`UserError` if a group, as it was cut, needs more than is free now."""
+        for group in groups:
+            if not self._fits(group.cell, len(group.runs), self.available):
+                raise UserError(
+                    f"depth {group.cell.depth} needs about {memory.text(self.needed(group))} for "
+                    f"{len(group.runs)} runs, which are trained together, and of the "
+                    f"{memory.text(self._whole)} that this machine has for it "
+                    f"{memory.text(self.available)} are free now; end what else is running, and "
+                    "launch it again"
+                )
+
     def needed(self, group: Group) -> int:
         """Bytes that training a group takes."""
         return self._needed(group.cell, len(group.runs))
 
     def _variants_with_room(self) -> set[Variant]:
-        """The variants whose every cell fits whole.
+        """The variants whose every cell fits whole, even now.
 
         The deepest of each shows it: by its counts where there is room enough, or else traced.
         """
@@ -91,13 +111,13 @@ class Plan:
         each = counts.parameters + self._config.batch_size * counts.activations + most
         return _AMPLE * (data * (1 + self._mesh.size) + 4 * runs * each)
 
-    def _fits(self, cell: Cell, runs: int) -> bool:
-        return cell.variant in self._roomy or self._needed(cell, runs) <= self.available
+    def _fits(self, cell: Cell, runs: int, room: int) -> bool:
+        return cell.variant in self._roomy or self._needed(cell, runs) <= room
 
     def _tiled(self, cell: Cell, runs: list[RunKey]) -> list[Group]:
         """The fewest groups of nearly equal size that each fit into memory."""
         pieces = 1
-        while not self._fits(cell, -(-len(runs) // pieces)):
+        while not self._fits(cell, -(-len(runs) // pieces), self._cut_to):
             pieces += 1
         size = -(-len(runs) // pieces)
         return [
@@ -115,12 +135,24 @@ class Plan:
 
     def _refusal(self, cell: Cell) -> str:
         counts, needed = self.counts[cell], self._needed(cell, self._mesh.size)
+        devices = list(self._mesh.devices.flat)
+        saving = memory.saving_bytes(self._footprints[cell], len(devices), devices)
         fitting = " or ".join(self._what_would_fit(cell))
         advice = f"{fitting} would fit" if fitting else "it fits with no batch and no depth"
+        if saving > self.available:  # which neither batch nor rematerialisation would change
+            needed = saving
+            what = (
+                f"to keep {len(devices)} runs of {counts.parameters:,} parameters in a checkpoint"
+            )
+        else:
+            what = (
+                f"({counts.parameters:,} parameters a run, {counts.activations:,} activations an "
+                "example)"
+            )
         return (
-            f"--depths: depth {cell.depth} needs about {memory.text(needed)} "
-            f"({counts.parameters:,} parameters a run, {counts.activations:,} activations an "
-            f"example), and this machine has {memory.text(self.available)}; {advice}"
+            f"--depths: depth {cell.depth} needs about {memory.text(needed)} {what}, and of the "
+            f"{memory.text(self._whole)} that this machine has for it "
+            f"{memory.text(self.available)} are free; {advice}"
         )
 
     def _what_would_fit(self, cell: Cell) -> Iterator[str]:

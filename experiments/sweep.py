@@ -79,6 +79,7 @@ def train(
             _note_killed(lock, plan.groups(store.finished, begun), store)
         failed = {run for group in store.failures for run in group.runs}
         groups = plan.groups(store.finished | failed, begun)
+        plan.check(groups)
         known = estimates.total(groups, {group: point.step for group, point in begun.items()})
         progress.say(f"{study}: {_what_runs(config, dataset, groups, plan.counts)}{known}")
         if config.precision != "float32" and jax.default_backend() == "cpu":

@@ -36,7 +36,8 @@ _UNARY = "neg sign floor ceil round exp exp2 log log1p expm1 sqrt rsqrt cbrt tan
 _UNARY += " is_finite not abs integer_pow square"
 _BINARY = "add sub mul div rem max min pow and or xor eq ne lt le gt ge add_any"
 _ELEMENTWISE = {*_SELECT, *_UNARY.split(), *_BINARY.split()}
-_FUSED = {*_ELEMENTWISE, "broadcast_in_dim", "iota", "slice", "pad", "rev", "transpose"}
+_MOVES = "broadcast_in_dim iota slice dynamic_update_slice pad rev transpose"
+_FUSED = {*_ELEMENTWISE, *_MOVES.split()}
 _REDUCTIONS = {"reduce_sum", "reduce_max", "reduce_min", "reduce_and", "reduce_or", "argmax"}
 
 

@@ -227,18 +227,19 @@ class Footprint(NamedTuple):
       state: of one run.
       each: of one run's state, and of all that it keeps for itself while others are trained.
       working: of what is there once, for the run that is being trained.
+      alone: of one run that is the only one, whose state is the program's: a loop over one run is
+        none, and an axis over one is taken away.
     """
 
     data: int
     state: int
     each: int
     working: int
+    alone: int
 
     def total(self, runs: int) -> int:
         """Bytes for so many runs on the device."""
-        if runs == 1 and self.working:  # a loop over one run is none, and its state the program's
-            return self.data + self.working
-        return self.data + self.each * runs + self.working
+        return self.data + (self.alone if runs == 1 else self.each * runs + self.working)
 
 
 def footprint(training: Training, data: Data, how: str) -> Footprint:
@@ -254,9 +255,9 @@ def footprint(training: Training, data: Data, how: str) -> Footprint:
     each = jax.eval_shape(training.start, run, data), run
     shared = data, scalar(np.int32), scalar(np.bool_)
     examples, state = tree_bytes(data), tree_bytes(each[0])
+    alone = program_bytes(_one_run(training), each, shared)
     if how == "map":  # states are read from one stack, and written to another
-        working = program_bytes(_one_run(training), each, shared)
-        return Footprint(examples, state, 2 * state, working)
-    alone = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((1, *leaf.shape), leaf.dtype), each)
-    at_once = program_bytes(over_runs(_one_run(training), how), alone, shared)
-    return Footprint(examples, state, at_once, 0)
+        return Footprint(examples, state, 2 * state, alone, alone)
+    stack = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((1, *leaf.shape), leaf.dtype), each)
+    at_once = program_bytes(over_runs(_one_run(training), how), stack, shared)
+    return Footprint(examples, state, at_once, 0, alone)

@@ -6,12 +6,13 @@ from experiments import memory
 from resnet_jax.population import Footprint
 
 CORE, CARD = SimpleNamespace(platform="cpu"), SimpleNamespace(platform="gpu")
-FOOTPRINT = Footprint(data=1000, state=10, each=25, working=300)
+FOOTPRINT = Footprint(data=1000, state=10, each=25, working=300, alone=310)
 
 
 def test_by_hand():
     tile = 1000 + 3 * 25 + 300  # on each of two devices; the last run is there twice
     assert memory.needed_bytes(FOOTPRINT, 5, [CARD] * 2) == 2 * tile
+    assert memory.needed_bytes(FOOTPRINT, 2, [CARD] * 2) == 2 * (1000 + 310)
     assert memory.needed_bytes(FOOTPRINT, 5, [CORE] * 2) == 2 * tile + 1000  # and as it was read
 
 
@@ -29,9 +30,30 @@ def test_bytes_are_told_in_a_unit_that_suits_them():
 
 def test_accelerators_count_their_own_memory():
     device = SimpleNamespace(memory_stats=lambda: {"bytes_limit": 5})
-    assert memory.available_bytes([device, device]) == 10
+    assert memory.room([device, device]) == (10, 10)
     cpu = SimpleNamespace(memory_stats=lambda: None)
-    assert memory.available_bytes([cpu]) == memory.available_bytes() > 2**28
+    assert memory.room([cpu]).whole == memory.room().whole > 2**28
+
+
+def made_up(monkeypatch, tmp_path, free, container=None):
+    """A machine of 8 GiB with so much free, this process using a quarter, and its container."""
+    sizes = {"SC_PAGE_SIZE": 2**12, "SC_PHYS_PAGES": 2**21}
+    monkeypatch.setattr(memory.os, "sysconf", sizes.__getitem__)
+    fields = {"MemAvailable:": free, "VmRSS:": 2**28, "inactive_file": 2**20}
+    monkeypatch.setattr(memory, "_field", lambda path, name, unit=1024: fields[name])
+    numbers = dict(zip(memory._CONTAINERS[0], container or (), strict=False))
+    monkeypatch.setattr(memory, "_number_in", numbers.get)
+    return memory.room()
+
+
+def test_room_is_what_is_free_less_what_a_process_takes(monkeypatch, tmp_path):
+    gib, own, base = 2**30, 2**28, memory.BASE_BYTES
+    room = lambda *arguments: made_up(monkeypatch, tmp_path, *arguments)
+    assert room(5 * gib) == (8 * gib - base, 5 * gib + own - base)
+    assert room(8 * gib) == (8 * gib - base, 8 * gib - base)
+    assert room(0) == (8 * gib - base, 8 * gib - base)  # nobody says
+    assert room(5 * gib, (4 * gib, 3 * gib)) == (4 * gib - base, gib + 2**20 + own - base)
+    assert room(2**20) == (8 * gib - base, 0)
 
 
 def test_within_bounds_to_ask_for_too_much_fails():
@@ -39,7 +61,7 @@ def test_within_bounds_to_ask_for_too_much_fails():
     script = (
         "import numpy as np; from experiments import memory\n"
         "with memory.bounded():\n"
-        "    try: np.empty(4 * memory.available_bytes(), np.uint8)\n"
+        "    try: np.empty(4 * memory.room().whole, np.uint8)\n"
         "    except MemoryError as error: assert memory.is_lack(error)\n"
         "    else: raise SystemExit('was given')\n"
         "np.empty(2**28, np.uint8)\n"

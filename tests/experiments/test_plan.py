@@ -10,6 +10,7 @@ from experiments.config import Config
 from experiments.datasets import Dataset
 from experiments.errors import UserError
 from experiments.grid import Group
+from experiments.memory import Room
 from experiments.plan import Plan
 from resnet_jax.population import Footprint, runs_mesh
 
@@ -22,6 +23,12 @@ RUNS = {cell: list(grid.runs(CONFIG, cell)) for cell in CELLS}
 
 def make_plan(config=CONFIG):
     return Plan(config, DATASET, None, runs_mesh(jax.devices()[:2]))
+
+
+def has(monkeypatch, whole, now=None):
+    """Lets the machine have so many bytes, and so many free."""
+    room = Room(whole, whole if now is None else now)
+    monkeypatch.setattr(plan.memory, "room", lambda devices: room)
 
 
 def test_a_cell_is_one_group():
@@ -42,7 +49,7 @@ def test_a_cell_is_cut_into_even_groups_that_fit(monkeypatch):
     config = Config(**{**CONFIG.__dict__, "map": "vmap"})
     here = make_plan(config)
     some = [here._needed(CELLS[1], runs) for runs in (6, 7)]  # 3 or 4 a device
-    monkeypatch.setattr(plan.memory, "available_bytes", lambda devices: sum(some) // 2)
+    has(monkeypatch, sum(some) // 2)
     groups = [group for group in make_plan(config).groups(set(), []) if group.cell == CELLS[1]]
     assert [len(group.runs) for group in groups] == [6, 6, 4]  # of 16; six fit
     assert [run for group in groups for run in group.runs] == RUNS[CELLS[1]]
@@ -50,6 +57,32 @@ def test_a_cell_is_cut_into_even_groups_that_fit(monkeypatch):
     settled = {*RUNS[CELLS[0]], *RUNS[CELLS[1]][:6]}
     rest = make_plan(config).groups(settled, [])
     assert rest == groups[1:]  # what is done does not change how the rest is cut
+
+
+@pytest.mark.parametrize("how", ["map", "vmap"])
+def test_what_is_free_now_cuts_only_what_can_be_cut_without_other_bits(monkeypatch, how):
+    config = dataclasses.replace(CONFIG, map=how)
+    all_of, half = (make_plan(config)._needed(CELLS[1], runs) for runs in (16, 8))
+    has(monkeypatch, all_of, half)
+    here = make_plan(config)
+    groups = here.groups(set(RUNS[CELLS[0]]), [])
+    if how == "map":
+        assert [len(group.runs) for group in groups] == [8, 8]
+        here.check(groups)
+    else:
+        assert [len(group.runs) for group in groups] == [16]
+        with pytest.raises(UserError, match=r"depth 4 needs .* for 16 runs.* are free now"):
+            here.check(groups)
+    has(monkeypatch, all_of)
+    here = make_plan(config)
+    here.check(here.groups(set(), []))
+
+
+def test_where_a_checkpoint_is_too_large_that_is_said(monkeypatch):
+    config = Config(depths=(4,), num_seeds=2, width=400, batch_size=10)
+    said, _ = lacking(monkeypatch, config)
+    assert "to keep 2 runs of " in said and "in a checkpoint" in said
+    assert "--batch_size" not in said and "--remat" not in said and "depth 2 would fit" in said
 
 
 def test_a_group_that_failed_is_not_begun_again():
@@ -63,7 +96,7 @@ def lacking(monkeypatch, config, lack=1):
     """What is said where so many bytes are missing for two runs of the deepest cell."""
     cell = list(grid.cells(config))[-1]
     least = make_plan(config)._needed(cell, 2)
-    monkeypatch.setattr(plan.memory, "available_bytes", lambda devices: least - lack)
+    has(monkeypatch, least - lack)
     with pytest.raises(UserError, match=f"depth {cell.depth} needs") as refusal:
         make_plan(config)
     monkeypatch.undo()
@@ -123,7 +156,7 @@ def test_where_the_deepest_has_room_the_others_are_not_looked_at(monkeypatch):
     seen = []
     monkeypatch.setattr(Plan, "_ample", lambda *_: 2**63)
     monkeypatch.setattr(
-        plan.cells, "footprint", lambda cell, *_: seen.append(cell) or Footprint(1, 1, 2, 1)
+        plan.cells, "footprint", lambda cell, *_: seen.append(cell) or Footprint(1, 1, 2, 1, 1)
     )
     make_plan().groups(set(), [])
     assert seen == CELLS[-1:]
