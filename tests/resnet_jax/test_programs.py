@@ -1,5 +1,6 @@
 """The compiled programs themselves: what makes them fast, small and silent, without any clock."""
 
+import dataclasses
 import math
 import re
 from collections import Counter
@@ -14,16 +15,20 @@ from resnet_jax import (
     Parts,
     Population,
     Training,
+    blocks,
     cifar_network,
     convolution,
     dense_network,
+    families,
     from_linen,
     normalization,
     optimizers,
     orders,
     product,
     runs_mesh,
+    shortcuts,
 )
+from resnet_jax.networks import ResidualNetwork, StageShape, Stem
 
 pytestmark = pytest.mark.slow  # whole programs are compiled
 ON_CPU = pytest.mark.skipif(jax.default_backend() != "cpu", reason="the lowering of CPU")
@@ -108,6 +113,17 @@ def test_no_convolution_of_a_training_program_is_slow(cifar_program):
 
 
 @ON_CPU
+def test_nor_is_one_of_a_stem_of_7x7_of_bottlenecks_or_of_projections():
+    stem, stages = Stem(64, 7, stride=2, pool=True), (StageShape(128, 2), StageShape(256, 2, 2))
+    parts = Parts(shortcut=shortcuts.projection_where_needed)
+    bottlenecks = families.blocks_of(blocks.BOTTLENECK_3X3)
+    network = ResidualNetwork(stem, stages, 10, parts, bottlenecks)
+    program = optimised(population(network, (32, 32, 3), 32))
+    assert slow_convolutions(program) == []
+    assert "7x7" in program
+
+
+@ON_CPU
 def test_stock_gradients_would_be(monkeypatch):
     """The check can fail: on JAX's own gradients it does, at the weights of seven layers."""
     monkeypatch.setattr(convolution, "convolve", stock)
@@ -175,8 +191,8 @@ def test_optimised_programs_do_not_grow_either(dense_program):
     assert abs(instructions(deep) / instructions(dense_program) - 1) < 0.1
 
 
-def kept_for_the_gradient(network, x, length):
-    """Arrays of the size of the activations that a stack of blocks keeps, by dtype, for each."""
+def kept_for_the_gradient(network, x):
+    """Numbers that stacks of blocks keep, besides their parameters, until the gradient is taken."""
     weight = jnp.ones(())
     params = jax.eval_shape(network.init, jax.random.key(0), x, weight)["params"]
 
@@ -188,30 +204,86 @@ def kept_for_the_gradient(network, x, length):
         params,
         weight,
     )
-    size = math.prod(x.shape[:-1]) * WIDTH
-    stacked = (leaf for leaf in jax.tree.leaves(backward) if leaf.shape[:1] == (length,))
-    return Counter(f"{leaf.dtype}" for leaf in stacked if leaf.size == length * size)
+    shapes = lambda tree: Counter((leaf.shape, leaf.dtype) for leaf in jax.tree.leaves(tree))
+    others = shapes(backward) - shapes(params)
+    stacked = {shape[0] for shape, _ in shapes(params) if len(shape) > 2 and shape[0] in LENGTHS}
+    return sum(
+        count * math.prod(shape) * dtype.itemsize / 4
+        for (shape, dtype), count in others.items()
+        if shape[:1] and shape[0] in stacked
+    )
 
 
-WIDTH = 4
+#: Blocks of a stack; no other axis of the networks below is as long.
+LENGTHS = (6, 7)
 
 
-@pytest.mark.parametrize("order", [orders.original, orders.pre_activation])
+def kept_by(stages, norm):
+    """By hand, of stages of so many blocks: pixels, channels of each array, and of each norm.
+
+    Batch norm keeps a mean and a deviation of each channel; and there is the branch's weight.
+    """
+    of_norm = 2 if norm is normalization.BatchNorm else 0
+    return sum(
+        blocks * (EXAMPLES * pixels * sum(arrays) + of_norm * sum(norms) + 1)
+        for blocks, pixels, arrays, norms in stages
+    )
+
+
+EXAMPLES = 5
+NORMS = (normalization.NoNorm, normalization.BatchNorm, normalization.LayerNorm)
+
+
+def of_stages(blocks, arrays, norms):
+    """Three stages, each with half as many pixels on a side and twice as many channels."""
+    wider = lambda channels, stage: [2**stage * each for each in channels]
+    return [
+        (blocks[stage], 64 // 4**stage, wider(arrays, stage), wider(norms, stage))
+        for stage in range(3)
+    ]
+
+
+def dense(parts):
+    return dense_network(16, 4, 3, parts), jnp.ones((EXAMPLES, 9))
+
+
+def basic(parts):
+    return cifar_network(44, 3, parts, width=4), jnp.ones((EXAMPLES, 8, 8, 3))
+
+
+def bottleneck(parts):
+    layers = blocks.BOTTLENECK
+    return cifar_network(65, 3, parts, layers, width=4), jnp.ones((EXAMPLES, 8, 8, 3))
+
+
+PRE, PROJECTION = Parts(order=orders.pre_activation), Parts(shortcut=shortcuts.projection)
+
+
+@pytest.mark.parametrize("norm", NORMS)
 @pytest.mark.parametrize(
-    ("make", "x", "length"),
+    ("make", "parts", "stages"),
     [
-        (lambda parts: dense_network(16, WIDTH, 3, parts), jnp.ones((5, 6)), 7),
-        (lambda parts: cifar_network(44, 3, parts, width=WIDTH), jnp.ones((5, 8, 8, 3)), 7),
+        (dense, Parts(), [(7, 1, [4, 4, 4], [4, 4])]),
+        (dense, PRE, [(7, 1, [4, 4], [4, 4])]),
+        (basic, Parts(), of_stages((7, 6, 6), [4, 4, 4], [4, 4])),
+        (basic, PRE, of_stages((6, 6, 6), [4, 4], [4, 4])),
+        (basic, PROJECTION, of_stages((7, 6, 6), [4, 4, 4, 4], [4, 4, 4])),
+        (bottleneck, Parts(), of_stages((6, 6, 6), [16, 4, 4, 16], [4, 4, 16])),
     ],
-    ids=["dense", "basic"],
+    ids=["dense", "dense, pre", "basic", "basic, pre", "projections", "bottleneck"],
 )
-def test_what_a_block_keeps_for_its_gradient(make, x, length, order):
+def test_what_a_block_keeps_for_its_gradient(make, parts, stages, norm):
     """Each of these costs memory with every layer, so one more is to be argued for.
 
     What enters the block and what its linear maps compute; all between them is made from it again,
     and what is added last, to no activation, is not asked for.
     """
-    length -= x.ndim == 4 and order.first is not None  # the first block is one of its own
-    for norm in (normalization.NoNorm, normalization.BatchNorm):
-        found = kept_for_the_gradient(make(Parts(order=order, norm=norm)), x, length)
-        assert found == {"float32": 2 if order is orders.pre_activation else 3}
+    network, x = make(dataclasses.replace(parts, norm=norm))
+    assert kept_for_the_gradient(network, x) == kept_by(stages, norm)
+
+
+@pytest.mark.parametrize("make", [dense, basic])
+def test_a_plain_scan_would_keep_more(make):
+    network, x = make(Parts())
+    plain = network.clone(remat=jax.lax.scan)
+    assert kept_for_the_gradient(plain, x) > 1.3 * kept_for_the_gradient(network, x)

@@ -1,0 +1,133 @@
+"""What a dry run tells, against what is then seen: seconds of cells, and bytes of programs.
+
+    python benchmarks/predictions.py
+
+predicted_seconds: a study (--flags: of one; by default the default study) is told by a dry run,
+with nothing known before, and then trained, with no program compiled before.  A row a cell:
+seconds of compilation and of training, told and seen, and their ratios; a last row of them all,
+and of the whole process.
+
+predicted_memory: bytes that training a group takes on a device, told from shapes, and as the
+compiler plans for the program (arguments, results and temporary arrays), of cells of all kinds.
+"""
+
+import csv
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+import time
+
+from measuring import Report, parser
+from populations import random_data, settings
+
+from experiments import cells, datasets, grid, sweep
+from experiments.commandline import parse
+from experiments.config import Config
+from experiments.estimates import Estimates
+from experiments.grid import Group
+from resnet_jax import runs_mesh
+
+#: Shapes of examples.
+ROW, SMALL, IMAGE = (64,), (8, 8, 1), (32, 32, 3)
+
+#: Depth, runs on all devices, shape of an example, and other fields of the configuration.
+CELLS: dict[str, tuple[int, int, tuple[int, ...], dict]] = {
+    "dense": (64, 64, ROW, {}),
+    "dense, a run a device": (64, 2, ROW, {}),
+    "dense, wide": (8, 16, ROW, {"width": 512}),
+    "dense, deep": (1000, 2, ROW, {}),
+    "dense, deep, remat=block": (1000, 2, ROW, {"remat": "block"}),
+    "dense, deep, remat=sqrt": (1000, 2, ROW, {"remat": "sqrt"}),
+    "dense, deep, remat=sqrt, several": (1000, 8, ROW, {"remat": "sqrt"}),
+    "dense, layer norm, adam": (128, 8, ROW, {"norm": ("layer",), "optimizer": "adam"}),
+    "dense, vectorised": (64, 16, ROW, {"map": "vmap"}),
+    "cifar, 8x8": (20, 4, SMALL, {"family": "cifar"}),
+    "cifar, 32x32, a run a device": (20, 2, IMAGE, {"family": "cifar"}),
+    "imagenet, 32x32": (18, 2, IMAGE, {"family": "imagenet", "batch_size": 16}),
+}
+
+
+def told(config: Config) -> dict[int, tuple[Group, float, float]]:
+    """Of each depth its group, and seconds of compilation and training by what is kept of rates."""
+    mesh, dataset = runs_mesh(), datasets.load(config.dataset)
+    found = list(grid.cells(config))
+    counts = {cell: cells.counts(cell, config, dataset, None) for cell in found}
+    estimates = Estimates(config, dataset, None, mesh, counts)
+    groups = [Group(cell, tuple(grid.runs(config, cell))) for cell in found]
+    return {group.cell.depth: (group, *estimates.of(group)) for group in groups}
+
+
+def launch(flags: list[str]) -> float:
+    """Seconds of a study, from start to figure."""
+    command = [sys.executable, "-m", "experiments.degradation", *flags]
+    start = time.perf_counter()
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        raise SystemExit(f"{flags}: {done.stderr}")
+    return time.perf_counter() - start
+
+
+def seconds_rows(flags: list[str], report: Report) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ["XDG_CACHE_HOME"] = folder  # ours as well, where rates are looked up
+        flags = [*flags, f"--workdir={folder}/study", "--compilation_cache=none"]
+        measuring = launch([*flags, "--dry_run"])
+        known = told(parse(Config(), flags))
+        whole = launch(flags)
+        with pathlib.Path(folder, "study", "timings.csv").open(encoding="utf-8") as file:
+            seen = list(csv.DictReader(file))
+    sums = dict.fromkeys(("compile_told", "compile_seen", "train_told", "train_seen"), 0.0)
+    for row in seen:
+        _, compiling, training = known[int(row["depth"])]
+        found = {"compile_told": compiling, "compile_seen": float(row["compile_seconds"])}
+        found |= {"train_told": training, "train_seen": float(row["run_seconds"])}
+        sums = {name: sums[name] + seconds for name, seconds in found.items()}
+        report.add({"depth": row["depth"], "runs": row["runs"], **with_ratios(found)})
+    runs = sum(int(row["runs"]) for row in seen)
+    whole_run = {"dry_run": measuring, "process": whole}
+    report.add({"depth": "all", "runs": runs, **with_ratios(sums), **whole_run})
+
+
+def with_ratios(seconds: dict[str, float]) -> dict[str, float]:
+    ratios = {
+        f"{what}_ratio": seconds[f"{what}_told"] / seconds[f"{what}_seen"]
+        for what in ("compile", "train")
+    }
+    return seconds | ratios
+
+
+def memory_row(name: str) -> dict:
+    """Bytes on a device, as they are told and as the compiler plans."""
+    depth, runs, shape, fields = CELLS[name]
+    config, dataset, mesh = settings(depth, runs, 20, **fields), random_data(shape), runs_mesh()
+    (cell,) = grid.cells(config)
+    group = Group(cell, tuple(grid.runs(config, cell)))
+    footprint = cells.footprint(cell, config, dataset, None, mesh)
+    told = footprint.total(-(-runs // mesh.size))
+    program, _ = cells.build(group, config, dataset, None, mesh).lower()
+    cpu = mesh.devices.flat[0].platform == "cpu" and cell.family == "dense"
+    plan = program.compile(sweep.COMPILER_OPTIONS["cpu"] if cpu else None).memory_analysis()
+    seen = plan.argument_size_in_bytes + plan.output_size_in_bytes
+    seen += plan.temp_size_in_bytes - plan.alias_size_in_bytes
+    row = {"cell": name, "depth": depth, "runs": runs}
+    return row | {"mib_told": told / 2**20, "mib_seen": seen / 2**20, "ratio": told / seen}
+
+
+def main() -> None:
+    options = parser(__doc__, rounds=1, flags="").parse_args()
+    flags, names = options.flags.split(), list(CELLS)
+    if options.quick:
+        flags, names = [*flags, "--depths=2,8", "--num_seeds=1"], names[:2]
+    memory = Report("predicted_memory", options.out)
+    for name in names:
+        memory.add(memory_row(name))
+    memory.finish()
+    seconds = Report("predicted_seconds", options.out)
+    seconds_rows(flags, seconds)
+    seconds.finish()
+
+
+if __name__ == "__main__":
+    main()
