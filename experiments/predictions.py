@@ -5,8 +5,8 @@ import dataclasses
 import numpy as np
 
 from experiments.config import Variant
-from experiments.names import split_name
-from resnet_jax import branches, particles, propagation
+from experiments.names import ADAPTIVE, split_name
+from resnet_jax import branches, particles, propagation, theory
 from resnet_jax.propagation import Propagation, Setting, Start
 from resnet_jax.theory import Follow
 
@@ -70,6 +70,22 @@ def _branch_weight(variant: Variant, blocks: int) -> float | None:
     if scale == "depth":
         return branches.growth(blocks) ** -numbers[0]
     return {"one": 1.0, "inverse_sqrt": blocks**-0.5}.get(scale)
+
+
+def feature_change_exponent(variant: Variant, shortcut_weight: float) -> float:
+    """With which power of depth a step at one learning rate moves the last features.
+
+    NaN where theory has no word for it.  See :func:`resnet_jax.theory.feature_change_exponent`.
+    """
+    scale, numbers = split_name("branch_scale", variant.branch_scale)
+    alpha = {"one": 0.0, "inverse_sqrt": 0.5, "depth": sum(numbers)}.get(scale)
+    known = variant.order == "pre_activation" and variant.shortcut == "A" and variant.init == "he"
+    known = known and variant.shortcut_schedule == "constant" and shortcut_weight == 1
+    if not known or alpha is None or (alpha < 0.5 and variant.norm != "layer"):
+        return np.nan
+    adaptive = variant.optimizer in ADAPTIVE
+    rates = theory.rate_exponent(alpha, adaptive) if scale == "depth" else 0.0
+    return theory.feature_change_exponent(max(alpha, 0.5), rates, adaptive)
 
 
 def _before_relu(cosine: float) -> float:

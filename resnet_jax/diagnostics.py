@@ -17,6 +17,7 @@ from flax import linen as nn
 from resnet_jax import probes
 from resnet_jax.functional import Array, Params, Statistics
 from resnet_jax.networks import SINKS, STACK
+from resnet_jax.precision import at_least_single
 from resnet_jax.probes import Calls, Path, Probes
 
 
@@ -159,6 +160,36 @@ def relative_change(
     calls, _ = probes.rehearse(module, params, x, shortcut_weight)
     change = jax.tree.map(jnp.subtract, changed, params)
     return _layer_norms(change, calls) / _layer_norms(params, calls)
+
+
+def feature_change(
+    module: nn.Module, params: Params, changed: Params, x: Array, shortcut_weight
+) -> jax.Array:
+    """How far the features of a batch move as parameters change: of what passes between blocks.
+
+    Root mean square of the change over that of the features before, ``[blocks + 1]``, from the
+    first block's input to the last's output; ``[0]`` without blocks.  Normalisations normalise by
+    the batch.
+    """
+    calls, _ = probes.rehearse(module, params, x, shortcut_weight)
+
+    def features(params):
+        with nn.intercept_methods(probes.keep_features):
+            mutable = [probes.RECORDS, "statistics"]
+            return module.apply({"params": params}, x, shortcut_weight, mutable=mutable)[1]
+
+    before, after = (features(each).get(probes.RECORDS, {}) for each in (params, changed))
+
+    def change(path, place):
+        old, new = (at_least_single(_at(tree, path)[place]) for tree in (before, after))
+        rows = lambda z: z.reshape(z.shape[0] if STACK in path else 1, -1)
+        size = lambda z: jax.vmap(probes.root_mean_square)(rows(z))
+        return size(new - old) / size(old)
+
+    if not calls.blocks:
+        return jnp.zeros(0)
+    enters = _in_order(calls.blocks, lambda path: change(path, "enters"))
+    return jnp.append(enters, _in_order(calls.blocks[-1:], lambda path: change(path, "leaves"))[-1])
 
 
 def _layer_norms(params: Params, calls: Calls) -> jax.Array:

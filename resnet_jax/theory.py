@@ -135,7 +135,12 @@ def depth_multipliers(growth: float, alpha: float, adaptive: bool = True) -> tup
     Returns:
       For the branch, and for the learning rate of its layers.
     """
-    return growth**-alpha, growth ** (alpha - 1 if adaptive else 2 * alpha - 1)
+    return growth**-alpha, growth ** rate_exponent(alpha, adaptive)
+
+
+def rate_exponent(alpha: float, adaptive: bool) -> float:
+    """The power of m by which rates are multiplied; see :func:`depth_multipliers`."""
+    return alpha - 1 if adaptive else 2 * alpha - 1
 
 
 def feature_change_exponent(alpha: float, rate_exponent: float, adaptive: bool) -> float:

@@ -104,6 +104,22 @@ class TestPredictions:
         assert found.power[0] == pytest.approx(1, rel=1e-3)
         assert found.cosine[0] == pytest.approx(0.3, abs=5e-3)
 
+    def test_how_far_a_step_moves_features(self):
+        def exponent(weight=1.0, **changes):
+            names = dict(zip(VARIANT_FIELDS, PRE.names(), strict=True)) | changes
+            return predictions.feature_change_exponent(Variant(**names), weight)
+
+        for norm in ("none", "batch", "layer"):
+            assert exponent(norm=norm, branch_scale="inverse_sqrt") == 0
+            assert exponent(norm=norm, branch_scale="inverse_sqrt", optimizer="adam") == 0.5
+            for scale in ("depth:0.5", "depth:1"):
+                for optimizer in ("sgd", "adam"):
+                    assert exponent(norm=norm, branch_scale=scale, optimizer=optimizer) == 0
+        assert exponent(norm="layer") == 0 and exponent(norm="layer", optimizer="adamw") == 0.5
+        assert np.isnan(exponent()) and np.isnan(exponent(norm="batch"))  # these explode
+        assert np.isnan(exponent(0.0, branch_scale="depth:1"))
+        assert np.isnan(exponent(branch_scale="learned"))
+
     def test_what_theory_does_not_know_has_none(self):
         assert self.of(order="activation_first") is None
         assert self.of(init="orthogonal") is None

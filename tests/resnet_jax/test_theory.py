@@ -103,6 +103,15 @@ def test_depth_multipliers_keep_the_change_of_a_linear_network(alpha, adaptive):
     np.testing.assert_allclose([change(16), change(256)], change(1))
 
 
+@pytest.mark.parametrize("adaptive", [False, True])
+def test_what_the_multipliers_keep_has_no_exponent(adaptive):
+    for alpha in (0.5, 0.75, 1.0):
+        rates = theory.rate_exponent(alpha, adaptive)
+        assert theory.feature_change_exponent(alpha, rates, adaptive) == 0
+    assert theory.feature_change_exponent(0.5, 0.0, adaptive) == (0.5 if adaptive else 0)
+    assert theory.feature_change_exponent(1.0, 0.0, adaptive) == (0 if adaptive else -1)
+
+
 def test_depth_scale_of_gradients_by_hand():
     levels = np.exp(np.arange(8, -1, -1) / 3)
     assert theory.gradient_depth_scale(levels) == pytest.approx(3)
