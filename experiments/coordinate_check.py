@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from experiments.config import VARIANT_FIELDS, Config
-from experiments.grid import Cell
+from experiments.grid import RUN_COLUMNS, Cell
 from experiments.readings import Read
 from resnet_jax import diagnostics
 from resnet_jax.networks import ResidualNetwork
@@ -33,7 +33,7 @@ def at_steps(config: Config) -> Collection[int]:
 
 
 def of_features(cell: Cell, config: Config, network: ResidualNetwork, training: Training) -> Read:
-    """Relative change of the features since the start, at some shares of the blocks."""
+    """Size and relative change of the features since the start, at some shares of the blocks."""
     del cell, config
     blocks = sum(shape.blocks for shape in network.stages)
     places = np.array([round(share * blocks) for share in SHARES])
@@ -41,19 +41,23 @@ def of_features(cell: Cell, config: Config, network: ResidualNetwork, training: 
     def read(state, run, data):
         start, x = training.start(run, data), data.x_train[:EXAMPLES]
         weight = training.shortcut_weight(run, state.step)
-        change = diagnostics.feature_change(network, start.params, state.params, x, weight)
-        change = change[places] if blocks else jnp.full(len(SHARES), jnp.nan)
-        return {FEATURES: {"share": jnp.array(SHARES), "change": change}}
+        moved = diagnostics.feature_change(network, start.params, state.params, x, weight)
+        at = lambda values: values[places] if blocks else jnp.full(len(SHARES), jnp.nan)
+        columns = {name: at(values) for name, values in moved._asdict().items()}
+        return {FEATURES: {"share": jnp.array(SHARES), **columns}}
 
     return read
 
 
 def at_lowest_rates(read: pd.DataFrame) -> pd.DataFrame:
-    """The last features' change, ``log_change`` to base 2, at the lowest rate of each variant.
+    """The last features' change at the lowest rate of each variant, a row a run and step.
 
-    There a few steps are nearly straight, in networks of every depth.
+    There a few steps are nearly straight, in networks of every depth.  Columns: those of the table,
+    ``log_change`` to base 2, and ``power``, the mean square of what entered the first block.
     """
     lowest = read.groupby(list(VARIANT_FIELDS)).learning_rate.transform("min")
-    last = read[(read.learning_rate == lowest) & (read.share == 1)]
+    first, last = (read[(read.learning_rate == lowest) & (read.share == share)] for share in (0, 1))
+    power = first[[*RUN_COLUMNS, "step"]].assign(power=first.rms**2)
     with np.errstate(divide="ignore"):
-        return last.assign(log_change=np.log2(last.change))
+        last = last.assign(log_change=np.log2(last.change))
+    return last.merge(power, on=[*RUN_COLUMNS, "step"])

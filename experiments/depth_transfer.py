@@ -46,14 +46,15 @@ def report(workdir: pathlib.Path) -> None:
     read = results.readings_of(workdir, coordinate_check.FEATURES, terminal.warn)
     best, changes = optima.of_seeds(runs), coordinate_check.at_lowest_rates(read)
     summary = optima.over_seeds(best)
-    knows = not settings.get("own_block")
-    slopes = transfers.of_parametrisations(runs, best, changes, knows)
+    knows = settings.get("family") == "dense" and not settings.get("own_block")
+    theory = transfers.predicted(changes, knows)
+    slopes = transfers.of_parametrisations(runs, best, changes, theory)
     for name, table in ((store.SUMMARY, summary), (SLOPES, slopes)):
         store.write_text(workdir / name, table.to_csv(index=False, lineterminator="\n"))
     drawn = {
         "loss_over_rate": rate_curves.loss_over_rate(runs, summary),
-        "best_rate": rate_curves.best_rate_over_depth(best, summary, slopes),
-        "feature_change": rate_curves.feature_change(changes, slopes),
+        "best_rate": rate_curves.best_rate_over_depth(best, summary, theory),
+        "feature_change": rate_curves.feature_change(changes, theory),
     }
     for name, figure in drawn.items():
         figures.save(figure, workdir / store.FIGURES, name)
@@ -113,9 +114,9 @@ STUDY = runner.Study(
     __doc__,
     Config(
         depths=(6, 18, 50, 130),
-        num_seeds=4,
-        learning_rates=tuple(2.0**power for power in range(1, -9, -1)),
-        adaptive_share=2.0**-4,
+        num_seeds=6,
+        learning_rates=tuple(2.0**-power for power in range(8)),
+        adaptive_share=2.0**-2,
         shortcut_weights=(1.0,),
         width=32,
         steps=60,

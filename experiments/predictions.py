@@ -72,20 +72,31 @@ def _branch_weight(variant: Variant, blocks: int) -> float | None:
     return {"one": 1.0, "inverse_sqrt": blocks**-0.5}.get(scale)
 
 
-def feature_change_exponent(variant: Variant, shortcut_weight: float) -> float:
-    """With which power of depth a step at one learning rate moves the last features.
+def feature_change(variant: Variant, shortcut_weight: float, blocks: int, power: float) -> float:
+    """How far a step at one learning rate moves the last features, up to a constant.
 
-    NaN where theory has no word for it.  See :func:`resnet_jax.theory.feature_change_exponent`.
+    NaN where theory has no word for it.  See :func:`resnet_jax.theory.feature_change`.
+
+    Args:
+      variant: how the network is composed and trained.
+      shortcut_weight: of its shortcuts.
+      blocks: of two layers each.
+      power: mean square of what enters the first.
     """
-    scale, numbers = split_name("branch_scale", variant.branch_scale)
-    alpha = {"one": 0.0, "inverse_sqrt": 0.5, "depth": sum(numbers)}.get(scale)
-    known = variant.order == "pre_activation" and variant.shortcut == "A" and variant.init == "he"
-    known = known and variant.shortcut_schedule == "constant" and shortcut_weight == 1
-    if not known or alpha is None or (alpha < 0.5 and variant.norm != "layer"):
+    branch, scale = _branch_weight(variant, blocks), variant.branch_scale
+    known = variant.order == "pre_activation" and variant.shortcut == "A" and shortcut_weight == 1
+    known = known and variant.shortcut_schedule == "constant"
+    if not known or not branch or not blocks or variant.init != "he":
         return np.nan
     adaptive = variant.optimizer in ADAPTIVE
-    rates = theory.rate_exponent(alpha, adaptive) if scale == "depth" else 0.0
-    return theory.feature_change_exponent(max(alpha, 0.5), rates, adaptive)
+    name, numbers = split_name("branch_scale", scale)
+    rate = 1.0
+    if name == "depth":
+        rate = theory.depth_multipliers(branches.growth(blocks), numbers[0], adaptive)[1]
+    if variant.norm == "layer":
+        return theory.feature_change(blocks, branch, rate, adaptive, power)
+    bounded = name == "inverse_sqrt" or (name == "depth" and numbers[0] >= 0.5)
+    return theory.feature_change(blocks, branch, rate, adaptive) if bounded else np.nan
 
 
 def _before_relu(cosine: float) -> float:

@@ -3,7 +3,7 @@
 A column is a parametrisation, a row an optimiser.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import matplotlib
@@ -73,7 +73,7 @@ def loss_over_rate(results: pd.DataFrame, summary: pd.DataFrame) -> Figure:
     return figure
 
 
-def best_rate_over_depth(best: pd.DataFrame, summary: pd.DataFrame, slopes: pd.DataFrame) -> Figure:
+def best_rate_over_depth(best: pd.DataFrame, summary: pd.DataFrame, theory: pd.DataFrame) -> Figure:
     """The best rate over depth: a panel an optimiser, a line a parametrisation; dashes are theory.
 
     Bands are 95% intervals, points seeds.
@@ -81,7 +81,7 @@ def best_rate_over_depth(best: pd.DataFrame, summary: pd.DataFrame, slopes: pd.D
     Args:
       best: see :func:`experiments.optima.of_seeds`.
       summary: see :func:`experiments.optima.over_seeds`.
-      slopes: see :func:`experiments.transfers.of_parametrisations`.
+      theory: see :func:`experiments.transfers.predicted`.
     """
     layout = panels(summary)
     width = 3.6 * len(layout.rows) + 0.4
@@ -100,8 +100,7 @@ def best_rate_over_depth(best: pd.DataFrame, summary: pd.DataFrame, slopes: pd.D
             axes.fill_between(
                 place, curve.best_rate_low, curve.best_rate_high, color=color, alpha=0.2, lw=0
             )
-            for exponent in labels.of(slopes, key).rate_theory:
-                _theory(axes, curve.depth, curve.best_rate, exponent)
+            _theory(axes, place, curve.best_rate, -labels.of(theory, key).log_change)
             axes.set_yscale("log", base=2)
             axes.set_title(labels.words("optimizer", layout.rows[row]))
         for axes in grid[0]:
@@ -111,13 +110,13 @@ def best_rate_over_depth(best: pd.DataFrame, summary: pd.DataFrame, slopes: pd.D
     return figure
 
 
-def _theory(axes: Axes, depths: pd.Series, values: pd.Series, exponent: float) -> None:
-    """A power of the blocks' layers, through the first point that is known."""
-    deep = (depths > 2) & np.isfinite(values)
-    if deep.any() and np.isfinite(exponent):
-        layers = depths[deep] - 2.0
-        line = values[deep].iloc[0] * (layers / layers.iloc[0]) ** exponent
-        axes.plot(depths[deep], line, **_THEORY)
+def _theory(axes: Axes, depths: Sequence, values: Sequence, log_theory: Sequence) -> None:
+    """What theory says up to a constant, to base 2 and by depth, through the first point."""
+    line, values = np.asarray(log_theory), np.asarray(values)
+    known = np.isfinite(line) & np.isfinite(values)
+    if known.any():
+        first = int(np.argmax(known))
+        axes.plot(depths, values[first] * np.exp2(line - line[first]), **_THEORY)
 
 
 def _legend_with_theory(figure: Figure, axes: Axes, columns: int) -> None:
@@ -126,12 +125,12 @@ def _legend_with_theory(figure: Figure, axes: Axes, columns: int) -> None:
     figure.legend([*handles, line], [*names, "theory"], loc="outside upper center", ncols=columns)
 
 
-def feature_change(changes: pd.DataFrame, slopes: pd.DataFrame) -> Figure:
+def feature_change(changes: pd.DataFrame, theory: pd.DataFrame) -> Figure:
     """How far some first steps move the last features: a line a number of steps; dashes: theory.
 
     Args:
       changes: see :func:`experiments.coordinate_check.at_lowest_rates`.
-      slopes: see :func:`experiments.transfers.of_parametrisations`.
+      theory: see :func:`experiments.transfers.predicted`.
     """
 
     def draw(axes: Axes, key: tuple, runs: pd.DataFrame) -> None:
@@ -142,8 +141,7 @@ def feature_change(changes: pd.DataFrame, slopes: pd.DataFrame) -> Figure:
             color, name = COLORS[index % len(COLORS)], f"{step} step{'s' * (step > 1)}"
             axes.plot(depths, mean, color=color, marker="o", ms=3, label=name)
             axes.fill_between(depths, low, high, color=color, alpha=0.2, lw=0)
-            for exponent in labels.of(slopes, key).change_theory:
-                _theory(axes, pd.Series(depths), pd.Series(mean), exponent)
+            _theory(axes, depths, mean, labels.of(theory, key).log_change)
         axes.set_yscale("log")
         depth_axis(axes, changes.depth.unique())
         axes.set_xlabel("")

@@ -53,23 +53,46 @@ def panels(table: pd.DataFrame) -> Panels:
     return Panels(rows, [*columns.values()], [of_row(name) for name in rows])
 
 
+def predicted(changes: pd.DataFrame, knows: bool) -> pd.DataFrame:
+    """What theory says: by how much a step at one rate moves the last features.
+
+    A row a parametrisation and depth, with ``log_change`` to base 2, up to a constant; NaN where
+    theory has no word for it.
+
+    Args:
+      changes: see :func:`experiments.coordinate_check.at_lowest_rates`.
+      knows: whether theory knows the networks' blocks.
+    """
+    rows = []
+    for key, runs in changes.groupby([*SERIES, "depth"], sort=False):
+        row = dict(zip([*SERIES, "depth"], key, strict=True))
+        blocks, power = (row["depth"] - 2) // 2, runs.power.mean()
+        change = np.nan
+        if knows and blocks:
+            variant = labels.variant_of(runs.iloc[0])
+            change = predictions.feature_change(variant, row["shortcut_weight"], blocks, power)
+        rows.append(row | {"log_change": np.log2(change)})
+    return pd.DataFrame(rows)
+
+
 def of_parametrisations(
-    results: pd.DataFrame, best: pd.DataFrame, changes: pd.DataFrame, knows: bool
+    results: pd.DataFrame, best: pd.DataFrame, changes: pd.DataFrame, theory: pd.DataFrame
 ) -> pd.DataFrame:
     """How each parametrisation moves with depth: a row each, in the order of figures.
 
     Columns: those of :data:`SERIES`; ``optimiser`` and ``parametrisation``, in words; ``rate``, the
     slope of the logarithm of the best rate over that of depth, with its 95% interval ``_low`` and
-    ``_high`` and ``rate_theory``; ``change_1`` and so on, the same of the change of the last
-    features after so many steps, and ``change_theory``; ``at_edge``, in how many seeds and depths
-    the best rate was the lowest or highest tried; and ``price``, ``kept_from``, ``kept_at``, see
+    ``_high``, and ``rate_theory``, which makes up for what theory says of the features' change;
+    ``change_1`` and so on, the slopes of that change after so many steps, and ``change_theory``,
+    that of theory at the depths that were tried; ``at_edge``, in how many seeds and depths the best
+    rate was the lowest or highest tried; and ``price``, ``kept_from``, ``kept_at``, see
     :func:`experiments.optima.price`.
 
     Args:
       results: the results table.
       best: see :func:`experiments.optima.of_seeds`.
       changes: see :func:`experiments.coordinate_check.at_lowest_rates`.
-      knows: whether theory knows the networks' blocks.
+      theory: see :func:`predicted`.
     """
     layout, rows = panels(results), []
     for place, column, key in layout.places():
@@ -80,12 +103,11 @@ def of_parametrisations(
         row |= {"optimiser": labels.words("optimizer", layout.rows[place])}
         row |= {"parametrisation": layout.columns[column]}
         row |= _interval("rate", optima.slope(seeds, "log_rate"))
-        theory = predictions.feature_change_exponent(labels.variant_of(runs.iloc[0]), key[-1])
-        theory = theory if knows else np.nan
-        row["rate_theory"] = 0.0 - theory
+        exponent = optima.slope(labels.of(theory, key).assign(seed=0), "log_change").mean
+        row["rate_theory"] = -exponent
         for step, moved in labels.of(changes, key).groupby("step"):
             row |= _interval(f"change_{step}", optima.slope(moved, "log_change"))
-        row |= {"change_theory": theory, "at_edge": int((seeds.edge != "").sum())}
+        row |= {"change_theory": exponent, "at_edge": int((seeds.edge != "").sum())}
         row |= dict(zip(("price", "kept_from", "kept_at"), optima.price(runs), strict=True))
         rows.append(row)
     return pd.DataFrame(rows)

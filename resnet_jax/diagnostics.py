@@ -6,7 +6,7 @@ one as in training, with the gradient of the loss; one with the normalisations' 
 still, with the gradient of one logit, so that the network is a function of each example alone.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import jax
@@ -70,6 +70,18 @@ class Diagnosis(NamedTuple):
 
     blocks: AcrossBlocks
     layers: AcrossLayers
+
+
+class FeatureChange(NamedTuple):
+    """Of what passes between blocks ``[blocks + 1]``, or ``[0]`` where there are none.
+
+    Attributes:
+      rms: root mean square before.
+      change: root mean square of the change, over that.
+    """
+
+    rms: jax.Array
+    change: jax.Array
 
 
 def diagnose(module: nn.Module, params: Params, x: Array, y: Array, shortcut_weight) -> Diagnosis:
@@ -164,12 +176,10 @@ def relative_change(
 
 def feature_change(
     module: nn.Module, params: Params, changed: Params, x: Array, shortcut_weight
-) -> jax.Array:
-    """How far the features of a batch move as parameters change: of what passes between blocks.
+) -> FeatureChange:
+    """How far the features of a batch move as parameters change: what passes between blocks.
 
-    Root mean square of the change over that of the features before, ``[blocks + 1]``, from the
-    first block's input to the last's output; ``[0]`` without blocks.  Normalisations normalise by
-    the batch.
+    Normalisations normalise by the batch.
     """
     calls, _ = probes.rehearse(module, params, x, shortcut_weight)
 
@@ -180,16 +190,26 @@ def feature_change(
 
     before, after = (features(each).get(probes.RECORDS, {}) for each in (params, changed))
 
+    def size(z, path):
+        rows = at_least_single(z).reshape(z.shape[0] if STACK in path else 1, -1)
+        return jax.vmap(probes.root_mean_square)(rows)
+
     def change(path, place):
         old, new = (at_least_single(_at(tree, path)[place]) for tree in (before, after))
-        rows = lambda z: z.reshape(z.shape[0] if STACK in path else 1, -1)
-        size = lambda z: jax.vmap(probes.root_mean_square)(rows(z))
-        return size(new - old) / size(old)
+        return size(new - old, path) / size(old, path)
 
+    return FeatureChange(
+        _between_blocks(calls, lambda path, place: size(_at(before, path)[place], path)),
+        _between_blocks(calls, change),
+    )
+
+
+def _between_blocks(calls: Calls, values: Callable[[Path, str], jax.Array]) -> jax.Array:
+    """Values of what enters each block, and of what leaves the last ``[blocks + 1]``; or none."""
     if not calls.blocks:
         return jnp.zeros(0)
-    enters = _in_order(calls.blocks, lambda path: change(path, "enters"))
-    return jnp.append(enters, _in_order(calls.blocks[-1:], lambda path: change(path, "leaves"))[-1])
+    enters = _in_order(calls.blocks, lambda path: values(path, "enters"))
+    return jnp.append(enters, _in_order(calls.blocks[-1:], lambda path: values(path, "leaves"))[-1])
 
 
 def _layer_norms(params: Params, calls: Calls) -> jax.Array:
@@ -218,10 +238,8 @@ def _pass(module, params, sinks, x, shortcut_weight, statistics=None) -> tuple[j
 
 def _across_blocks(tree, calls: Calls, field: str) -> jax.Array:
     """Of what enters each block, and of what leaves the last ``[blocks + 1]``."""
-    if not calls.blocks:
-        return jnp.zeros(0)
-    enters = _along_depth(tree, calls.blocks, "enters", field)
-    return jnp.append(enters, _along_depth(tree, calls.blocks[-1:], "leaves", field)[-1])
+    along = lambda path, place: jnp.atleast_1d(getattr(_at(tree, path)[place], field))
+    return _between_blocks(calls, along)
 
 
 def _along_depth(tree, paths: Sequence[Path], place: str, field: str = "") -> jax.Array:

@@ -41,18 +41,19 @@ def test_it_is_the_change_since_the_start(depth):
     moved = lambda by: {**params, "stage_1": jax.tree.map(lambda w: w + by, params["stage_1"])}
     change = [read(state._replace(params=moved(by)), run, data)["features"] for by in (1e-4, 2e-4)]
     far, twice = (np.asarray(each["change"]) for each in change)
-    assert far[0] == twice[0] == 0 and (far[1:] > 0).all()  # nothing in front of the first block
-    np.testing.assert_allclose(twice[1:] / far[1:], 2, rtol=0.02)
+    assert (far[:2] == 0).all() and (twice[:2] == 0).all()  # nothing in front of the first block
+    np.testing.assert_allclose(twice[2:] / far[2:], 2, rtol=0.02)
 
 
 def test_the_last_features_at_the_lowest_rate_of_each_variant():
     (usual,) = Config().variants()
     rows = [
         {**vars(usual), "optimizer": optimizer, "learning_rate": rate, "share": share}
-        | {"change": share * rate}
+        | {"change": share * rate, "rms": 3 + share, "depth": 6, "seed": 0, "step": 1}
+        | {"family": "dense", "block": "dense", "shortcut_weight": 1.0}
         for optimizer, rates in (("sgd", (0.5, 0.25)), ("adam", (0.125, 0.0625)))
         for rate in rates
-        for share in (0.5, 1.0)
+        for share in (0.0, 0.5, 1.0)
     ]
     found = coordinate_check.at_lowest_rates(pd.DataFrame(rows))
     assert found[["optimizer", "learning_rate"]].to_numpy().tolist() == [
@@ -60,3 +61,4 @@ def test_the_last_features_at_the_lowest_rate_of_each_variant():
         ["adam", 0.0625],
     ]
     np.testing.assert_allclose(found.log_change, [-2, -4])
+    np.testing.assert_allclose(found.power, 9)

@@ -195,7 +195,10 @@ def test_features_move_as_block_by_block_by_hand():
     params = start(network)
     double = lambda stack: stack | {"linear_2": jax.tree.map(lambda w: 2 * w, stack["linear_2"])}
     changed = params | {"stage_1": {"stack": double(params["stage_1"]["stack"])}}
-    found = diagnostics.feature_change(network, params, changed, X, jnp.float32(0.7))
+    rms, found = diagnostics.feature_change(network, params, changed, X, jnp.float32(0.7))
+    np.testing.assert_allclose(
+        rms, compiled(network)(params, X, Y, jnp.float32(0.7))[0].rms, rtol=1e-5
+    )
     old = new = nn.relu(X @ params["stem"]["kernel"])
     expected = [0.0]
     for index in range(4):
@@ -216,4 +219,5 @@ def test_features_of_every_stage_move_or_there_are_none(network, shape, places):
     x = jax.ShapeDtypeStruct((6, *shape), jnp.float32)
     params = jax.eval_shape(network.init, jax.random.key(0), x, jnp.ones(()))["params"]
     run = functools.partial(diagnostics.feature_change, network)
-    assert jax.eval_shape(run, params, params, x, jnp.ones(())).shape == (places,)
+    found = jax.eval_shape(run, params, params, x, jnp.ones(()))
+    assert {values.shape for values in found} == {(places,)}
