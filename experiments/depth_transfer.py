@@ -8,6 +8,7 @@ features at one rate.  Where a parametrisation transfers, neither depends on dep
 
 import pathlib
 import sys
+from collections.abc import Iterator
 
 from experiments import manifest, readings, runner, store
 from experiments.config import Config
@@ -106,6 +107,13 @@ def _reading() -> readings.Reading:
     return readings.Reading(coordinate_check.at_steps, coordinate_check.of_features)
 
 
+def _problems(config: Config) -> Iterator[str]:
+    if config.steps < 1:
+        yield f"--steps={config.steps} trains nothing, so that no rate is best; take 1 or more"
+    if len(config.learning_rates) < 3:
+        yield "--learning_rates: no best one lies between two or fewer; give three or more"
+
+
 _SCALES = ("one", "inverse_sqrt", "depth:0.5", "depth:1")
 _OPTIMIZERS = ("momentum", "adam")
 
@@ -128,6 +136,7 @@ STUDY = runner.Study(
     ),
     report,
     _reading,
+    _problems,
 )
 
 

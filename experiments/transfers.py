@@ -181,19 +181,22 @@ def sentences(slopes: pd.DataFrame) -> list[str]:
 
 def _moves(optimiser: str, rows: pd.DataFrame) -> str:
     """In which parametrisations of an optimiser the best rate moves."""
-    words = {"falls": rows.rate_high < 0, "rises": rows.rate_low > 0}
-    words["does not move (its slope's interval holds 0)"] = (rows.rate_low <= 0) & (
-        rows.rate_high >= 0
-    )
     clauses = []
-    for word, these in words.items():
+    for verb, these in (
+        ("falls with", rows.rate_high < 0),
+        ("rises with", rows.rate_low > 0),
+        ("shows no slope with", (rows.rate_low <= 0) & (rows.rate_high >= 0)),
+    ):
         names = [
-            f"{row.parametrisation} ({_number(row.rate)})" for _, row in rows[these].iterrows()
+            f"{row.parametrisation} ({_give_or_take(row)})" for _, row in rows[these].iterrows()
         ]
-        clauses += [f"{word} with {', '.join(names)}"] if names else []
-    text = "; it ".join(clauses)
+        clauses += [f"{verb} {', '.join(names)}"] if names else []
     name = optimiser[:1].upper() + optimiser[1:]
-    return f"{name}: as depth grows the best rate {text}." if text else ""
+    return f"{name}: as depth grows the best rate {'; it '.join(clauses)}." if clauses else ""
+
+
+def _give_or_take(row: pd.Series) -> str:
+    return f"{_number(row.rate)} ± {_number(row.rate_high - row.rate)}"
 
 
 def _agreement(slopes: pd.DataFrame, name: str, theory: str, what: str) -> str:

@@ -135,12 +135,7 @@ def depth_multipliers(growth: float, alpha: float, adaptive: bool = True) -> tup
     Returns:
       For the branch, and for the learning rate of its layers.
     """
-    return growth**-alpha, growth ** rate_exponent(alpha, adaptive)
-
-
-def rate_exponent(alpha: float, adaptive: bool) -> float:
-    """The power of m by which rates are multiplied; see :func:`depth_multipliers`."""
-    return alpha - 1 if adaptive else 2 * alpha - 1
+    return growth**-alpha, growth ** (alpha - 1 if adaptive else 2 * alpha - 1)
 
 
 def feature_change(
@@ -168,7 +163,8 @@ def feature_change(
       :func:`depth_multipliers`; with layer normalisation and b = 1, √B and log B.
     """
     powers = np.ones(blocks) if power is None else power + branch**2 * np.arange(1, blocks + 1)
-    return float(rate * (branch / np.sqrt(powers)) ** (1 if adaptive else 2) @ np.ones(blocks))
+    arriving = branch / np.sqrt(powers)
+    return rate * float((arriving if adaptive else arriving**2).sum())
 
 
 def gradient_depth_scale(gradient: np.ndarray) -> float:

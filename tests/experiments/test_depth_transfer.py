@@ -7,6 +7,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from experiments import depth_transfer
+
+
+@pytest.mark.parametrize("flag", ["--steps=0", "--learning_rates=0.1,0.05"])
+def test_what_has_no_best_rate_is_refused(flag, capsys):
+    assert depth_transfer.main([flag]) == 2
+    said = capsys.readouterr().err
+    assert flag.partition("=")[0] in said and "take 1 or more" in said or "give three" in said
+
 
 @pytest.mark.slow
 def test_best_rates_and_first_steps_over_depth(tmp_path):

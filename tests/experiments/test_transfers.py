@@ -60,12 +60,21 @@ def test_a_row_a_parametrisation_with_theory_beside_it():
 
 
 def test_sentences_follow_the_slopes():
-    said = " ".join(transfers.sentences(study(EXPONENTS)[0]))
-    assert "Momentum: as depth grows the best rate does not move" in said
-    assert "Adam: as depth grows the best rate falls with branch × 1 (-0.50)" in said
-    assert "it rises with depth-scaled, α = 1 (0.25)" in said
-    assert "slope of the best rate intervals, and at most" in said
-    assert "after 1 step lies in" in said and "lowest or highest" not in said
+    slopes, _ = study(EXPONENTS)
+    said = " ".join(transfers.sentences(slopes))
+    assert (
+        "Momentum: as depth grows the best rate shows no slope with branch × 1 (0.00 ± 0.05)"
+        in said
+    )
+    assert "Adam: as depth grows the best rate falls with branch × 1 (-0.50 ± 0.05)" in said
+    assert "it rises with depth-scaled, α = 1 (0.25 ± 0.05)" in said
+    off = f"{abs(slopes.rate - slopes.rate_theory).max():.2f}"
+    assert f"slope of the best rate lies in 0 of 3 intervals, and at most {off} from" in said
+    assert "after 1 step lies in 0 of 3" in said and "lowest or highest" not in said
+    agreeing = transfers.sentences(slopes.assign(rate_theory=[0.04, -0.54, 0.4]))
+    assert "slope of the best rate lies in 2 of 3 intervals, and at most 0.15 from" in " ".join(
+        agreeing
+    )
     # Best at 2^-4 and 2^-6: the square of two octaves.
     assert f"Adam, branch × 1: loss × {np.exp(4):.3g}" in said
 
@@ -82,7 +91,7 @@ def test_a_best_rate_at_the_edge_is_said_and_marked():
 def test_what_gives_no_interval_claims_nothing(short):
     slopes, summary = study(EXPONENTS, **short)
     for line in transfers.sentences(slopes):
-        assert "does not move" not in line and "intervals" not in line
+        assert "shows no slope" not in line and "intervals" not in line
     transfers.rate_texts(slopes, summary)
     assert len(transfers.change_texts(slopes)[1]) == 3
 
