@@ -24,7 +24,7 @@ def of_seeds(results: pd.DataFrame) -> pd.DataFrame:
     tried; and ``loss``, the lowest.
     """
     rows = []
-    for key, runs in results.groupby([*KIND, "seed"], sort=True):
+    for key, runs in results.groupby([*KIND, "seed"], sort=False):
         runs = runs.sort_values("learning_rate")
         losses = runs.train_loss.where(runs.status != "diverged", np.inf).to_numpy()
         log_rate, edge = _optimum(np.log2(runs.learning_rate.to_numpy()), losses)
@@ -56,7 +56,7 @@ def over_seeds(best: pd.DataFrame) -> pd.DataFrame:
     geometric mean of the lowest losses.
     """
     rows = []
-    for key, seeds in best.groupby(KIND, sort=True):
+    for key, seeds in best.groupby(KIND, sort=False):
         row = dict(zip(KIND, key, strict=True))
         known = seeds.log_rate.dropna()
         interval = np.exp2(t_interval(known) if len(known) else [np.nan] * 3)

@@ -10,8 +10,10 @@ import matplotlib
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter
 
 from experiments import labels, optima
 from experiments.figures import COLORS, STYLE, depth_axis
@@ -21,7 +23,9 @@ from resnet_jax.statistics import t_interval
 _THEORY: dict[str, Any] = {"color": "k", "lw": 0.9, "ls": (0, (4, 2)), "zorder": 4}
 
 
-def _over_panels(table: pd.DataFrame, draw: Callable[[Axes, tuple, pd.DataFrame], None], **shared):
+def _over_panels(
+    table: pd.DataFrame, draw: Callable[[Axes, tuple, pd.DataFrame], None], **shared: Any
+) -> tuple[Figure, np.ndarray, Panels]:
     """A figure with a panel for each parametrisation, drawn by ``draw``."""
     layout = panels(table)
     size = 2.35 * len(layout.columns) + 0.8, 2.3 * len(layout.rows) + 0.7
@@ -59,17 +63,19 @@ def loss_over_rate(results: pd.DataFrame, summary: pd.DataFrame) -> Figure:
                 continue
             means = losses[depth].where(np.isfinite(losses[depth]))
             axes.plot(means.index, means, color=color, marker=".", ms=3, lw=1.2, label=f"{depth}")
-            axes.plot(*best.loc[depth, ["best_rate", "train_loss"]], "o", color=color, mfc="w")
+            rate = best.best_rate[depth]
+            on_line = np.exp(np.interp(np.log(rate), np.log(means.index), np.log(means)))
+            axes.plot(rate, on_line, "o", color=color, mfc="w")
         axes.set_xscale("log", base=2)
         axes.set_yscale("log")
+        axes.yaxis.set_minor_formatter(NullFormatter())
 
     with plt.style.context(STYLE):
         figure, grid, layout = _over_panels(results, draw, sharex="row", sharey=True)
         _label_rows(grid, layout, "training loss, nats")
         for axes in grid[-1]:
             axes.set_xlabel("learning rate")
-        handles = grid[0, 0].get_legend_handles_labels()
-        figure.legend(*handles, title="weight layers", loc="outside right center")
+        figure.legend(*_named(grid), title="weight layers", loc="outside right center")
     return figure
 
 
@@ -100,13 +106,14 @@ def best_rate_over_depth(best: pd.DataFrame, summary: pd.DataFrame, theory: pd.D
             axes.fill_between(
                 place, curve.best_rate_low, curve.best_rate_high, color=color, alpha=0.2, lw=0
             )
-            _theory(axes, place, curve.best_rate, -labels.of(theory, key).log_change)
+            line = labels.of(theory, key).set_index("depth").log_change.reindex(curve.depth)
+            _theory(axes, place, curve.best_rate, -line)
             axes.set_yscale("log", base=2)
             axes.set_title(labels.words("optimizer", layout.rows[row]))
         for axes in grid[0]:
             depth_axis(axes, summary.depth.unique())
         grid[0, 0].set_ylabel("best learning rate")
-        _legend_with_theory(figure, grid[0, 0], columns=3)
+        _legend_with_theory(figure, grid, theory, columns=3)
     return figure
 
 
@@ -119,10 +126,20 @@ def _theory(axes: Axes, depths: Sequence, values: Sequence, log_theory: Sequence
         axes.plot(depths, values[first] * np.exp2(line - line[first]), **_THEORY)
 
 
-def _legend_with_theory(figure: Figure, axes: Axes, columns: int) -> None:
-    handles, names = axes.get_legend_handles_labels()
-    line = plt.Line2D([], [], **_THEORY)
-    figure.legend([*handles, line], [*names, "theory"], loc="outside upper center", ncols=columns)
+def _named(grid: np.ndarray) -> tuple[list[Artist], list[str]]:
+    """The lines of a panel that has all of them, and their labels."""
+    return max(
+        (axes.get_legend_handles_labels() for axes in grid.flat), key=lambda two: len(two[1])
+    )
+
+
+def _legend_with_theory(
+    figure: Figure, grid: np.ndarray, theory: pd.DataFrame, columns: int
+) -> None:
+    handles, names = _named(grid)
+    if theory.log_change.notna().any():
+        handles, names = [*handles, plt.Line2D([], [], **_THEORY)], [*names, "theory"]
+    figure.legend(handles, names, loc="outside upper center", ncols=columns)
 
 
 def feature_change(changes: pd.DataFrame, theory: pd.DataFrame) -> Figure:
@@ -141,8 +158,10 @@ def feature_change(changes: pd.DataFrame, theory: pd.DataFrame) -> Figure:
             color, name = COLORS[index % len(COLORS)], f"{step} step{'s' * (step > 1)}"
             axes.plot(depths, mean, color=color, marker="o", ms=3, label=name)
             axes.fill_between(depths, low, high, color=color, alpha=0.2, lw=0)
-            _theory(axes, depths, mean, labels.of(theory, key).log_change)
+            line = labels.of(theory, key).set_index("depth").log_change.reindex(depths)
+            _theory(axes, depths, mean, line)
         axes.set_yscale("log")
+        axes.yaxis.set_minor_formatter(NullFormatter())
         depth_axis(axes, changes.depth.unique())
         axes.set_xlabel("")
 
@@ -151,5 +170,5 @@ def feature_change(changes: pd.DataFrame, theory: pd.DataFrame) -> Figure:
         _label_rows(grid, layout, "relative change")
         for axes in grid[-1]:
             axes.set_xlabel("depth (weight layers)")
-        _legend_with_theory(figure, grid[0, 0], columns=4)
+        _legend_with_theory(figure, grid, theory, columns=4)
     return figure
