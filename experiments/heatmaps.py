@@ -33,7 +33,7 @@ def over_weight_and_depth(summary: pd.DataFrame, found: Sequence[Boundary]) -> F
                 [each.theory for each in found], table.index, rows, left=-0.5, right=len(rows) - 0.5
             )
             axes.plot(range(len(found)), place, color="r", lw=1.5, label="theory's boundary")
-            axes.legend(loc="lower right", facecolor="w", frameon=True, framealpha=0.8)
+            figure.legend(loc="outside upper left")
         axes.set_xticks(range(table.shape[1]), [f"{weight:g}" for weight in table.columns])
         axes.set_yticks(rows, [f"{depth}" for depth in table.index])
         axes.set_xlabel("shortcut weight")

@@ -49,7 +49,10 @@ def test_the_papers_preset_on_cifar_files(tmp_path, formats):
     "flags",
     [
         ("--family=cifar", "--depths=11", "--block=bottleneck", "--shortcut=B"),
-        ("--family=cifar", "--depths=8", "--norm=none", "--branch_scale=fixup"),
+        pytest.param(
+            ("--family=cifar", "--depths=8", "--norm=none", "--branch_scale=fixup"),
+            marks=pytest.mark.long,
+        ),
         pytest.param(
             (
                 "--family=imagenet",

@@ -61,7 +61,8 @@ def train(config, runs, devices):
     """What the runs of a group end in, as bytes of all their states and measurements."""
     group = Group(runs[0].cell, tuple(runs))
     mesh = runs_mesh(jax.devices()[:devices])
-    _, population, advance, _ = sweep.compile_group(group, config, DATASET, None, mesh)
+    ready = sweep.compile_group(group, config, DATASET, None, mesh)
+    population, advance = ready.population, ready.advance
     states, measured = None, []
     for steps in (0, 3, 2):
         states, metrics = advance(states, steps, True)
