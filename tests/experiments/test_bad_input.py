@@ -195,10 +195,15 @@ FLAGS = {
     "--data_dir=absent": "no files to look for",
     "--order=activation_before_addition --init=zero_last": "never learns",
     "--branch_scale=stochastic_depth": "--shortcut_weights=1",
+    "--branch_scale=stochastic_depth --shortcut_weights=1 --shortcut_schedule=annealed": "is cut",
     "--shortcut=dropout,dropout:0.5": "the same",
     "--statistics=moving": "known are auto",
     "--compare=he2017": "did you mean",
-    "--warmup_error=80": "take a fraction",
+    "--warmup=error:80": "take a fraction",
+    "--warmup=0.8": "known are none, error",
+    "--shortcut_schedule=anneal": "did you mean 'annealed'",
+    "--branch_scale=depth:2": "between 0 and 1",
+    "--optimizer=sgd,adam --norm=batch,layer,none": "equally long",
     "--warmup_depth=0": "--warmup_depth=0",
     "--holdout=-1": "--holdout=-1",
     "--holdout=1500": "--holdout=1500",
@@ -221,9 +226,12 @@ TOO_LARGE = {
     "--family=cifar --depths=20000 --batch_size=1500 --map=vmap": "--batch_size=",
 }
 
+#: The machine has 24 GiB, and all of them free: what is refused does not depend on what else runs.
 SCRIPT = """
 import contextlib, io, json, sys
+from experiments import memory
 from experiments.degradation import main
+memory.room = lambda devices=(): memory.Room(24 * 2**30, 24 * 2**30)
 answers = []
 for line in json.load(sys.stdin):
     errors = io.StringIO()
