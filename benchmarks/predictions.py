@@ -57,9 +57,8 @@ def told(config: Config) -> dict[int, tuple[float, float]]:
     estimates = Estimates(config, dataset, None, mesh, counts)
     groups = [Group(cell, tuple(grid.runs(config, cell))) for cell in found]
     times = [estimates.of(group) for group in groups]
-    training = estimates.beside(times)
-    depths = [cell.depth for cell in found]
-    return dict(zip(depths, zip([each.compiling for each in times], training), strict=True))
+    rows = zip(found, times, estimates.beside(times), strict=True)
+    return {cell.depth: (time.compiling, training) for cell, time, training in rows}
 
 
 def launch(flags: list[str]) -> float:

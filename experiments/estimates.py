@@ -92,11 +92,10 @@ class Estimates:
         Where devices are cores, the compiler of the next group takes half of them while it is at
         work; all in all it takes as long as one after the other.
         """
-        upcoming = [each.compiling for each in estimates[1:]] + [0.0]
-        shared = [float(self._shares_cores) * seconds for seconds in upcoming]
+        upcoming = (estimate.compiling * self._shares_cores for estimate in estimates[1:])
         return [
-            each.training + min(each.training, compiling)
-            for each, compiling in zip(estimates, shared, strict=True)
+            estimate.training + min(estimate.training, next(upcoming, 0.0))
+            for estimate in estimates
         ]
 
     @property
