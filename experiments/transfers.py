@@ -16,6 +16,9 @@ from experiments.config import VARIANT_FIELDS
 #: What tells a parametrisation from others.
 SERIES = (*VARIANT_FIELDS, "shortcut_weight")
 
+#: A slope of the size of rounding errors is none.
+_NO_SLOPE = 1e-9
+
 _PLACE = SERIES.index("optimizer")
 
 
@@ -84,9 +87,9 @@ def of_parametrisations(
     slope of the logarithm of the best rate over that of depth, with its 95% interval ``_low`` and
     ``_high``, and ``rate_theory``, which makes up for what theory says of the features' change;
     ``change_1`` and so on, the slopes of that change after so many steps, and ``change_theory``,
-    that of theory at the depths that were tried; ``at_edge``, in how many seeds and depths the best
-    rate was the lowest or highest tried; and ``price``, ``kept_from``, ``kept_at``, see
-    :func:`experiments.optima.price`.
+    that of theory at the depths that were tried; ``at_edge``, in how many of the seeds and depths
+    (``optima``) the best rate was the lowest or highest tried; and ``price``, ``kept_from``,
+    ``kept_at``, see :func:`experiments.optima.price`.
 
     Args:
       results: the results table.
@@ -108,6 +111,7 @@ def of_parametrisations(
         for step, moved in labels.of(changes, key).groupby("step"):
             row |= _interval(f"change_{step}", optima.slope(moved, "log_change"))
         row |= {"change_theory": exponent, "at_edge": int((seeds.edge != "").sum())}
+        row["optima"] = len(seeds)
         row |= dict(zip(("price", "kept_from", "kept_at"), optima.price(runs), strict=True))
         rows.append(row)
     return pd.DataFrame(rows)
@@ -180,12 +184,16 @@ def sentences(slopes: pd.DataFrame) -> list[str]:
 
 
 def _moves(optimiser: str, rows: pd.DataFrame) -> str:
-    """In which parametrisations of an optimiser the best rate moves."""
-    clauses = []
+    """In which parametrisations of an optimiser the best rate moves.
+
+    Nothing is said of those whose best rates are mostly the lowest or highest tried.
+    """
+    rows, clauses = rows[2 * rows.at_edge <= rows.optima], []
+    falls, rises = rows.rate_high < -_NO_SLOPE, rows.rate_low > _NO_SLOPE
     for verb, these in (
-        ("falls with", rows.rate_high < 0),
-        ("rises with", rows.rate_low > 0),
-        ("shows no slope with", (rows.rate_low <= 0) & (rows.rate_high >= 0)),
+        ("falls with", falls),
+        ("rises with", rises),
+        ("shows no slope with", rows.rate_low.notna() & ~falls & ~rises),
     ):
         names = [
             f"{row.parametrisation} ({_give_or_take(row)})" for _, row in rows[these].iterrows()
@@ -201,6 +209,8 @@ def _give_or_take(row: pd.Series) -> str:
 
 def _agreement(slopes: pd.DataFrame, name: str, theory: str, what: str) -> str:
     known = slopes[slopes[f"{name}_low"].notna() & slopes[theory].notna()]
+    if name == "rate":
+        known = known[2 * known.at_edge <= known.optima]
     if known.empty:
         return ""
     low, high = known[f"{name}_low"], known[f"{name}_high"]

@@ -87,6 +87,15 @@ def test_a_best_rate_at_the_edge_is_said_and_marked():
     assert rows[0][2] == "0.062" and rows[0][4].endswith("↓")
 
 
+def test_nothing_is_said_of_slopes_along_the_edge():
+    """Best at the lowest rate everywhere: a slope of 0 that means nothing."""
+    slopes, _ = study({("adam", "one"): -2.0}, depths=(34, 66))
+    assert slopes.at_edge[0] == slopes.optima[0] == 6
+    lines = transfers.sentences(slopes)
+    assert not any("as depth grows" in line or "slope of the best rate" in line for line in lines)
+    assert "(6)" in lines[-1]
+
+
 @pytest.mark.parametrize("short", [{"seeds": 1}, {"depths": (34,)}, {"depths": (2,)}])
 def test_what_gives_no_interval_claims_nothing(short):
     slopes, summary = study(EXPONENTS, **short)
