@@ -137,10 +137,11 @@ def rate_texts(slopes: pd.DataFrame, summary: pd.DataFrame) -> tuple[list[str], 
     rows = []
     for _, row in slopes.iterrows():
         cells = labels.of(summary, tuple(row[name] for name in SERIES)).set_index("depth")
+        cells = cells.sort_index()
         texts = [_best(cells.loc[depth]) if depth in cells.index else "" for depth in depths]
         rows.append([row.optimiser, row.parametrisation, *texts, _with_interval(row, "rate")])
-        rows[-1] += [_number(row.rate_theory), _price(row)]
-    return [*columns, "slope", "theory", "kept rate costs"], rows
+        rows[-1] += [_number(row.rate_theory), _price(row), f"{cells.train_loss.iloc[-1]:.2g}"]
+    return [*columns, "slope", "theory", "kept rate costs", f"loss at {depths[-1]}"], rows
 
 
 def _best(cell: pd.Series) -> str:
@@ -175,9 +176,10 @@ def sentences(slopes: pd.DataFrame) -> list[str]:
     """What moves with depth and what does not, from the data."""
     lines = [_moves(optimiser, rows) for optimiser, rows in slopes.groupby("optimiser", sort=False)]
     lines += [_agreement(slopes, "rate", "rate_theory", "the best rate")]
+    first = _changes(slopes)[:1]  # theory is of one step
     lines += [
-        _agreement(slopes, name, "change_theory", f"the features' change after {name[7:]} steps")
-        for name in _changes(slopes)
+        _agreement(slopes, name, "change_theory", "the features' change in the first step")
+        for name in first
     ]
     lines += [_prices(slopes), _edges(slopes)]
     return [line for line in lines if line]
@@ -219,7 +221,7 @@ def _agreement(slopes: pd.DataFrame, name: str, theory: str, what: str) -> str:
     return (
         f"Theory's slope of {what} lies in {inside} of {len(known)} intervals, and at most "
         f"{off:.2f} from what was measured."
-    ).replace("after 1 steps", "after 1 step")
+    )
 
 
 def _prices(slopes: pd.DataFrame) -> str:

@@ -70,7 +70,7 @@ def test_sentences_follow_the_slopes():
     assert "it rises with depth-scaled, α = 1 (0.25 ± 0.05)" in said
     off = f"{abs(slopes.rate - slopes.rate_theory).max():.2f}"
     assert f"slope of the best rate lies in 0 of 3 intervals, and at most {off} from" in said
-    assert "after 1 step lies in 0 of 3" in said and "lowest or highest" not in said
+    assert "in the first step lies in 0 of 3" in said and "lowest or highest" not in said
     agreeing = transfers.sentences(slopes.assign(rate_theory=[0.04, -0.54, 0.4]))
     assert "slope of the best rate lies in 2 of 3 intervals, and at most 0.15 from" in " ".join(
         agreeing
