@@ -40,7 +40,8 @@ FLOORS = [
         "resnet_jax.population",
         "resnet_jax.probes",
     },
-    {"resnet_jax.diagnostics"},
+    {"resnet_jax.diagnostics", "resnet_jax.interventions"},
+    {"resnet_jax.lesions", "resnet_jax.paths"},
     {"resnet_jax"},
     {
         "experiments.environment",
