@@ -1,0 +1,175 @@
+"""Readings of trained networks with blocks removed and exchanged, and of gradients along paths."""
+
+import dataclasses
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from experiments.config import Config
+from experiments.grid import Cell
+from experiments.readings import Read
+from resnet_jax import lesions, paths, probes
+from resnet_jax.functional import Network
+from resnet_jax.interventions import Place, places
+from resnet_jax.networks import ResidualNetwork
+from resnet_jax.training import Data, Metrics, Run, State, Training
+
+#: Tables: of removals, of exchanges, and by the length of paths.
+REMOVED, SWAPPED, PATHS = "removed", "swapped", "paths"
+
+#: Sets of blocks to remove, orders, and paths, of each number or length, drawn anew for every seed.
+DRAWS = 6
+
+#: The most blocks that are removed one at a time, and the length from which paths are one.
+MOST = 64
+
+#: Of removals and exchanges, so many different numbers.
+NUMBERS = 10
+
+#: The first so many training examples are differentiated by.
+EXAMPLES = 100
+
+#: The root of the keys of all draws: the same for plain and residual runs of a seed.
+_ROOT = 1
+
+
+class _Trained(NamedTuple):
+    """A run, trained: its network, where the blocks of that lie, and all that it was trained by.
+
+    The state holds what normalisations measured in the intact network, on the training set.
+    """
+
+    module: ResidualNetwork
+    where: list[Place]
+    training: Training
+    state: State
+    run: Run
+    data: Data
+
+    @property
+    def blocks(self) -> int:
+        return sum(place.blocks for place in self.where)
+
+    def at(self, state: State) -> "_Trained":
+        """The same with another state."""
+        if not self.training.running_statistics:
+            statistics = self._statistics(self.training.network, state)
+            state = state._replace(statistics=statistics)
+        return self._replace(state=state)
+
+    def held(self, network: Network, state: State) -> Metrics:
+        """Measures another network, by the statistics of the state."""
+        training = dataclasses.replace(self.training, network=network, running_statistics=True)
+        return training.measure(state, self.run, self.data)
+
+    def anew(self, network: Network, state: State) -> Metrics:
+        """Measures another network, by statistics of its own."""
+        training = dataclasses.replace(self.training, network=network)
+        if training.running_statistics:
+            state = state._replace(statistics=self._statistics(network, state))
+        return training.measure(state, self.run, self.data)
+
+    def _statistics(self, network: Network, state: State):
+        """Of the training set, or a batch of it where measurements take running averages."""
+        examples = self.training.batch_size if self.training.running_statistics else None
+        x = self.data.x_train[:examples]
+        return network.forward(state.params, x, self.run.shortcut_weight, None)[1]
+
+
+def of_blocks(cell: Cell, config: Config, network: ResidualNetwork, training: Training) -> Read:
+    """Training error without some blocks and with blocks exchanged, and gradients along paths.
+
+    Normalisations hold the statistics of the intact network on the training set; what the error is
+    if they are measured anew stands beside it.  Paths are followed as initialised and as trained.
+    """
+    del cell, config
+
+    def read(state, run, data):
+        where = places(network, state.params, data.x_train[:1])
+        trained = _Trained(network, where, training, state, run, data).at(state)
+        key = jax.random.fold_in(jax.random.key(_ROOT), run.seed)
+        lesioned, followed = jax.random.split(key)
+        return _lesions(trained, lesioned) | {PATHS: _paths(trained, followed)}
+
+    return read
+
+
+def some(most: int) -> np.ndarray:
+    """Whole numbers from 1 up to ``most``, all of them or :data:`NUMBERS`, ever farther apart."""
+    return np.unique(np.geomspace(1, max(most, 1), NUMBERS).round().astype(int))[: max(most, 0)]
+
+
+def _lesions(trained: _Trained, key: jax.Array) -> dict[str, dict[str, jax.Array]]:
+    """The tables of removals and exchanges; both begin with the intact network."""
+    blocks, where, state = trained.blocks, trained.where, trained.state
+    single = np.unique(np.linspace(0, blocks - 1, min(blocks, MOST)).round().astype(int))
+    sets = np.repeat(some(blocks)[1:], DRAWS)  # of one block each there are all
+    swaps = np.concatenate([[0], np.repeat(some(2 * blocks), DRAWS)])
+    removing, swapping = jax.random.split(key)
+    kept = [
+        jnp.ones((1, blocks), bool),
+        jnp.asarray(single[:, None] != np.arange(blocks)),
+        lesions.random_removals(removing, sets, blocks),
+        jnp.ones((len(swaps), blocks), bool),
+    ]
+    orders = lesions.random_swaps(swapping, swaps, where)
+    intact = jnp.zeros((1 + len(single) + len(sets), 1), int) + jnp.arange(blocks)[None]
+
+    def lesion(of):
+        kept, order = of
+        moved = state._replace(
+            params=lesions.reorder(state.params, where, order),
+            statistics=lesions.reorder(state.statistics, where, order),
+        )
+        network = lesions.remove(trained.module, where, kept)
+        held = trained.held(network, moved)
+        anew = trained.anew(network, moved) if jax.tree.leaves(state.statistics) else held
+        return {
+            "train_loss": held.train_loss,
+            "train_error": held.train_error,
+            "remeasured_error": anew.train_error,
+        }
+
+    found = jax.lax.map(lesion, (jnp.concatenate(kept), jnp.concatenate([intact, orders])))
+    first, second = (
+        {name: values[part] for name, values in found.items()}
+        for part in (slice(len(intact)), slice(len(intact), None))
+    )
+    block = np.concatenate([[np.nan], single, np.full(len(sets), np.nan)])
+    removed = np.concatenate([[0], np.ones_like(single), sets])
+    taus = jax.vmap(lesions.kendall_tau)(orders)
+    return {
+        REMOVED: {"removed": jnp.asarray(removed), "which": jnp.asarray(block), **first},
+        SWAPPED: {"swaps": jnp.asarray(swaps), "kendall_tau": taus, **second},
+    }
+
+
+def _paths(trained: _Trained, key: jax.Array) -> dict[str, jax.Array]:
+    """Gradients along paths of each length, single ones and all of them, before and after."""
+    module, where, training, _, run, data = trained
+    most = min(trained.blocks, MOST)
+    x, y = data.x_train[:EXAMPLES], data.y_train[:EXAMPLES]
+    lengths = np.repeat(np.arange(most + 1), DRAWS)
+    branches = ~lesions.random_removals(key, lengths, trained.blocks)
+
+    def follow(variables):
+        of = module, where, *variables, x, y, run.shortcut_weight
+        single = paths.of_single_paths(*of, branches).reshape(-1, DRAWS)
+        together = paths.by_length(*of, most)
+        return {
+            "path_norm": single.mean(1),
+            "path_rms": jax.vmap(probes.root_mean_square)(single),
+            "length_norm": together.norm,
+            "length_share": together.share,
+        }
+
+    ends = [trained.at(training.start(run, data)).state, trained.state]
+    variables = [(end.params, end.statistics) for end in ends]
+    found = jax.lax.map(follow, jax.tree.map(lambda *leaves: jnp.stack(leaves), *variables))
+    columns = {
+        "trained": jnp.repeat(jnp.arange(2), most + 1),
+        "length": jnp.tile(jnp.arange(most + 1), 2),
+    }
+    return columns | {name: values.ravel() for name, values in found.items()}
