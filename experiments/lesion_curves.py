@@ -4,7 +4,7 @@ Of each kind and depth of network, at its chosen rate; seeds are the sample, and
 averaged within each of them.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -98,9 +98,9 @@ def over_seeds(rows: pd.DataFrame, measure: str) -> Interval:
 
 
 def curve(rows: pd.DataFrame, over: str, measure: str) -> Curve:
-    """A measure over a column."""
+    """A measure over a column, where at least half of the seeds have it."""
     table = rows.groupby(["seed", over])[measure].mean().unstack(over)
-    return _curve(table)
+    return _curve(table.dropna(axis=1, thresh=-(-len(table) // 2)))
 
 
 def _curve(table: pd.DataFrame, interval=t_interval) -> Curve:
@@ -136,7 +136,8 @@ def _lesioned(
     blocks = int(removed.removed.max())
     plain = not removed.shortcut_weight.iloc[0]
     ends = () if plain or not blocks else (paths[paths.trained == end] for end in (0, 1))
-    swapped = swapped.assign(correlation=(5 * swapped.kendall_tau).round() / 5 + 0.0)
+    centre = (np.floor(5 * swapped.kendall_tau) + 0.5) / 5
+    swapped = swapped.assign(correlation=centre.where(swapped.kendall_tau < 1, 1.0))
     found = tuple(_paths(rows, blocks) for rows in ends)
     return Lesioned(name, int(depth), blocks, removed, swapped, found)
 
@@ -157,7 +158,7 @@ def _paths(rows: pd.DataFrame, blocks: int) -> Paths:
     )
 
 
-def at_depths(found: list[Lesioned]) -> Iterator[tuple[int, list[Lesioned]]]:
+def at_depths(found: Sequence[Lesioned]) -> Iterator[tuple[int, list[Lesioned]]]:
     """The networks of each depth that has blocks."""
     for depth in sorted({each.depth for each in found if each.blocks}):
         yield depth, [each for each in found if each.depth == depth]

@@ -32,7 +32,7 @@ def lesions(found: Sequence[Lesioned]) -> Figure:
         "rank correlation of the order": _exchanged,
     }
     styles = {"intact": _DASHES, "normalisation measured anew": _DOTS}
-    figure, grid = _grid(found, panels, styles)
+    figure, grid = _grid(found, found, panels, styles)
     for row in grid:
         for axes in row:
             error_axis(axes)
@@ -54,7 +54,7 @@ def paths(found: Sequence[Lesioned]) -> Figure:
         "branches on the path  ": _share,
     }
     styles = {"as initialised": _DASHES, "trained": "-", "if paths were independent": _DOTS}
-    figure, grid = _grid([each for each in found if each.paths], panels, styles)
+    figure, grid = _grid(found, [each for each in found if each.paths], panels, styles)
     titles = (
         "norm along one path,\nover that of shortcuts",
         "paths × norm",
@@ -70,10 +70,13 @@ def paths(found: Sequence[Lesioned]) -> Figure:
 
 
 def _grid(
-    found: Sequence[Lesioned], panels: Mapping[str, Draw], styles: Mapping
+    found: Sequence[Lesioned],
+    shown: Sequence[Lesioned],
+    panels: Mapping[str, Draw],
+    styles: Mapping,
 ) -> tuple[Figure, np.ndarray]:
-    """A row of panels a depth, a colour a kind of network; and a legend of both."""
-    rows = list(at_depths(list(found)))
+    """A row of panels a depth, a colour a kind of network in all figures; and a legend of both."""
+    rows = list(at_depths(shown))
     names = list(dict.fromkeys(each.name for each in found))
     height = max(len(rows), 1)
     with plt.style.context(STYLE):
@@ -95,11 +98,15 @@ def _line(axes: Axes, shown: Curve, color: str, **look) -> None:
     axes.fill_between(shown.x, shown.low, shown.high, color=color, alpha=0.2, lw=0)
 
 
+def _within(shown: Curve) -> Curve:
+    """A curve of fractions, its intervals cut to what fractions can be."""
+    return shown._replace(low=shown.low.clip(0), high=shown.high.clip(max=1))
+
+
 def _errors(axes: Axes, each: Lesioned, color: str, rows, over: str, **look) -> None:
     """Errors over a column, and those with normalisations measured anew."""
     shown = curve(rows, over, "train_error")
-    shown = shown._replace(low=shown.low.clip(0), high=shown.high.clip(max=1))
-    _line(axes, shown, color, label=each.name, marker="o", ms=2.5, **look)
+    _line(axes, _within(shown), color, label=each.name, marker="o", ms=2.5, **look)
     anew = curve(rows, over, "remeasured_error")
     axes.plot(anew.x, anew.mean, color=color, lw=1, ls=_DOTS)
 
@@ -125,7 +132,7 @@ def _single_path(axes: Axes, each: Lesioned, color: str) -> None:
 
 def _product(axes: Axes, each: Lesioned, color: str) -> None:
     for end, style in zip(each.paths, (_DASHES, "-"), strict=True):
-        _line(axes, end.product, color, ls=style)
+        _line(axes, _within(end.product), color, ls=style)
     number = theory.path_lengths(each.blocks)
     axes.plot(number, color="0.6", lw=1, zorder=1, label="number of paths (binomial)")
     axes.set_xlim(*each.paths[0].product.x[[0, -1]])

@@ -13,6 +13,7 @@ COLUMNS = (
     "network",
     "intact",
     "one removed",
+    "anew",
     "missed most",
     "half removed",
     "exchanged",
@@ -21,8 +22,8 @@ COLUMNS = (
 )
 
 NOTES = (
-    "Training error of networks at their chosen rates, mean over seeds [95% interval]. One "
-    "removed: mean over all single blocks, and in brackets with normalisations measured anew. "
+    "Training error of networks at their chosen rates, mean over seeds. One removed: mean "
+    "over all single blocks [95% interval]; anew: the same with normalisations measured anew. "
     "Missed most: the block without which the error is highest. Exchanged: after twice as many "
     "exchanges of random pairs as there are blocks. Path: mean number of branches on the "
     "gradient's way, of all.",
@@ -44,11 +45,12 @@ def _row(each: Lesioned) -> list[str]:
     return [
         f"{each.depth}",
         each.name,
-        _interval(each.without(0)),
-        f"{_interval(each.without(1))} ({anew})",
+        percent(each.without(0).mean),
+        _interval(each.without(1)),
+        anew,
         f"{block}: {percent(error)}",
-        f"{each.half()}: {_interval(each.without(each.half()))}",
-        _interval(each.shuffled()),
+        f"{each.half()}: {percent(each.without(each.half()).mean)}",
+        percent(each.shuffled().mean),
         *(lengths or ["", ""]),
     ]
 
@@ -66,14 +68,18 @@ def summary_columns(each: Lesioned) -> dict[str, float]:
     removed = {"one": 1, **half} if each.blocks else {}
     row: dict[str, float] = {"blocks": each.blocks}
     for name, count in removed.items():
-        value = each.without(count)
-        row |= {f"{name}_removed": value.mean}
-        row |= {f"{name}_removed_low": value.low, f"{name}_removed_high": value.high}
+        row |= _columns(f"{name}_removed", each.without(count))
         row |= {f"{name}_removed_remeasured": each.without(count, "remeasured_error").mean}
-    row |= {"exchanged": each.shuffled().mean}
+    row |= _columns("exchanged", each.shuffled())
+    row |= {"exchanged_remeasured": each.shuffled("remeasured_error").mean}
     for name, paths in zip(("initial", "trained"), each.paths, strict=False):
         row[f"path_length_{name}"] = paths.mean_length.mean
     return row
+
+
+def _columns(name: str, value: Interval) -> dict[str, float]:
+    low, high = np.clip(value[1:], 0, 1)
+    return {name: value.mean, f"{name}_low": low, f"{name}_high": high}
 
 
 def sentences(found: list[Lesioned]) -> list[str]:
@@ -121,6 +127,6 @@ def _by_product(least: int, blocks: int) -> str:
 
     count = theory.path_lengths(blocks)[: least + 1].sum()
     return (
-        f"; by count times norm, paths of at most {least} branches bring {percent(_PART)} of it, "
+        f"; by count times norm, paths of at most {least} branches bring {_PART:.0%} of it, "
         f"and are {100 * count:.2g}% of all paths."
     )
