@@ -109,7 +109,6 @@ STUDY = runner.Study(
     __doc__,
     Config(
         depths=(16, 56),
-        num_seeds=6,
         learning_rates=(0.05, 0.02),
         deepest_plain=16,
         order=("original", "pre_activation"),

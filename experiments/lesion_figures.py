@@ -56,8 +56,8 @@ def paths(found: Sequence[Lesioned]) -> Figure:
     styles = {"as initialised": _DASHES, "trained": "-", "if paths were independent": _DOTS}
     figure, grid = _grid(found, [each for each in found if each.paths], panels, styles)
     titles = (
-        "norm along one path,\nover that of shortcuts",
-        "paths × norm",
+        "norm along one path, over that\nthrough shortcuts alone",
+        "number of paths × norm, as a share",
         "share of the gradient",
     )
     for axes, title in zip(grid[0], titles, strict=True):

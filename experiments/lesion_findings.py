@@ -6,6 +6,7 @@ import numpy as np
 
 from experiments.findings import percent
 from experiments.lesion_curves import Lesioned, at_depths, least_length
+from resnet_jax import theory
 from resnet_jax.statistics import Interval
 
 COLUMNS = (
@@ -115,16 +116,14 @@ def _of_residual(each: Lesioned) -> Iterator[str]:
     initial, trained = each.paths
     yield (
         f"Its gradient comes along {initial.mean_length.mean:.1f} branches on average at first and "
-        f"along {trained.mean_length.mean:.1f} after training"
-        + _by_product(least_length(trained, _PART), each.blocks)
+        f"along {trained.mean_length.mean:.1f} after training (the mean of all paths takes "
+        f"{each.blocks / 2:g})" + _by_product(least_length(trained, _PART), each.blocks)
     )
 
 
 def _by_product(least: int, blocks: int) -> str:
     if least < 0:
         return "."
-    from resnet_jax import theory
-
     count = theory.path_lengths(blocks)[: least + 1].sum()
     return (
         f"; by count times norm, paths of at most {least} branches bring {_PART:.0%} of it, "

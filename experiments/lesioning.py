@@ -19,8 +19,9 @@ from resnet_jax.training import Data, Metrics, Run, State, Training
 #: Tables: of removals, of exchanges, and by the length of paths.
 REMOVED, SWAPPED, PATHS = "removed", "swapped", "paths"
 
-#: Sets of blocks to remove, orders, and paths, of each number or length, drawn anew for every seed.
-DRAWS = 6
+#: Sets of blocks to remove, or orders, of each number, and paths of each length: drawn anew for
+#: every seed.
+DRAWS, PATH_DRAWS = 6, 24
 
 #: The most blocks that are removed one at a time, and the length from which paths are one.
 MOST = 64
@@ -151,12 +152,12 @@ def _paths(trained: _Trained, key: jax.Array) -> dict[str, jax.Array]:
     module, where, training, _, run, data = trained
     most = min(trained.blocks, MOST)
     x, y = data.x_train[:EXAMPLES], data.y_train[:EXAMPLES]
-    lengths = np.repeat(np.arange(most + 1), DRAWS)
+    lengths = np.repeat(np.arange(most + 1), PATH_DRAWS)
     branches = ~lesions.random_removals(key, lengths, trained.blocks)
 
     def follow(variables):
         of = module, where, *variables, x, y, run.shortcut_weight
-        single = paths.of_single_paths(*of, branches).reshape(-1, DRAWS)
+        single = paths.of_single_paths(*of, branches).reshape(-1, PATH_DRAWS)
         together = paths.by_length(*of, most)
         return {
             "path_norm": single.mean(1),
