@@ -54,7 +54,7 @@ class _Trained(NamedTuple):
         return sum(place.blocks for place in self.where)
 
     def at(self, state: State) -> "_Trained":
-        """The same with another state."""
+        """The same with another state, and what normalisations measure there."""
         if not self.training.running_statistics:
             statistics = self._statistics(self.training.network, state)
             state = state._replace(statistics=statistics)
@@ -104,7 +104,7 @@ def some(most: int) -> np.ndarray:
 
 def _lesions(trained: _Trained, key: jax.Array) -> dict[str, dict[str, jax.Array]]:
     """The tables of removals and exchanges; both begin with the intact network."""
-    blocks, where, state = trained.blocks, trained.where, trained.state
+    blocks = trained.blocks
     single = np.unique(np.linspace(0, blocks - 1, min(blocks, MOST)).round().astype(int))
     sets = np.repeat(some(blocks)[1:], DRAWS)  # of one block each there are all
     swaps = np.concatenate([[0], np.repeat(some(2 * blocks), DRAWS)])
@@ -113,37 +113,43 @@ def _lesions(trained: _Trained, key: jax.Array) -> dict[str, dict[str, jax.Array
         jnp.ones((1, blocks), bool),
         jnp.asarray(single[:, None] != np.arange(blocks)),
         lesions.random_removals(removing, sets, blocks),
-        jnp.ones((len(swaps), blocks), bool),
     ]
-    orders = lesions.random_swaps(swapping, swaps, where)
-    intact = jnp.zeros((1 + len(single) + len(sets), 1), int) + jnp.arange(blocks)[None]
-
-    def lesion(of):
-        kept, order = of
-        moved = state._replace(
-            params=lesions.reorder(state.params, where, order),
-            statistics=lesions.reorder(state.statistics, where, order),
-        )
-        network = lesions.remove(trained.module, where, kept)
-        held = trained.held(network, moved)
-        anew = trained.anew(network, moved) if jax.tree.leaves(state.statistics) else held
-        return {
-            "train_loss": held.train_loss,
-            "train_error": held.train_error,
-            "remeasured_error": anew.train_error,
-        }
-
-    found = jax.lax.map(lesion, (jnp.concatenate(kept), jnp.concatenate([intact, orders])))
-    first, second = (
-        {name: values[part] for name, values in found.items()}
-        for part in (slice(len(intact)), slice(len(intact), None))
+    orders = lesions.random_swaps(swapping, swaps, trained.where)
+    removals, whole = sum(map(len, kept)), jnp.ones((len(swaps), blocks), bool)
+    in_order = jnp.broadcast_to(jnp.arange(blocks), (removals, blocks))
+    found = jax.lax.map(
+        lambda each: _lesion(trained, *each),
+        (jnp.concatenate([*kept, whole]), jnp.concatenate([in_order, orders])),
     )
-    block = np.concatenate([[np.nan], single, np.full(len(sets), np.nan)])
-    removed = np.concatenate([[0], np.ones_like(single), sets])
-    taus = jax.vmap(lesions.kendall_tau)(orders)
+    which = np.concatenate([[np.nan], single, np.full(len(sets), np.nan)])
+    removed = {
+        "removed": jnp.asarray(np.concatenate([[0], np.ones_like(single), sets])),
+        "which": jnp.asarray(which, jnp.float32),
+    }
+    swapped = {
+        "swaps": jnp.asarray(swaps),
+        "kendall_tau": jax.vmap(lesions.kendall_tau)(orders),
+    }
     return {
-        REMOVED: {"removed": jnp.asarray(removed), "which": jnp.asarray(block), **first},
-        SWAPPED: {"swaps": jnp.asarray(swaps), "kendall_tau": taus, **second},
+        REMOVED: removed | {name: values[:removals] for name, values in found.items()},
+        SWAPPED: swapped | {name: values[removals:] for name, values in found.items()},
+    }
+
+
+def _lesion(trained: _Trained, kept: jax.Array, order: jax.Array) -> dict[str, jax.Array]:
+    """The training set's loss and error with these blocks ``[blocks]`` in this order."""
+    state, where = trained.state, trained.where
+    moved = state._replace(
+        params=lesions.reorder(state.params, where, order),
+        statistics=lesions.reorder(state.statistics, where, order),
+    )
+    network = lesions.remove(trained.module, where, kept)
+    held = trained.held(network, moved)
+    anew = trained.anew(network, moved) if jax.tree.leaves(state.statistics) else held
+    return {
+        "train_loss": held.train_loss,
+        "train_error": held.train_error,
+        "remeasured_error": anew.train_error,
     }
 
 
