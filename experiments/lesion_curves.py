@@ -104,8 +104,10 @@ def curve(rows: pd.DataFrame, over: str, measure: str) -> Curve:
 
 
 def _curve(table: pd.DataFrame, interval=t_interval) -> Curve:
-    """Of a table of seeds by places."""
-    intervals = [interval(table[x].dropna().to_numpy()) for x in table.columns]
+    """Of a table of seeds by places; NaN where no seed has a number."""
+    columns = [table[x].dropna().to_numpy() for x in table.columns]
+    nothing = Interval(np.nan, np.nan, np.nan)
+    intervals = [interval(column) if len(column) else nothing for column in columns]
     return Curve(table.columns.to_numpy(), *np.array(intervals).reshape(-1, 3).T)
 
 

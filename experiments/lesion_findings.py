@@ -42,7 +42,8 @@ def texts(found: list[Lesioned]) -> list[list[str]]:
 def _row(each: Lesioned) -> list[str]:
     block, error = each.most_missed()
     anew = percent(each.without(1, "remeasured_error").mean)
-    lengths = [f"{end.mean_length.mean:.1f} of {each.blocks}" for end in each.paths]
+    means = [end.mean_length.mean for end in each.paths]
+    lengths = ["" if np.isnan(mean) else f"{mean:.1f} of {each.blocks}" for mean in means]
     return [
         f"{each.depth}",
         each.name,
@@ -114,6 +115,8 @@ def _of_residual(each: Lesioned) -> Iterator[str]:
         f"{percent(each.shuffled().mean)}."
     )
     initial, trained = each.paths
+    if np.isnan([initial.mean_length.mean, trained.mean_length.mean]).any():
+        return  # as where networks diverge
     yield (
         f"Its gradient comes along {initial.mean_length.mean:.1f} branches on average at first and "
         f"along {trained.mean_length.mean:.1f} after training (the mean of all paths takes "

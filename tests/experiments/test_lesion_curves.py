@@ -107,6 +107,17 @@ def test_the_sentences_say_what_was_found(found):
     assert rows[0][-2:] == ["", ""] and rows[1][-2:] == ["3.0 of 3", "1.0 of 3"]
 
 
+def test_diverged_networks_lose_nothing_more_and_have_no_paths():
+    lost = removed((1.0, (1.0, 1.0, 1.0), [(2, 1.0), (3, 1.0)]))
+    along = of_paths([np.nan] * 4, [np.nan] * 4)
+    tables = (runs(1.0, rows) for rows in (lost, swapped((1.0, 1.0), (0.3, 1.0)), along))
+    (found,) = lesion_curves.of_tables(*tables, runs(1.0, [{}]))
+    assert np.isnan(found.paths[1].single.mean).all()
+    first, second = lesion_findings.sentences([found])
+    assert "residual from 100.0% to 100.0%" in first and "branches" not in second
+    assert lesion_findings.texts([found])[0][-2:] == ["3.0 of 3", ""]
+
+
 def test_networks_without_blocks_have_nothing_to_lose():
     intact = [{"removed": 0, "which": np.nan, "train_error": 0.1, "remeasured_error": 0.1}]
     one = [{"trained": t, "length": 0, "path_norm": 1.0, "path_rms": 1.0} for t in (0, 1)]
