@@ -57,7 +57,7 @@ def paths(found: Sequence[Lesioned]) -> Figure:
     figure, grid = _grid(found, [each for each in found if each.paths], panels, styles)
     titles = (
         "norm along one path, over that\nthrough shortcuts alone",
-        "number of paths × norm, as a share",
+        "number of paths × norm,\nas a share",
         "share of the gradient",
     )
     for axes, title in zip(grid[0], titles, strict=True):
