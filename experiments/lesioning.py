@@ -75,8 +75,11 @@ class _Trained(NamedTuple):
     def _statistics(self, network: Network, state: State):
         """Of the training set, or a batch of it where measurements take running averages."""
         examples = self.training.batch_size if self.training.running_statistics else None
-        x = self.data.x_train[:examples]
-        return network.forward(state.params, x, self.run.shortcut_weight, None)[1]
+        x, weight = (
+            self.data.x_train[:examples],
+            self.training.shortcut_weight(self.run, state.step),
+        )
+        return network.forward(state.params, x, weight, None)[1]
 
 
 def of_blocks(cell: Cell, config: Config, network: ResidualNetwork, training: Training) -> Read:
@@ -161,8 +164,9 @@ def _paths(trained: _Trained, key: jax.Array) -> dict[str, jax.Array]:
     lengths = np.repeat(np.arange(most + 1), PATH_DRAWS)
     branches = ~lesions.random_removals(key, lengths, trained.blocks)
 
-    def follow(variables):
-        of = module, where, *variables, x, y, run.shortcut_weight
+    def follow(end):
+        params, statistics, shortcut_weight = end
+        of = module, where, params, statistics, x, y, shortcut_weight
         single = paths.of_single_paths(*of, branches).reshape(-1, PATH_DRAWS)
         together = paths.by_length(*of, most)
         return {
@@ -173,8 +177,9 @@ def _paths(trained: _Trained, key: jax.Array) -> dict[str, jax.Array]:
         }
 
     ends = [trained.at(training.start(run, data)).state, trained.state]
-    variables = [(end.params, end.statistics) for end in ends]
-    found = jax.lax.map(follow, jax.tree.map(lambda *leaves: jnp.stack(leaves), *variables))
+    weight = lambda end: training.shortcut_weight(run, end.step)
+    networks = [(end.params, end.statistics, weight(end)) for end in ends]
+    found = jax.lax.map(follow, jax.tree.map(lambda *leaves: jnp.stack(leaves), *networks))
     columns = {
         "trained": jnp.repeat(jnp.arange(2), most + 1),
         "length": jnp.tile(jnp.arange(most + 1), 2),
