@@ -59,11 +59,11 @@ def over_blocks(found: Sequence[Configuration]) -> Figure:
             grid[0, column].set_title(_NORM_TITLES.get(norm, norm))
             grid[-1, column].set_xlabel("block")
         theory = {"theory, infinite width": plt.Line2D([], [], color="k", lw=0.8, ls=_DASHES)}
-        _legend_above(figure, grid.flat, theory)
+        legend_above(figure, grid.flat, theory)
     return figure
 
 
-def _legend_above(figure: Figure, every: Iterable[Axes], more: Mapping[str, Artist]) -> None:
+def legend_above(figure: Figure, every: Iterable[Axes], more: Mapping[str, Artist]) -> None:
     """One legend for all panels, each label once."""
     handles: dict[str, Artist] = {}
     for axes in every:
@@ -112,5 +112,5 @@ def along_lines(line: pd.DataFrame, name_of: Callable[[pd.DataFrame], str]) -> F
             axes.set_title(_NORM_TITLES.get(norm, norm))
             axes.set_xlabel("distance along the line")
         grid[0, 0].set_ylabel("autocorrelation\nof the input's gradient")
-        _legend_above(figure, grid.flat, {})
+        legend_above(figure, grid.flat, {})
     return figure

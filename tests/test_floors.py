@@ -40,7 +40,8 @@ FLOORS = [
         "resnet_jax.population",
         "resnet_jax.probes",
     },
-    {"resnet_jax.diagnostics"},
+    {"resnet_jax.diagnostics", "resnet_jax.interventions"},
+    {"resnet_jax.lesions", "resnet_jax.paths"},
     {"resnet_jax"},
     {
         "experiments.environment",
@@ -100,13 +101,15 @@ FLOORS = [
     {
         "experiments.heatmaps",
         "experiments.layerwise",
+        "experiments.lesioning",
         "experiments.sweep",
         "experiments.turning_down",
     },
-    {"experiments.dryrun"},
-    {"experiments.runner"},
+    {"experiments.dryrun", "experiments.lesion_curves"},
+    {"experiments.lesion_figures", "experiments.lesion_findings", "experiments.runner"},
     {
         "experiments.degradation",
+        "experiments.lesion",
         "experiments.networks",
         "experiments.propagation",
         "experiments.report",
