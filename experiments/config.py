@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from experiments.names import canonical
+from experiments.names import ADAPTIVE, canonical
 
 #: What a field decides: how each run is trained, which runs there are, or neither.  Runs of other
 #: training do not mix in one directory; more of them extend it.
@@ -68,6 +68,9 @@ class Config:
         (0.1, 0.05, 0.02, 0.01),
         "rates to choose from, for each depth and kind of network on its own",
         GRID,
+    )
+    adaptive_share: float = _option(
+        1.0, "the rates of adam and adamw are these times --learning_rates", GRID
     )
     shortcut_weights: tuple[float, ...] = _option(
         (0.0, 1.0),
@@ -177,6 +180,11 @@ class Config:
     def seeds(self) -> range:
         """The seeds that every setting is trained with."""
         return range(self.first_seed, self.first_seed + self.num_seeds)
+
+    def learning_rates_of(self, variant: Variant) -> tuple[float, ...]:
+        """The rates to choose from for a variant."""
+        share = self.adaptive_share if variant.optimizer in ADAPTIVE else 1.0
+        return tuple(rate * share for rate in self.learning_rates)
 
     def shortcut_weights_at(self, depth: int) -> tuple[float, ...]:
         """The kinds of network to train at a depth."""

@@ -59,7 +59,8 @@ def _legend_above(figure: Figure, axes: Axes) -> None:
     figure.legend(handles, labels, loc="outside upper center", ncols=columns)
 
 
-def _depth_axis(axes: Axes, depths: Sequence[int]) -> None:
+def depth_axis(axes: Axes, depths: Sequence[int]) -> None:
+    """Depths in powers of 2, those that were tried by name."""
     axes.set_xscale("log", base=2)
     ticks = _thinned(sorted(depths))
     axes.set_xticks(ticks, [f"{depth}" for depth in ticks])
@@ -107,7 +108,7 @@ def over_depth(results: pd.DataFrame, panels: dict[str, str]) -> Figure:
                 step = min(0.16, 0.6 / len(curves))  # side by side, and all near their depth
                 beside = 2 ** (step * (index - (len(curves) - 1) / 2))
                 _seeds_over_depth(axes, of(chosen, key), measure, index, beside)
-            _depth_axis(axes, results.depth.unique())
+            depth_axis(axes, results.depth.unique())
             axes.set_title(title)
             axes.set_ylabel("error, %" if error else "cross-entropy, nats")
         if (chosen.status == "diverged").any():

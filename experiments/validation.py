@@ -81,6 +81,8 @@ def _problems(config: Config, own_layers: int | None) -> Iterator[str]:
     for rate in config.learning_rates:
         if not _LEAST_FLOAT < rate < _GREATEST_FLOAT:
             yield f"--learning_rates: {rate:g} is no rate; take positive numbers, such as 0.1,0.01"
+        elif not _LEAST_FLOAT < rate * config.adaptive_share < _GREATEST_FLOAT:
+            yield f"--adaptive_share={config.adaptive_share:g}: take a positive number, such as 0.1"
     for weight in config.shortcut_weights:
         if not abs(weight) < _GREATEST_FLOAT:
             yield f"--shortcut_weights: {weight:g} is no weight; 0 is plain and 1 residual"

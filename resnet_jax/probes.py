@@ -245,6 +245,16 @@ def is_block(module: nn.Module) -> bool:
     return module.path[-1:] in ((FIRST,), (STACK,))
 
 
+def keep_features(call: Callable, args: tuple, kwargs: dict, context: Any) -> Any:
+    """An interceptor of modules' calls: records what enters and leaves each block, as it is."""
+    module: nn.Module = context.module
+    leaves = call(*args, **kwargs)
+    if context.method_name == "__call__" and _kind(module) == "block":
+        _keep(module, "enters", args[0])
+        _keep(module, "leaves", leaves)
+    return leaves
+
+
 def _keep(module: nn.Module, name: str, value: Any) -> None:
     module.sow(RECORDS, name, value, init_fn=lambda: None, reduce_fn=lambda _, new: new)
 
