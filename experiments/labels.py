@@ -25,6 +25,9 @@ _WORDS = {
     "shortcut_gate": "shortcut-only gate",
 }
 
+#: Of normalisations, wherever networks are told apart by them.
+NORMS = {"none": "no normalisation", "batch": "batch norm", "layer": "layer norm"}
+
 
 def kind(shortcut_weight: float) -> str:
     """What the networks of a shortcut weight are called."""

@@ -78,6 +78,7 @@ FLOORS = [
         "experiments.cells",
         "experiments.course",
         "experiments.published",
+        "experiments.reach",
         "experiments.records",
         "experiments.summary",
     },
@@ -93,10 +94,12 @@ FLOORS = [
         "experiments.boundaries",
         "experiments.profiles",
         "experiments.readings",
+        "experiments.remedies",
         "experiments.results",
         "experiments.terminal",
     },
     {
+        "experiments.charts",
         "experiments.heatmaps",
         "experiments.layerwise",
         "experiments.sweep",
@@ -110,6 +113,7 @@ FLOORS = [
         "experiments.propagation",
         "experiments.report",
         "experiments.shortcut_strength",
+        "experiments.trainable_depth",
     },
     {"experiments.__main__"},
 ]

@@ -21,6 +21,19 @@ def test_runs_come_by_rate_and_weight_with_the_seed_fastest():
     assert len(grid.all_runs(config)) == 8 + 4
 
 
+def test_cells_without_runs_are_none():
+    config = Config(
+        depths=(2,),
+        branch_scale=("learned", "one"),
+        shortcut_weights=(0.0,),
+        silent_plain=False,
+        num_seeds=1,
+        learning_rates=(0.1,),
+    )
+    (cell,) = grid.cells(config)
+    assert cell.variant.branch_scale == "one" and len(grid.all_runs(config)) == 1
+
+
 def test_a_run_is_read_back_from_its_row():
     config = Config(shortcut=("exclusive_gate",), branch_scale=("stochastic_depth",))
     for run in grid.all_runs(config):
