@@ -118,21 +118,20 @@ class _Way(NamedTuple):
     order: str = "original"
     branch_scale: str = "one"
     init: str = "he"
+    warmup: str = "none"
 
 
 _WAYS = (
     _Way(),
+    _Way(warmup="error:0.8"),
+    _Way(init="orthogonal"),
     _Way(order="pre_activation"),
     _Way(order="pre_activation", branch_scale="inverse_sqrt"),
-    _Way(init="zero_last"),
     _Way("layer"),
     _Way("none"),
-    _Way("none", init="orthogonal"),
-    _Way("none", "pre_activation", "inverse_sqrt"),
-    _Way("none", "pre_activation", "learned"),
+    _Way("none", order="pre_activation", branch_scale="learned"),
     _Way("none", branch_scale="fixup"),
 )
-
 
 STUDY = runner.Study(
     "trainable_depth",
@@ -142,11 +141,13 @@ STUDY = runner.Study(
         num_seeds=3,
         learning_rates=(0.1, 0.03, 0.01),
         silent_plain=False,
-        steps=200,
+        steps=100,
+        deepest_plain=64,
         norm=tuple(way.norm for way in _WAYS),
         order=tuple(way.order for way in _WAYS),
         branch_scale=tuple(way.branch_scale for way in _WAYS),
         init=tuple(way.init for way in _WAYS),
+        warmup=tuple(way.warmup for way in _WAYS),
     ),
     report,
 )

@@ -48,6 +48,7 @@ FLOORS = [
         "experiments.files",
         "experiments.interrupts",
     },
+    {"experiments.names"},
     {
         "experiments.binary",
         "experiments.config",
