@@ -69,14 +69,13 @@ class Remedy(NamedTuple):
             )
         return "", ""
 
-    def foretold(self) -> list[str]:
-        """Theory's verdicts in words, each with the first of the depths tried that it is on."""
+    def foretold(self) -> str:
+        """Theory's verdicts in words, with the first depth tried that gets each but the first."""
         first: dict[str, int] = {}
         for depth, verdict in self.theory.items():
             first.setdefault(verdict, depth)
-        if len(first) == 1:
-            return [*first]
-        return [f"{verdict} from {depth}" for verdict, depth in first.items()]
+        words = [f"{verdict} from {depth}" for verdict, depth in first.items()]
+        return ", ".join([*list(first)[:1], *words[1:]]) or "no theory"
 
 
 def of_results(results: pd.DataFrame, knows: bool) -> list[Remedy]:
@@ -210,4 +209,4 @@ def _of_theory(found: Sequence[Remedy]) -> Iterator[str]:
             trained[verdict].append(bool(errors[depth] < TRAINED))
     told = [f"{name} {sum(these)} of {len(these)}" for name, these in trained.items() if these]
     if told:
-        yield f"By theory's verdict on networks as initialised, these train: {', '.join(told)}."
+        yield f"Of theory's verdicts on networks as initialised, so many train: {', '.join(told)}."

@@ -82,7 +82,7 @@ def _texts(found: "list[Remedy]") -> list[list[str]]:
             f"{each.reach.fails:.0f}" if each.reach.known else "",
             *each.failure(),
             *(other.words for other in each.others),
-            ", ".join(each.foretold()) or "no theory",
+            each.foretold(),
         ]
         for each in found
     ]
