@@ -17,13 +17,14 @@ from experiments.figures import (
     mean_over_depth,
     seeds_over_depth,
 )
-from experiments.findings import percent
 from experiments.profiles import legend_above
 from experiments.reach import TRAINED, Reach
 from experiments.remedies import Remedy
 
 #: Of a failure at some depth: what lies beyond it is not known to fail.
 _DASHES = (0, (1, 1))
+
+_PERCENT = f"{100 * TRAINED:g}%"
 
 #: Bars begin where the axis of depths does, so far below the shallowest.
 _MARGIN = 1.35
@@ -32,7 +33,7 @@ _MARGIN = 1.35
 def errors(found: Sequence[Remedy]) -> Figure:
     """Training error over depth: a panel a variant, a line a shortcut weight, and the limit."""
     panels: dict[tuple, list[Remedy]] = {}
-    for each in sorted(found, key=lambda each: each.shortcut_weight):
+    for each in found:
         panels.setdefault(each.variant.names(), []).append(each)
     columns = min(len(panels), 4)
     rows = -(-len(panels) // columns)
@@ -49,7 +50,7 @@ def errors(found: Sequence[Remedy]) -> Figure:
         )
         for axes, these in zip(grid.flat, panels.values(), strict=False):
             error_axis(axes)
-            axes.axhline(TRAINED, color="0.4", lw=0.8, ls=(0, (4, 2)), label=percent(TRAINED))
+            axes.axhline(TRAINED, color="0.4", lw=0.8, ls=(0, (4, 2)), label=_PERCENT)
             for each in these:
                 index, kind = color_of[each.shortcut_weight], labels.kind(each.shortcut_weight)
                 mean_over_depth(axes, each.curve, "train_error", index, kind)
@@ -76,13 +77,14 @@ def _colors(found: Sequence[Remedy]) -> dict[float, int]:
 def _title(remedy: Remedy) -> str:
     words = configurations.name_of(remedy.shortcut_weight, remedy.variant).partition(", ")[2]
     norm = labels.NORMS.get(remedy.variant.norm, remedy.variant.norm)
-    return f"{norm}\n{words}" if words else f"{norm}\n(as in the lecture)"
+    return f"{norm}\n{words}" if words else f"{norm}\nthe lecture's block"
 
 
 def reaches(found: Sequence[Remedy]) -> Figure:
     """How deep each remedy trains: a bar for the mean over seeds, a point for each seed alone.
 
-    The thin line leads to the first depth that fails (×); an arrow says that none was found.
+    The thin line leads to the first depth that fails (×); an arrow says that none was found.  The
+    upright stroke is where theory first finds explosion or collapse.
     """
     depths = sorted({depth for each in found for depth in each.curve.depth})
     color_of = _colors(found)
@@ -92,13 +94,14 @@ def reaches(found: Sequence[Remedy]) -> Figure:
         for row, each in enumerate(found):
             color = COLORS[color_of[each.shortcut_weight] % len(COLORS)]
             _bar(axes, each.reach, row, color, min(depths), max(each.curve.depth))
+            axes.plot(each.ill_from, row, "|", color="k", ms=13, mew=1.4, zorder=4)
             for place, seed in zip(_beside(len(each.seeds)), each.seeds, strict=True):
                 _seed(axes, seed, row + place, min(depths))
         axes.set_yticks(range(len(found)), [each.name for each in found])
         axes.set_ylim(len(found) - 0.4, -0.6)
         axes.tick_params(axis="y", length=0)
         axes.spines["left"].set_visible(False)
-        axes.set_xlabel(f"greatest depth with a training error below {percent(TRAINED)}")
+        axes.set_xlabel(f"greatest depth with a training error below {_PERCENT}")
         _legend(axes, color_of, found)
         legend_above(figure, [axes], {})
     return figure
@@ -142,3 +145,9 @@ def _legend(axes: Axes, color_of: dict[float, int], found: Sequence[Remedy]) -> 
         axes.plot(*nothing, marker=r"$\rightarrow$", ms=8, mew=0, label="none fails", **look)
     if any(each.reach.again for each in found):
         axes.plot(*nothing, marker="o", mfc="w", ms=4, label="trains again", **look)
+    if not all(each.seeds[0].order for each in found):
+        axes.plot(*nothing, marker="<", ms=2.4, mew=0, label="a seed trains nowhere", **look)
+    if any(each.ill_from == each.ill_from for each in found):  # not NaN
+        axes.plot(
+            *nothing, marker="|", ms=9, mew=1.4, label="theory: explodes or collapses", **look
+        )

@@ -19,6 +19,9 @@ from experiments.summary import choose_rates, summarise
 #: Other limits than 5%, at which the same is asked to see how much the answer rests on it.
 LIMITS = (0.01, 0.2)
 
+#: Verdicts that speak of neither explosion nor collapse.
+_SOUND = ("healthy", "shattered")
+
 
 class Remedy(NamedTuple):
     """A way to build and train networks, with shortcuts of one weight, and how deep it trains them.
@@ -68,6 +71,12 @@ class Remedy(NamedTuple):
                 f"{row.learning_rate:g}{EDGES[row.rate_at_edge].strip()}",
             )
         return "", ""
+
+    @property
+    def ill_from(self) -> float:
+        """The first depth tried at which theory finds explosion or collapse; NaN for none."""
+        ill = [depth for depth, verdict in self.theory.items() if verdict not in _SOUND]
+        return float(min(ill, default=np.nan))
 
     def foretold(self) -> str:
         """Theory's verdicts in words, with the first depth tried that gets each but the first."""

@@ -1,8 +1,8 @@
 """Trainable depth: how deep do networks train, plain and residual, with each of their remedies?
 
-Shortcuts, normalisations, orders of a block, branches scaled down or silent at first, and
-initialisations: to which depth does training error stay below 5%, with a learning rate chosen for
-each depth?  Beside it stands what theory says of the networks as initialised.
+Shortcuts, normalisations, orders of a block, branches scaled down or silent at first,
+initialisations, a warm-up: to which depth does training error stay below 5%, with a learning rate
+chosen for each depth?  Beside it stands what theory says of the networks as initialised.
 """
 
 import pathlib
@@ -20,7 +20,8 @@ _REMEDIES = "remedies.csv"
 
 _CAPTIONS = {
     "trainable_depth": "How deep each remedy trains: bars for the mean over seeds, points for each "
-    "seed alone, as far as the first depth that fails; an arrow where none does.",
+    "seed alone, as far as the first depth that fails; an arrow where none does. Upright strokes: "
+    "where theory first finds explosion or collapse.",
     "error_over_depth": "Training error over depth at the chosen rates: mean line, 95% interval, a "
     "point a seed.",
 }

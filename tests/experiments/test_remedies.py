@@ -105,6 +105,7 @@ def test_theorys_verdicts_are_counted(results):
     plain = found[-1]
     assert plain.foretold() == "shattered, BN-explosion from 32"
     assert found[0].foretold() == "healthy"
+    assert plain.ill_from == 32 and np.isnan(found[0].ill_from)
     line = remedies.sentences(found)[-1]
     assert line.endswith("so many train: healthy 5 of 5, shattered 1 of 3, BN-explosion 0 of 1.")
 
