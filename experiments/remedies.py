@@ -155,14 +155,12 @@ def _row(remedy: Remedy) -> dict:
     row |= {"limit": TRAINED, "trains_to": remedy.reach.trains, "fails_at": remedy.reach.fails}
     row |= {"trains_again_at": " ".join(map(str, remedy.reach.again))}
     row |= {"failed_at_lowest_rate": remedy.failed_at_lowest_rate, "seeds": len(remedy.seeds)}
-    row |= {f"{end}_seed_trains_to": remedy.seeds[place].trains for end, place in _ENDS}
+    row |= {"least_seed_trains_to": remedy.seeds[0].trains}
+    row |= {"greatest_seed_trains_to": remedy.seeds[-1].trains}
     for limit, other in zip(LIMITS, remedy.others, strict=True):
         row |= {f"trains_to_at_{limit:g}": other.trains, f"fails_at_at_{limit:g}": other.fails}
     row |= {"diverged": int((remedy.runs.status == "diverged").sum())}
     return row | {"theory": "; ".join(f"{depth} {said}" for depth, said in remedy.theory.items())}
-
-
-_ENDS = (("least", 0), ("greatest", -1))
 
 
 def sentences(found: Sequence[Remedy]) -> list[str]:
@@ -192,10 +190,10 @@ def _deepest(kind: str, found: list[Remedy]) -> str:
 def _doubts(found: Sequence[Remedy]) -> Iterator[str]:
     """What the answer rests on: seeds, the limit, the rates, and failures that are final."""
     alike = sum(each.seeds[0].order == each.seeds[-1].order for each in found)
-    yield f"{alike} of {len(found)} train to the same depth with each of their seeds alone."
+    yield f"In {alike} of {len(found)}, every seed alone comes to the same depth."
     for place, limit in enumerate(LIMITS):
         same = sum(each.others[place].order == each.reach.order for each in found)
-        yield f"With {percent(limit)} as the limit, {same} of {len(found)} train to the same depth."
+        yield f"With {100 * limit:g}% as the limit, {same} of {len(found)} come to the same depth."
     for each in found:
         if each.reach.again:
             fails, again = f"{each.reach.fails:.0f}", ", ".join(map(str, each.reach.again))

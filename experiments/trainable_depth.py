@@ -45,31 +45,30 @@ def report(workdir: pathlib.Path) -> None:
     for name, figure in drawn.items():
         figures.save(figure, workdir / store.FIGURES, name)
     sentences = remedies.sentences(found)
-    terminal.show_table(_COLUMNS, _texts(found))
-    terminal.show_lines([*sentences, *_NOTES, f"Tables, figures and report: {workdir}"])
+    terminal.show_table(_columns(), _texts(found))
+    terminal.show_lines([*sentences, *_notes(), f"Tables, figures and report: {workdir}"])
     store.write_text(workdir / store.REPORT, _page(workdir, settings, found, sentences))
 
 
-_COLUMNS = (
-    "trains to",
-    "norm",
-    "network",
-    "each seed",
-    "fails at",
-    "error there",
-    "rate",
-    "at 1%",
-    "at 20%",
-    "theory, as initialised",
-)
+def _columns() -> tuple[str, ...]:
+    from experiments.remedies import LIMITS
 
-_NOTES = (
-    "Trains to: the greatest depth up to which, at every depth tried, the mean training error over "
-    "seeds is below 5%, at the rate chosen for it; ≥: nothing deeper was tried, <: nothing "
-    "shallower. Each seed: the same of each alone, least and greatest. Rate: where it first fails; "
-    "↓ is the lowest tried. At 1%, at 20%: the same with other limits. Theory: verdicts on "
-    "infinitely wide networks, each with the first depth tried that gets it.",
-)
+    first = ("trains to", "norm", "network", "each seed", "fails at", "error there", "rate")
+    return (*first, *(f"at {100 * limit:g}%" for limit in LIMITS), "theory, as initialised")
+
+
+def _notes() -> list[str]:
+    """What a reader of the table has to know."""
+    from experiments.reach import TRAINED
+
+    return [
+        "Trains to: the greatest depth up to which, at every depth tried, the mean training error "
+        f"over seeds is below {100 * TRAINED:g}%, at the rate chosen for it; ≥: nothing deeper was "
+        "tried, <: nothing shallower. Each seed: the same of each alone, least and greatest. Error "
+        "and rate: where it first fails; ↓ is the lowest tried and ↑ the highest. At other limits: "
+        "the same. Theory: verdicts on infinitely wide networks, each but the first with the first "
+        "depth tried that gets it."
+    ]
 
 
 def _texts(found: "list[Remedy]") -> list[list[str]]:
@@ -105,7 +104,7 @@ def _page(
                 page.picture(workdir / store.FIGURES / f"{name}.svg", caption)
                 for name, caption in _CAPTIONS.items()
             ],
-            tables=[page.Table("", _COLUMNS, _texts(found), " ".join(_NOTES))],
+            tables=[page.Table("", _columns(), _texts(found), " ".join(_notes()))],
             listings=results.listings(workdir, settings),
             footer=page.FOOTER,
         )

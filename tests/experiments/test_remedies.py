@@ -70,7 +70,7 @@ def test_sentences_count(results):
     assert plain == "Without shortcuts, 1 of 1 train deepest, to 8 layers: plain, batch norm."
     assert shortcuts.startswith("With shortcuts, 1 of 2 train deepest, to 32 layers, the deepest")
     assert "no normalisation. Least deep, 16: residual, batch norm." in shortcuts
-    assert seeds.startswith("2 of 3 train to the same depth with each")
+    assert seeds == "In 2 of 3, every seed alone comes to the same depth."
     assert [line.split(",")[1][:7] for line in limits] == [" 1 of 3", " 3 of 3"]
     assert rates.startswith("1 of 2 that fail somewhere chose the lowest rate")
 
