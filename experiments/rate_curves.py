@@ -119,11 +119,11 @@ def best_rate_over_depth(best: pd.DataFrame, summary: pd.DataFrame, theory: pd.D
 
 def _theory(axes: Axes, depths: Sequence, values: Sequence, log_theory: Sequence) -> None:
     """What theory says up to a constant, to base 2 and by depth, through the first point."""
-    line, values = np.asarray(log_theory), np.asarray(values)
-    known = np.isfinite(line) & np.isfinite(values)
+    line, measured = np.asarray(log_theory), np.asarray(values)
+    known = np.isfinite(line) & np.isfinite(measured)
     if known.any():
         first = int(np.argmax(known))
-        axes.plot(depths, values[first] * np.exp2(line - line[first]), **_THEORY)
+        axes.plot(depths, measured[first] * np.exp2(line - line[first]), **_THEORY)
 
 
 def _named(grid: np.ndarray) -> tuple[list[Artist], list[str]]:

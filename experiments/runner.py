@@ -28,7 +28,14 @@ if TYPE_CHECKING:
     from experiments.readings import Reading
 
 #: The studies that ``python -m experiments`` offers.
-STUDIES = ("degradation", "propagation", "shortcut_strength", "lesion", "depth_transfer")
+STUDIES = (
+    "degradation",
+    "propagation",
+    "shortcut_strength",
+    "lesion",
+    "trainable_depth",
+    "depth_transfer",
+)
 
 #: The statuses that a command leaves with, besides 0, and 75 after an interrupt.
 SYSTEM_ERROR, USAGE_ERROR, INCOMPLETE, INTERNAL_ERROR = 1, 2, 3, 70
