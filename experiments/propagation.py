@@ -94,12 +94,11 @@ def _texts(table: "pd.DataFrame") -> list[list[str]]:
 
 def _sentences(found: "list[Configuration]") -> list[str]:
     """What was found, in words computed from it."""
-    from experiments import configurations
+    from experiments import configurations, labels
 
-    norms = {"none": "without norm", "batch": "with batch norm", "layer": "with layer norm"}
     lines = []
     for verdict, these in configurations.by_verdict(found):
-        names = [f"{each.name} {norms[each.variant.norm]}" for each in these]
+        names = [f"{each.name} {labels.norm(each.variant.norm)}" for each in these]
         lines.append(f"{verdict[0].upper()}{verdict[1:]}: {'; '.join(names)}.")
     healthy = sum(each.verdict == "healthy" for each in found)
     return [f"{healthy} of {len(found)} configurations are healthy as initialised.", *lines]

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 STUDIES = (
     "degradation",
     "propagation",
+    "dynamics",
     "shortcut_strength",
     "lesion",
     "trainable_depth",
