@@ -25,12 +25,8 @@ def tables(weight=0.0, depth=6, errors=(0.9, 0.85, 0.5), ratios=(1e6, 1e3, 2.0),
             for place in range(3):
                 blocks.append(
                     at
-                    | {
-                        "place": place,
-                        "rms": 1.0,
-                        "cosine": 0.1 * place,
-                        "gradient_correlation": 1.0,
-                    }
+                    | {"place": place, "rms": 1.0, "cosine": 0.1 * place}
+                    | {"gradient_correlation": 1.0}
                     | {"gradient": 3 * ratio ** (1 - place / 2)}
                 )
             for place in range(depth):
