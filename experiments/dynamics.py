@@ -162,9 +162,9 @@ STUDY = runner.Study(
     "dynamics",
     __doc__,
     Config(
-        depths=(20, 56),
+        depths=(56,),
         num_seeds=3,
-        learning_rates=(0.05, 0.01, 0.002),
+        learning_rates=(0.03, 0.01, 0.003),
         norm=tuple(norm for norm in _NORMS for _ in _KINDS),
         order=tuple(order for order, _, _ in _KINDS) * len(_NORMS),
         branch_scale=tuple(scale for _, scale, _ in _KINDS) * len(_NORMS),

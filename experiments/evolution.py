@@ -12,7 +12,6 @@ from matplotlib.figure import Figure
 
 from experiments import labels, trajectories
 from experiments.agreement import TRAINED
-from experiments.config import Variant
 from experiments.figures import COLORS, STYLE, error_axis
 from experiments.profiles import NORM_TITLES, legend_above
 from experiments.trajectories import Trajectory
@@ -200,7 +199,7 @@ def errors_by_verdict(table: pd.DataFrame, runs: pd.DataFrame) -> Figure:
                 here = table[(table.depth == depth) & (table.verdict == verdict)]
                 ranked = here.sort_values("train_error")
                 for beside, (_, row) in zip(_spread(len(ranked)), ranked.iterrows(), strict=True):
-                    key = (*Variant(*row[labels.VARIANT_FIELDS]).names(), row.shortcut_weight)
+                    key = (*labels.variant_of(row).names(), row.shortcut_weight)
                     errors = labels.of(runs[runs.depth == depth], key).train_error
                     look = {"color": COLORS[names.index(row.network) % len(COLORS)]}
                     marker = _MARKERS[norms.index(row.norm) % len(_MARKERS)]

@@ -151,8 +151,9 @@ def _story(each: Trajectory) -> str:
     return (
         f"{each.name[0].upper()}{each.name[1:]}, {labels.norm(each.variant.norm)}, {each.depth} "
         f"layers: gradients at the first block are {_ratios(each)} times those at the last; the "
-        f"verdict is {_verdicts(each)}; training loss starts at {each.middle(LOSS)[0]:.2g} and is never "
-        f"below {np.nanmin(each.middle(LOSS)):.2g}; training error {_begins(each)} and "
+        f"verdict is {_verdicts(each)}; training loss is "
+        f"{each.middle(LOSS)[0]:.2g} at first and {np.nanmin(each.middle(LOSS)):.2g} at its least; "
+        f"training error {_begins(each)} and "
         f"ends at {percent(each.middle(ERROR)[-1])}"
         f"{f' ({each.diverged} runs diverged)' if each.diverged else ''}."
     )
