@@ -9,11 +9,12 @@ import pandas as pd
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter
 
 from experiments import labels, trajectories
 from experiments.agreement import TRAINED
 from experiments.figures import COLORS, STYLE, error_axis
-from experiments.profiles import NORM_TITLES, legend_above
+from experiments.profiles import NORM_TITLES, legend_above, within
 from experiments.trajectories import Trajectory
 from experiments.verdicts import VERDICTS
 
@@ -118,17 +119,17 @@ def _draw(axes: Axes, runs: pd.DataFrame, row: Row, depth: int, color: Any, labe
 
 def _logarithmic(axes: Axes) -> None:
     axes.set_yscale("log")
-    low, high = axes.get_ylim()
-    axes.set_ylim(max(low, _SMALLEST), min(high, _LARGEST))
+    within(axes, _SMALLEST, _LARGEST)
+    axes.yaxis.set_minor_formatter(NullFormatter())
 
 
 _CURVES: dict[str, Callable[[Trajectory], np.ndarray]] = {
     "training loss": lambda each: each.measures[trajectories.LOSS],
-    "gradient at the first block": lambda each: each.measures[trajectories.FIRST],
-    "the same, over that\nat the last": lambda each: (
+    "gradient at\nthe first block": lambda each: each.measures[trajectories.FIRST],
+    "the same, over\nthat at the last": lambda each: (
         each.measures[trajectories.FIRST] / each.measures[trajectories.LAST]
     ),
-    "gradient correlation": lambda each: each.measures[trajectories.CORRELATION],
+    "gradient correlation\nof two inputs": lambda each: each.measures[trajectories.CORRELATION],
     "cosine of two inputs": lambda each: each.measures[trajectories.COSINE],
     "share of dead units": lambda each: each.measures[trajectories.DEAD],
 }
@@ -152,18 +153,18 @@ def over_steps(found: Sequence[Trajectory]) -> Figure:
             squeeze=False,
         )
         for column, norm in zip(grid.T, norms, strict=True):
-            for axes, (title, curve) in zip(column, _CURVES.items(), strict=True):
+            for axes, curve in zip(column, _CURVES.values(), strict=True):
                 for each in found:
                     if each.variant.norm == norm:
                         color = COLORS[names.index(each.name) % len(COLORS)]
                         _over_steps(axes, each.steps, curve(each), color, each.name)
-                if axes in grid[:, 0]:
-                    axes.set_ylabel(title)
-                if title in _LOGARITHMIC:
-                    _logarithmic(axes)
             column[0].set_title(NORM_TITLES.get(norm, norm))
             column[-1].set_xlabel("step")
             _step_axis(column[-1], found[0].steps)
+        for axes, title in zip(grid[:, 0], _CURVES, strict=True):
+            axes.set_ylabel(title)
+            if title in _LOGARITHMIC:
+                _logarithmic(axes)
         legend_above(figure, grid.flat, {})
     return figure
 

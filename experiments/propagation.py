@@ -150,6 +150,7 @@ STUDY = runner.Study(
     ),
     report,
     _reading,
+    {"cifar": {"depths": (56,), "num_seeds": 8}, "imagenet": {"depths": (34,), "num_seeds": 8}},
 )
 
 
