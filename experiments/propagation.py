@@ -150,7 +150,10 @@ STUDY = runner.Study(
     ),
     report,
     _reading,
-    {"cifar": {"depths": (56,), "num_seeds": 8}, "imagenet": {"depths": (34,), "num_seeds": 8}},
+    {
+        "cifar": {"depths": (56,), "num_seeds": 8, "width": 0},
+        "imagenet": {"depths": (34,), "num_seeds": 8, "width": 16},
+    },
 )
 
 
