@@ -62,6 +62,10 @@ def over_layers(tables: Mapping[str, pd.DataFrame], found: Sequence[Trajectory])
       found: the networks.
     """
     rows = [row for row in ROWS if row.column in tables[row.table].columns]
+    tables = {
+        "blocks": trajectories.finite(tables["blocks"], "rms"),
+        "layers": trajectories.finite(tables["layers"], "input_rms"),
+    }
     steps = _some(found[0].steps)
     colors = plt.get_cmap("viridis")(np.linspace(0, 0.92, len(steps)))
     with plt.style.context(STYLE):
@@ -123,12 +127,15 @@ def _logarithmic(axes: Axes) -> None:
     axes.yaxis.set_minor_formatter(NullFormatter())
 
 
+def _positive(values: np.ndarray) -> np.ndarray:
+    """What a logarithmic axis can show; NaN elsewhere."""
+    return np.where(values > 0, values, np.nan)
+
+
 _CURVES: dict[str, Callable[[Trajectory], np.ndarray]] = {
-    "training loss": lambda each: each.measures[trajectories.LOSS],
-    "gradient at\nthe first block": lambda each: each.measures[trajectories.FIRST],
-    "the same, over\nthat at the last": lambda each: (
-        each.measures[trajectories.FIRST] / each.measures[trajectories.LAST]
-    ),
+    "training loss": lambda each: _positive(each.measures[trajectories.LOSS]),
+    "gradient at\nthe first block": lambda each: _positive(each.measures[trajectories.FIRST]),
+    "the same, over\nthat at the last": lambda each: _positive(each.growth()),
     "gradient correlation\nof two inputs": lambda each: each.measures[trajectories.CORRELATION],
     "cosine of two inputs": lambda each: each.measures[trajectories.COSINE],
     "share of dead units": lambda each: each.measures[trajectories.DEAD],
@@ -172,7 +179,7 @@ def over_steps(found: Sequence[Trajectory]) -> Figure:
 def _over_steps(axes: Axes, steps: np.ndarray, values: np.ndarray, color: str, label: str) -> None:
     middle = pd.DataFrame(values).median(axis=1)
     axes.plot(steps, values, color=color, lw=0.5, alpha=0.4)
-    axes.plot(steps, middle, color=color, lw=1.5, label=label)
+    axes.plot(steps, middle, color=color, lw=1.5, marker="o", ms=2, label=label)
 
 
 def _step_axis(axes: Axes, steps: np.ndarray) -> None:
@@ -193,7 +200,11 @@ def errors_by_verdict(table: pd.DataFrame, runs: pd.DataFrame) -> Figure:
     verdicts = [name for name in VERDICTS if name in set(table.verdict)]
     with plt.style.context(STYLE):
         figure, grid = plt.subplots(
-            1, len(depths), figsize=(3.6 * len(depths) + 1, 3.6), sharey=True, squeeze=False
+            1,
+            len(depths),
+            figsize=(max(3.6 * len(depths) + 1, 8.6), 3.8),
+            sharey=True,
+            squeeze=False,
         )
         for axes, depth in zip(grid[0], depths, strict=True):
             for place, verdict in enumerate(verdicts):

@@ -12,6 +12,7 @@ import pandas as pd
 from experiments import configurations, labels
 from experiments.config import Variant
 from experiments.findings import percent
+from experiments.grid import RUN_COLUMNS
 
 #: A network has begun to learn where its training error is below this, as for the warm-up of He et
 #: al. 2015 (section 4.2).
@@ -20,7 +21,7 @@ BEGUN = 0.8
 #: What is followed over the steps.
 LOSS, ERROR = "train_loss", "train_error"
 FIRST, LAST, CORRELATION = "first_gradient", "last_gradient", "gradient_correlation"
-COSINE, DEAD = "cosine", "dead"
+COSINE, DEAD, UPDATE = "cosine", "dead", "first_update"
 
 
 class Trajectory(NamedTuple):
@@ -35,7 +36,8 @@ class Trajectory(NamedTuple):
       measures: ``[steps, seeds]`` by name, NaN where a number is not finite: training loss (nats)
         and error; norms of the loss's gradient at what enters the first block and leaves the last;
         correlation of two inputs' gradients at the first; cosine of two inputs behind the last;
-        mean share of dead features over the layers behind the stem.
+        mean share of dead features over the layers behind the stem; by how much of their norm the
+        next step changes the stem's weights (where there are steps).
       verdicts: on the networks as they then are ``[steps]``.
       diverged: how many runs did.
     """
@@ -52,6 +54,11 @@ class Trajectory(NamedTuple):
     def middle(self, name: str) -> np.ndarray:
         """Median over the seeds that have a number ``[steps]``."""
         return pd.DataFrame(self.measures[name]).median(axis=1).to_numpy()
+
+    def growth(self) -> np.ndarray:
+        """The gradient at the first block over that at the last ``[steps, seeds]``."""
+        with np.errstate(divide="ignore", invalid="ignore"):  # where nothing is left of either
+            return self.measures[FIRST] / self.measures[LAST]
 
     def begins(self) -> float:
         """The first step read at which the median training error is below 80%; NaN for none."""
@@ -70,6 +77,7 @@ def of_runs(
       blocks: their readings between blocks.
       layers: their readings of layers.
     """
+    blocks, layers = finite(blocks, "rms"), finite(layers, "input_rms")
     steps = sorted(blocks.step.unique())
     read = [configurations.of_blocks(blocks, False, step) for step in steps]
     found = []
@@ -90,7 +98,15 @@ def of_runs(
                 int((here(chosen).status == "diverged").sum()),
             )
         )
-    return found
+    variants = list(dict.fromkeys(each.variant for each in found))
+    return sorted(found, key=lambda each: (variants.index(each.variant), each.shortcut_weight))
+
+
+def finite(table: pd.DataFrame, column: str) -> pd.DataFrame:
+    """Without numbers where activations are not finite: nothing said of these makes sense."""
+    kept = [*RUN_COLUMNS, "step", "place"]
+    measured = table.columns.difference(kept)
+    return table.assign(**table[measured].where(np.isfinite(table[column])))
 
 
 def _losses(history: pd.DataFrame, steps: Sequence[int]) -> dict[str, np.ndarray]:
@@ -101,7 +117,10 @@ def _losses(history: pd.DataFrame, steps: Sequence[int]) -> dict[str, np.ndarray
 def _signals(blocks: pd.DataFrame, layers: pd.DataFrame) -> dict[str, np.ndarray]:
     first, last = blocks[blocks.place == 0], blocks[blocks.place == blocks.place.max()]
     behind = layers[layers.place > 0].groupby(["step", "seed"], as_index=False)
+    updates = "update_to_weight"
+    stem = layers[layers.place == 0]
     return {
+        **({UPDATE: _by_seed(stem, updates)} if updates in stem else {}),
         FIRST: _by_seed(first, "gradient"),
         LAST: _by_seed(last, "gradient"),
         CORRELATION: _by_seed(first, "gradient_correlation"),
@@ -148,32 +167,42 @@ def sentences(found: Sequence[Trajectory]) -> list[str]:
 
 
 def _story(each: Trajectory) -> str:
+    loss = each.middle(LOSS)
     return (
         f"{each.name[0].upper()}{each.name[1:]}, {labels.norm(each.variant.norm)}, {each.depth} "
         f"layers: gradients at the first block are {_ratios(each)} times those at the last; the "
-        f"verdict is {_verdicts(each)}; training loss is "
-        f"{each.middle(LOSS)[0]:.2g} at first and {np.nanmin(each.middle(LOSS)):.2g} at its least; "
-        f"training error {_begins(each)} and "
-        f"ends at {percent(each.middle(ERROR)[-1])}"
-        f"{f' ({each.diverged} runs diverged)' if each.diverged else ''}."
+        f"verdict is {_verdicts(each)}{_updates(each)}; training loss is {loss[0]:.2g} at first "
+        f"and {np.nanmin(loss):.2g} at its least; training error {_ends(each)}."
+    )
+
+
+def _updates(each: Trajectory) -> str:
+    """How large the first update is in front, and one when the rate has not fallen to zero yet."""
+    if UPDATE not in each.measures:
+        return ""
+    first, later = each.middle(UPDATE)[[0, max(len(each.steps) - 3, 0)]]
+    step = each.steps[max(len(each.steps) - 3, 0)]
+    return (
+        f"; updates of the first layer are {first:.2g} (step 0) and {later:.2g} (step {step}) of "
+        "its weights' norm"
     )
 
 
 def _beside(other: Trajectory) -> str:
     return (
-        f" With shortcuts they are {_ratios(other)}, and training error {_begins(other)}, ending "
-        f"at {percent(other.middle(ERROR)[-1])}."
+        f" With shortcuts they are {_ratios(other)} times those, and training error {_ends(other)}."
     )
 
 
 def _ratios(each: Trajectory) -> str:
     """Gradients at the first block over those at the last, at both ends and as learning begins."""
-    ratios = each.middle(FIRST) / each.middle(LAST)
+    ratios = pd.DataFrame(each.growth()).median(axis=1).to_numpy()
     begins = each.begins()
     at = [0, len(ratios) - 1]
     if each.steps[0] < begins < each.steps[-1]:
         at.insert(1, int(np.flatnonzero(each.steps == begins)[0]))
-    return ", ".join(f"{ratios[index]:.2g} (step {each.steps[index]})" for index in sorted(set(at)))
+    known = [index for index in sorted(set(at)) if not np.isnan(ratios[index])]
+    return ", ".join(f"{ratios[index]:.2g} (step {each.steps[index]})" for index in known)
 
 
 def _verdicts(each: Trajectory) -> str:
@@ -186,8 +215,9 @@ def _verdicts(each: Trajectory) -> str:
     return ", ".join(f"{each.verdicts[index]} from step {each.steps[index]}" for index in changes)
 
 
-def _begins(each: Trajectory) -> str:
-    begins = each.begins()
+def _ends(each: Trajectory) -> str:
+    begins, end = each.begins(), percent(each.middle(ERROR)[-1])
+    lost = f" ({each.diverged} runs diverged)" if each.diverged else ""
     if np.isnan(begins):
-        return f"is never below {percent(BEGUN)}"
-    return f"is below {percent(BEGUN)} from step {begins:.0f}"
+        return f"is never below {percent(BEGUN)} and ends at {end}{lost}"
+    return f"is below {percent(BEGUN)} from step {begins:.0f} and ends at {end}{lost}"

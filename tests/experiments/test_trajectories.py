@@ -30,7 +30,8 @@ def tables(weight=0.0, depth=6, errors=(0.9, 0.85, 0.5), ratios=(1e6, 1e3, 2.0),
                     | {"gradient": 3 * ratio ** (1 - place / 2)}
                 )
             for place in range(depth):
-                layers.append(at | {"place": place, "dead": 1.0 if place == 0 else 0.2 * seed})
+                dead = 1.0 if place == 0 else 0.2 * seed
+                layers.append(at | {"place": place, "dead": dead, "input_rms": 1.0})
     return [*map(pd.DataFrame, (chosen, history, blocks, layers))]
 
 
@@ -51,8 +52,8 @@ def test_diverged_runs_are_counted_and_have_no_numbers():
     chosen, history, blocks, layers = tables()
     chosen.loc[chosen.seed == 1, "status"] = "diverged"
     lost = lambda table: (table.seed == 1) & (table.step == 10)
-    blocks.loc[lost(blocks), ["rms", "gradient", "cosine", "gradient_correlation"]] = np.nan
-    layers.loc[lost(layers), "dead"] = np.nan
+    blocks.loc[lost(blocks), ["rms", "cosine"]] = np.inf, 0.0
+    layers.loc[lost(layers), "input_rms"] = np.nan  # units of NaN count as alive
     history.loc[lost(history) & (history.metric == "train_loss"), "value"] = np.inf
     (found,) = trajectories.of_runs(chosen, history, blocks, layers)
     assert found.diverged == 1 and found.verdicts[-1] == "exploding"
@@ -69,8 +70,8 @@ def test_sentences_tell_when_learning_begins_and_how_gradients_lie_then():
     assert "1e+06 (step 0), 2 (step 10) times those at the last" in line
     assert "BN-explosion from step 0, healthy from step 10" in line
     assert "below 80.0% from step 10 and ends at 50.0%" in line
-    assert "With shortcuts they are 2 (step 0), 3 (step 1), 4 (step 10)" in line
-    assert line.endswith("ending at 0.00%.")
+    assert "With shortcuts they are 2 (step 0), 3 (step 1), 4 (step 10) times those" in line
+    assert line.endswith("from step 1 and ends at 0.00%.")
 
 
 @pytest.mark.parametrize("init", ["he", "zero_last"])
