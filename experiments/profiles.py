@@ -58,6 +58,8 @@ def over_blocks(found: Sequence[Configuration]) -> Figure:
         for axes, panel in zip(grid[:, 0], PANELS.values(), strict=True):
             _style(axes, panel)
         theory = {"theory, infinite width": plt.Line2D([], [], color="k", lw=0.8, ls=_DASHES)}
+        if not any(np.isfinite(each.curves["power"].theory).any() for each in found):
+            theory = {}
         legend_above(figure, grid.flat, theory)
     return figure
 
@@ -68,7 +70,8 @@ def legend_above(figure: Figure, every: Iterable[Axes], more: Mapping[str, Artis
     for axes in every:
         handles |= dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))
     handles |= more
-    figure.legend([*handles.values()], [*handles], loc="outside upper center", ncols=3)
+    columns = min(3, max(1, int(figure.get_figwidth() / 2.1)))
+    figure.legend([*handles.values()], [*handles], loc="outside upper center", ncols=columns)
 
 
 def _draw(axes: Axes, curve: Curve, index: int, label: str, panel: Panel) -> None:

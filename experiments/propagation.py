@@ -54,8 +54,8 @@ def report(workdir: pathlib.Path) -> None:
     for name, figure in drawn.items():
         figures.save(figure, workdir / store.FIGURES, name)
     sentences = _sentences(found)
-    terminal.show_table(_COLUMNS, _texts(table))
-    terminal.show_lines([*sentences, *_NOTES, f"Tables, figures and report: {workdir}"])
+    terminal.show_table(*_texts(table))
+    terminal.show_lines([*sentences, _notes(table), f"Tables, figures and report: {workdir}"])
     store.write_text(workdir / store.REPORT, _page(workdir, settings, table, sentences))
 
 
@@ -66,30 +66,41 @@ _MEASURES = {
     "cosine": "cosine",
     "gradient_correlation": "correlation",
 }
-_COLUMNS = (
-    "norm",
-    "network",
-    *(f"{name}{mark}" for name in _MEASURES.values() for mark in ("", "*")),
-    "verdict",
-)
-
-_NOTES = (
-    "Power: of what leaves the last block, over that of what enters the first. Gradient² and "
-    "correlation: at the first block, the one over that at the last, the other between two inputs. "
-    "Cosine: of two inputs behind the last. *: theory for infinite width, from which a finite one "
-    "departs with depth; summary.csv says by how many standard errors.",
-)
 
 
-def _texts(table: "pd.DataFrame") -> list[list[str]]:
+def _is_predicted(table: "pd.DataFrame") -> bool:
+    """Whether theory says anything of any network."""
+    return bool(table.power_theory.notna().any())
+
+
+def _notes(table: "pd.DataFrame") -> str:
+    """What a reader of the table has to know."""
+    theory = "Theory is drawn for fully connected networks of our own blocks only."
+    if _is_predicted(table):
+        theory = (
+            "*: theory for infinite width, from which a finite one departs with depth; summary.csv "
+            "says by how many standard errors."
+        )
+    return (
+        "Power: of what leaves the last block, over that of what enters the first. Gradient² and "
+        "correlation: at the first block, the one over that at the last, the other between two "
+        f"inputs. Cosine: of two inputs behind the last. {theory}"
+    )
+
+
+def _texts(table: "pd.DataFrame") -> tuple[list[str], list[list[str]]]:
+    """Columns and rows of the table, those of theory where there is any."""
+    ends = {"": "", "_theory": "*"} if _is_predicted(table) else {"": ""}
+    measured = [f"{name}{mark}" for name in _MEASURES.values() for mark in ends.values()]
     ranked = table.sort_values("norm", key=lambda norms: norms.map(_NORMS.index), kind="stable")
     number = lambda value: "" if value != value else f"{value:.2g}"  # NaN where there is none
-    return [
+    rows = [
         [row["norm"], row["network"]]
-        + [number(row[f"{name}{end}"]) for name in _MEASURES for end in ("", "_theory")]
+        + [number(row[f"{name}{end}"]) for name in _MEASURES for end in ends]
         + [row["verdict"]]
         for _, row in ranked.iterrows()
     ]
+    return ["norm", "network", *measured, "verdict"], rows
 
 
 def _sentences(found: "list[Configuration]") -> list[str]:
@@ -120,7 +131,7 @@ def _page(
                 page.picture(workdir / store.FIGURES / f"{name}.svg", caption)
                 for name, caption in _CAPTIONS.items()
             ],
-            tables=[page.Table("", _COLUMNS, _texts(table), " ".join(_NOTES))],
+            tables=[page.Table("", *_texts(table), _notes(table))],
             listings=results.listings(workdir, settings),
             footer=page.FOOTER,
         )
@@ -164,7 +175,7 @@ STUDY = runner.Study(
     ),
     report,
     _reading,
-    _OF_FAMILY,
+    of_family=_OF_FAMILY,
 )
 
 
