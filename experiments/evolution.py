@@ -14,7 +14,7 @@ from matplotlib.ticker import NullFormatter
 from experiments import labels, trajectories
 from experiments.agreement import TRAINED
 from experiments.figures import COLORS, STYLE, error_axis
-from experiments.profiles import NORM_TITLES, legend_above, within
+from experiments.profiles import legend_above, within
 from experiments.trajectories import Trajectory
 from experiments.verdicts import VERDICTS
 
@@ -107,7 +107,7 @@ def _of(table: pd.DataFrame, each: Trajectory) -> pd.DataFrame:
 
 def _title(each: Trajectory) -> str:
     lost = f"\n{each.diverged} diverged" if each.diverged else ""
-    norm = NORM_TITLES.get(each.variant.norm, each.variant.norm)
+    norm = labels.NORMS.get(each.variant.norm, each.variant.norm)
     return f"{labels.kind(each.shortcut_weight)},\n{norm}{lost}"
 
 
@@ -165,7 +165,7 @@ def over_steps(found: Sequence[Trajectory]) -> Figure:
                     if each.variant.norm == norm:
                         color = COLORS[names.index(each.name) % len(COLORS)]
                         _over_steps(axes, each.steps, curve(each), color, each.name)
-            column[0].set_title(NORM_TITLES.get(norm, norm))
+            column[0].set_title(labels.NORMS.get(norm, norm))
             column[-1].set_xlabel("step")
             _step_axis(column[-1], found[0].steps)
         for axes, title in zip(grid[:, 0], _CURVES, strict=True):
@@ -243,5 +243,5 @@ def _handles(names: Sequence[str], norms: Sequence[str]) -> dict[str, Artist]:
         name: dot("o", COLORS[index % len(COLORS)]) for index, name in enumerate(names)
     }
     for index, norm in enumerate(norms):
-        handles[NORM_TITLES.get(norm, norm)] = dot(_MARKERS[index % len(_MARKERS)], "0.5")
+        handles[labels.NORMS.get(norm, norm)] = dot(_MARKERS[index % len(_MARKERS)], "0.5")
     return handles
