@@ -147,6 +147,7 @@ def _reading() -> readings.Reading:
 #: Convolutions compile for longer: fewer kinds, and no layer norm, with which they are rare.
 _CONVOLUTIONS = {
     "num_seeds": 8,
+    "silent_plain": False,
     "norm": ("none", "batch") * 3,
     "order": ("original",) * 2 + ("pre_activation",) * 4,
     "branch_scale": ("one",) * 2 + ("inverse_sqrt",) * 2 + ("one",) * 2,
