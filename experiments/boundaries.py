@@ -13,7 +13,6 @@ import pandas as pd
 from experiments import labels
 from experiments.config import VARIANT_FIELDS, Variant
 from experiments.findings import percent
-from experiments.grid import RUN_COLUMNS
 from experiments.predictions import setting_of
 from experiments.reach import TRAINED, reach
 from resnet_jax import theory
@@ -71,12 +70,6 @@ def _predicted(variant: Variant, weight: float, growth: float | None) -> float:
     if known is None or growth is None or growth <= 1:
         return np.nan
     return 2 + 2 * theory.explosion_depth(*known, growth)
-
-
-def at_chosen_rates(readings: pd.DataFrame, chosen: pd.DataFrame) -> pd.DataFrame:
-    """The readings of the runs at the chosen rates."""
-    keys = list(RUN_COLUMNS)
-    return readings.merge(chosen[keys], on=keys)
 
 
 def sentences(found: list[Boundary]) -> list[str]:

@@ -80,18 +80,19 @@ def name_of(shortcut_weight: float, variant: Variant) -> str:
     return ", ".join(words)
 
 
-def of_blocks(blocks: pd.DataFrame, follows_theory: bool) -> list[Configuration]:
-    """The configurations of a table of blocks at step 0.
+def of_blocks(blocks: pd.DataFrame, follows_theory: bool, step: int = 0) -> list[Configuration]:
+    """The configurations of a table of blocks at a step.
 
     Args:
-      blocks: of the readings.
-      follows_theory: whether theory knows the networks' blocks.
+      blocks: of the readings, of one rate of each configuration.
+      follows_theory: whether theory knows the networks' blocks, as initialised.
+      step: at which they were read.
     """
     keys = [*VARIANT_FIELDS, "shortcut_weight", "depth"]
-    first = blocks[blocks.step == 0]
+    then = blocks[blocks.step == step]
     return [
         _configuration(key, runs, follows_theory)
-        for key, runs in first.groupby(keys, sort=False, dropna=False)
+        for key, runs in then.groupby(keys, sort=False, dropna=False)
     ]
 
 

@@ -51,6 +51,11 @@ def kind(shortcut_weight: float) -> str:
     return {0.0: "plain", 1.0: "residual"}.get(shortcut_weight, f"shortcut {shortcut_weight:g}")
 
 
+def norm(name: str) -> str:
+    """What the networks of a normalisation are called."""
+    return "without norm" if name == "none" else f"with {name} norm"
+
+
 def variants(table: pd.DataFrame) -> dict[tuple[str, ...], str]:
     """The variants in a table, in its order, and what tells them apart ("" for a single one)."""
     varying = [name for name in VARIANT_FIELDS if table[name].nunique() > 1]

@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 
 from experiments import labels
-from experiments.boundaries import at_chosen_rates
 from experiments.lesioning import MOST
+from experiments.summary import at_chosen_rates
 from resnet_jax import theory
 from resnet_jax.statistics import Interval, log_interval, t_interval
 

@@ -155,7 +155,8 @@ def compile_group(
         return CompiledGroup(group, population, advance, time.perf_counter() - start)
     network = cells.network(group.cell, config, dataset, block)
     training = cells.training(group.cell, config, dataset, block)
-    read = population.compile_reading(reading.of(group.cell, config, network, training), options)
+    of_run = reading.of(group.cell, config, network, training)
+    read = population.compile_reading(of_run, COMPILER_OPTIONS.get(backend))  # it runs a few times
     seconds = time.perf_counter() - start
     return CompiledGroup(group, population, advance, seconds, read, reading.at(config))
 

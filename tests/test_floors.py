@@ -103,6 +103,7 @@ FLOORS = [
         "experiments.transfers",
     },
     {
+        "experiments.agreement",
         "experiments.coordinate_check",
         "experiments.charts",
         "experiments.heatmaps",
@@ -110,12 +111,14 @@ FLOORS = [
         "experiments.lesioning",
         "experiments.rate_curves",
         "experiments.sweep",
+        "experiments.trajectories",
         "experiments.turning_down",
     },
-    {"experiments.dryrun", "experiments.lesion_curves"},
+    {"experiments.dryrun", "experiments.evolution", "experiments.lesion_curves"},
     {"experiments.lesion_figures", "experiments.lesion_findings", "experiments.runner"},
     {
         "experiments.degradation",
+        "experiments.dynamics",
         "experiments.lesion",
         "experiments.depth_transfer",
         "experiments.networks",
