@@ -86,8 +86,8 @@ def _title(remedy: Remedy) -> str:
 def reaches(found: Sequence[Remedy]) -> Figure:
     """How deep each remedy trains: a bar for the mean over seeds, a point for each seed alone.
 
-    The thin line leads to the first depth that fails (×); an arrow says that none was found.  A ring
-    is where theory first finds explosion or collapse.
+    The thin line leads to the first depth that fails (×); an arrow says that none was found.  Rings
+    are where theory first finds explosion or collapse.
     """
     depths = sorted({depth for each in found for depth in each.curve.depth})
     color_of = _colors(found)
