@@ -26,6 +26,9 @@ _DASHES = (0, (1, 1))
 
 _PERCENT = f"{100 * TRAINED:g}%"
 
+#: Around the cross, where theory is right.
+_THEORY: dict[str, Any] = {"marker": "o", "ls": "", "mec": "k", "mfc": "none", "ms": 8, "zorder": 4}
+
 #: Bars begin where the axis of depths does, so far below the shallowest.
 _MARGIN = 1.35
 
@@ -83,8 +86,8 @@ def _title(remedy: Remedy) -> str:
 def reaches(found: Sequence[Remedy]) -> Figure:
     """How deep each remedy trains: a bar for the mean over seeds, a point for each seed alone.
 
-    The thin line leads to the first depth that fails (×); an arrow says that none was found.  The
-    upright stroke is where theory first finds explosion or collapse.
+    The thin line leads to the first depth that fails (×); an arrow says that none was found.  Rings
+    are where theory first finds explosion or collapse.
     """
     depths = sorted({depth for each in found for depth in each.curve.depth})
     color_of = _colors(found)
@@ -94,7 +97,7 @@ def reaches(found: Sequence[Remedy]) -> Figure:
         for row, each in enumerate(found):
             color = COLORS[color_of[each.shortcut_weight] % len(COLORS)]
             _bar(axes, each.reach, row, color, min(depths), max(each.curve.depth))
-            axes.plot(each.ill_from, row, "|", color="k", ms=13, mew=1.4, zorder=4)
+            axes.plot(each.ill_from, row, **_THEORY)
             for place, seed in zip(_beside(len(each.seeds)), each.seeds, strict=True):
                 _seed(axes, seed, row + place, min(depths))
         axes.set_yticks(range(len(found)), [each.name for each in found])
@@ -148,6 +151,4 @@ def _legend(axes: Axes, color_of: dict[float, int], found: Sequence[Remedy]) -> 
     if not all(each.seeds[0].order for each in found):
         axes.plot(*nothing, marker="<", ms=2.4, mew=0, label="a seed trains nowhere", **look)
     if any(each.ill_from == each.ill_from for each in found):  # not NaN
-        axes.plot(
-            *nothing, marker="|", ms=9, mew=1.4, label="theory: explodes or collapses", **look
-        )
+        axes.plot(*nothing, label="theory: explodes or collapses", **_THEORY)

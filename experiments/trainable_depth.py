@@ -20,8 +20,8 @@ _REMEDIES = "remedies.csv"
 
 _CAPTIONS = {
     "trainable_depth": "How deep each remedy trains: bars for the mean over seeds, points for each "
-    "seed alone, as far as the first depth that fails; an arrow where none does. Upright strokes: "
-    "where theory first finds explosion or collapse.",
+    "seed alone, as far as the first depth that fails; an arrow where none does. Rings: where "
+    "theory first finds explosion or collapse.",
     "error_over_depth": "Training error over depth at the chosen rates: mean line, 95% interval, a "
     "point a seed.",
 }
