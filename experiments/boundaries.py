@@ -1,6 +1,6 @@
 """Boundaries: to which depth networks of a shortcut weight train, and to which theory says they do.
 
-A depth is trained where the mean training error at its chosen rate is below 5%.  Theory's boundary
+By :mod:`experiments.reach` of the mean training error at the chosen rates.  Theory's boundary
 is where the squared gradient, on its way back through the network as initialised, has grown as much
 as in the deepest plain network that trains: one number is taken from the measurement, at weight 0.
 """
@@ -13,11 +13,9 @@ import pandas as pd
 from experiments import labels
 from experiments.config import VARIANT_FIELDS, Variant
 from experiments.findings import percent
-from experiments.grid import RUN_COLUMNS
 from experiments.predictions import setting_of
+from experiments.reach import TRAINED, reach
 from resnet_jax import theory
-
-TRAINED = 0.05
 
 
 class Boundary(NamedTuple):
@@ -46,7 +44,7 @@ def of_weights(summary: pd.DataFrame, knows: bool = True) -> list[Boundary]:
     first = Variant(*summary[list(VARIANT_FIELDS)].iloc[0])
     table = labels.of(summary, first.names())
     measured = [
-        _measured(weight, curve.sort_values("depth"))
+        Boundary(float(weight), *reach(curve.set_index("depth").train_error)[:2], np.nan)
         for weight, curve in table.groupby("shortcut_weight")
     ]
     plain = next((each for each in measured if each.weight == 0), None)
@@ -56,13 +54,6 @@ def of_weights(summary: pd.DataFrame, knows: bool = True) -> list[Boundary]:
         return measured
     growth = _growth(first, plain)
     return [each._replace(theory=_predicted(first, each.weight, growth)) for each in measured]
-
-
-def _measured(weight: float, curve: pd.DataFrame) -> Boundary:
-    failed = curve.depth[curve.train_error >= TRAINED]
-    fails = failed.min() if len(failed) else np.nan
-    trained = curve.depth[~(curve.depth >= fails)]
-    return Boundary(float(weight), trained.max() if len(trained) else np.nan, fails, np.nan)
 
 
 def _growth(variant: Variant, plain: Boundary) -> float | None:
@@ -79,12 +70,6 @@ def _predicted(variant: Variant, weight: float, growth: float | None) -> float:
     if known is None or growth is None or growth <= 1:
         return np.nan
     return 2 + 2 * theory.explosion_depth(*known, growth)
-
-
-def at_chosen_rates(readings: pd.DataFrame, chosen: pd.DataFrame) -> pd.DataFrame:
-    """The readings of the runs at the chosen rates."""
-    keys = list(RUN_COLUMNS)
-    return readings.merge(chosen[keys], on=keys)
 
 
 def sentences(found: list[Boundary]) -> list[str]:

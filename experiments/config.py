@@ -30,6 +30,10 @@ class Variant:
         """Its fields, in order."""
         return dataclasses.astuple(self)
 
+    def carries(self, shortcut_weight: float) -> bool:
+        """Whether its networks pass on what enters: by shortcuts, or by branches of full size."""
+        return shortcut_weight != 0 or (self.branch_scale == "one" and self.init != "zero_last")
+
 
 VARIANT_FIELDS = tuple(field.name for field in dataclasses.fields(Variant))
 
@@ -80,6 +84,12 @@ class Config:
     deepest_plain: int = _option(
         0,
         "no plain network (shortcut weight 0) is trained deeper than this; 0 sets no limit",
+        GRID,
+    )
+    silent_plain: bool = _option(
+        True,
+        "trains plain networks also where branches are scaled down or start at zero, and without "
+        "shortcuts nothing passes them",
         GRID,
     )
     width: int = _option(
@@ -186,11 +196,11 @@ class Config:
         share = self.adaptive_share if variant.optimizer in ADAPTIVE else 1.0
         return tuple(rate * share for rate in self.learning_rates)
 
-    def shortcut_weights_at(self, depth: int) -> tuple[float, ...]:
-        """The kinds of network to train at a depth."""
-        if not self.deepest_plain or depth <= self.deepest_plain:
-            return self.shortcut_weights
-        return tuple(weight for weight in self.shortcut_weights if weight)
+    def shortcut_weights_of(self, depth: int, variant: Variant) -> tuple[float, ...]:
+        """The kinds of network to train at a depth of a variant."""
+        plain = not self.deepest_plain or depth <= self.deepest_plain
+        plain = plain and (self.silent_plain or variant.carries(0.0))
+        return tuple(weight for weight in self.shortcut_weights if weight or plain)
 
     def variants(self) -> tuple[Variant, ...]:
         """The networks to compare, besides their shortcut weights."""

@@ -62,17 +62,12 @@ class Configuration(NamedTuple):
     @property
     def carries(self) -> bool:
         """Whether anything passes: a plain network needs its branches at full size."""
-        return carries(self.shortcut_weight, self.variant.branch_scale, self.variant.init)
+        return self.variant.carries(self.shortcut_weight)
 
     @property
     def name(self) -> str:
         """What its networks are called, but for their normalisation."""
         return name_of(self.shortcut_weight, self.variant)
-
-
-def carries(shortcut_weight: float, branch_scale: str, init: str) -> bool:
-    """Whether a network passes on what enters: by its shortcuts, or by branches of full size."""
-    return shortcut_weight != 0 or (branch_scale == "one" and init != "zero_last")
 
 
 def name_of(shortcut_weight: float, variant: Variant) -> str:
@@ -85,18 +80,19 @@ def name_of(shortcut_weight: float, variant: Variant) -> str:
     return ", ".join(words)
 
 
-def of_blocks(blocks: pd.DataFrame, follows_theory: bool) -> list[Configuration]:
-    """The configurations of a table of blocks at step 0.
+def of_blocks(blocks: pd.DataFrame, follows_theory: bool, step: int = 0) -> list[Configuration]:
+    """The configurations of a table of blocks at a step.
 
     Args:
-      blocks: of the readings.
-      follows_theory: whether theory knows the networks' blocks.
+      blocks: of the readings, of one rate of each configuration.
+      follows_theory: whether theory knows the networks' blocks, as initialised.
+      step: at which they were read.
     """
     keys = [*VARIANT_FIELDS, "shortcut_weight", "depth"]
-    first = blocks[blocks.step == 0]
+    then = blocks[blocks.step == step]
     return [
         _configuration(key, runs, follows_theory)
-        for key, runs in first.groupby(keys, sort=False, dropna=False)
+        for key, runs in then.groupby(keys, sort=False, dropna=False)
     ]
 
 

@@ -30,7 +30,7 @@ _WORDS = {
         "learned": "learned branch scale",
         "depth": "depth-scaled, α =",
     },
-    "init": {"zero_last": "zero-init"},
+    "init": {"zero_last": "zero-init", "orthogonal": "orthogonal weights"},
     "optimizer": {
         "sgd": "SGD",
         "momentum": "momentum",
@@ -42,10 +42,18 @@ _WORDS = {
     "shortcut_schedule": {"constant": "shortcuts kept", "annealed": "shortcuts annealed"},
 }
 
+#: Of normalisations, wherever networks are told apart by them.
+NORMS = {"none": "no normalisation", "batch": "batch norm", "layer": "layer norm"}
+
 
 def kind(shortcut_weight: float) -> str:
     """What the networks of a shortcut weight are called."""
     return {0.0: "plain", 1.0: "residual"}.get(shortcut_weight, f"shortcut {shortcut_weight:g}")
+
+
+def norm(name: str) -> str:
+    """What the networks of a normalisation are called."""
+    return "without norm" if name == "none" else f"with {name} norm"
 
 
 def variants(table: pd.DataFrame) -> dict[tuple[str, ...], str]:

@@ -12,24 +12,24 @@ from matplotlib.figure import Figure
 
 from experiments.configurations import OF_KIND, Configuration, Curve
 from experiments.figures import COLORS, STYLE
+from experiments.labels import NORMS
 
 
 class Panel(NamedTuple):
-    """How a quantity is drawn."""
+    """How a quantity is drawn; what lies beyond the limits is cut off."""
 
     title: str
     logarithmic: bool
-    limits: tuple[float, float] | None = None
+    limits: tuple[float, float]
 
 
 PANELS = {
-    "power": Panel("activation power", True, (1e-3, 1e38)),
-    "gradient": Panel("squared gradient,\nover that at the last block", True, (1e-3, 1e38)),
+    "power": Panel("activation power", True, (1e-12, 1e38)),
+    "gradient": Panel("squared gradient,\nover that at the last block", True, (1e-12, 1e38)),
     "cosine": Panel("cosine of two inputs", False, (-0.05, 1.05)),
     "gradient_correlation": Panel("gradient correlation\nof two inputs", True, (1e-5, 1.5)),
 }
 _DASHES = (0, (4, 2))
-_NORM_TITLES = {"none": "no normalisation", "batch": "batch norm", "layer": "layer norm"}
 
 
 def over_blocks(found: Sequence[Configuration]) -> Figure:
@@ -53,23 +53,25 @@ def over_blocks(found: Sequence[Configuration]) -> Figure:
             for axes, (name, panel) in zip(grid[:, column], PANELS.items(), strict=True):
                 for each in here:
                     _draw(axes, each.curves[name], names.index(each.name), each.name, panel)
-                _style(axes, panel)
-                if column == 0:
-                    axes.set_ylabel(panel.title)
-            grid[0, column].set_title(_NORM_TITLES.get(norm, norm))
+            grid[0, column].set_title(NORMS.get(norm, norm))
             grid[-1, column].set_xlabel("block")
+        for axes, panel in zip(grid[:, 0], PANELS.values(), strict=True):
+            _style(axes, panel)
         theory = {"theory, infinite width": plt.Line2D([], [], color="k", lw=0.8, ls=_DASHES)}
-        _legend_above(figure, grid.flat, theory)
+        if not any(np.isfinite(each.curves["power"].theory).any() for each in found):
+            theory = {}
+        legend_above(figure, grid.flat, theory)
     return figure
 
 
-def _legend_above(figure: Figure, every: Iterable[Axes], more: Mapping[str, Artist]) -> None:
+def legend_above(figure: Figure, every: Iterable[Axes], more: Mapping[str, Artist]) -> None:
     """One legend for all panels, each label once."""
     handles: dict[str, Artist] = {}
     for axes in every:
         handles |= dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))
     handles |= more
-    figure.legend([*handles.values()], [*handles], loc="outside upper center", ncols=3)
+    columns = min(3, max(1, int(figure.get_figwidth() / 2.1)))
+    figure.legend([*handles.values()], [*handles], loc="outside upper center", ncols=columns)
 
 
 def _draw(axes: Axes, curve: Curve, index: int, label: str, panel: Panel) -> None:
@@ -82,10 +84,16 @@ def _draw(axes: Axes, curve: Curve, index: int, label: str, panel: Panel) -> Non
 
 
 def _style(axes: Axes, panel: Panel) -> None:
+    axes.set_ylabel(panel.title)
     if panel.logarithmic:
         axes.set_yscale("log")
-    if panel.limits:
-        axes.set_ylim(*panel.limits)
+    within(axes, *panel.limits)
+
+
+def within(axes: Axes, least: float, most: float) -> None:
+    """Cuts the vertical axis off at limits, where what is drawn goes beyond them."""
+    low, high = axes.get_ylim()
+    axes.set_ylim(max(low, least), min(high, most))
 
 
 def along_lines(line: pd.DataFrame, name_of: Callable[[pd.DataFrame], str]) -> Figure:
@@ -109,8 +117,8 @@ def along_lines(line: pd.DataFrame, name_of: Callable[[pd.DataFrame], str]) -> F
                 means = runs.groupby("place").gradient_autocorrelation.mean()
                 color = COLORS[names.index(name) % len(COLORS)]
                 axes.plot(means.index / means.index.max(), means, color=color, label=name)
-            axes.set_title(_NORM_TITLES.get(norm, norm))
+            axes.set_title(NORMS.get(norm, norm))
             axes.set_xlabel("distance along the line")
         grid[0, 0].set_ylabel("autocorrelation\nof the input's gradient")
-        _legend_above(figure, grid.flat, {})
+        legend_above(figure, grid.flat, {})
     return figure

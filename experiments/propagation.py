@@ -43,8 +43,7 @@ def report(workdir: pathlib.Path) -> None:
     line = results.readings_of(workdir, "line", terminal.warn)
     table = configurations.summary(found)
     store.write_text(workdir / store.SUMMARY, table.to_csv(index=False, lineterminator="\n"))
-    three = zip(line.shortcut_weight, line.branch_scale, line.init, strict=True)
-    seen = [configurations.carries(*key) for key in three]
+    seen = [labels.variant_of(row).carries(row.shortcut_weight) for _, row in line.iterrows()]
     name_of = lambda runs: configurations.name_of(
         runs.iloc[0].shortcut_weight, labels.variant_of(runs.iloc[0])
     )
@@ -55,8 +54,8 @@ def report(workdir: pathlib.Path) -> None:
     for name, figure in drawn.items():
         figures.save(figure, workdir / store.FIGURES, name)
     sentences = _sentences(found)
-    terminal.show_table(_COLUMNS, _texts(table))
-    terminal.show_lines([*sentences, *_NOTES, f"Tables, figures and report: {workdir}"])
+    terminal.show_table(*_texts(table))
+    terminal.show_lines([*sentences, _notes(table), f"Tables, figures and report: {workdir}"])
     store.write_text(workdir / store.REPORT, _page(workdir, settings, table, sentences))
 
 
@@ -67,40 +66,50 @@ _MEASURES = {
     "cosine": "cosine",
     "gradient_correlation": "correlation",
 }
-_COLUMNS = (
-    "norm",
-    "network",
-    *(f"{name}{mark}" for name in _MEASURES.values() for mark in ("", "*")),
-    "verdict",
-)
-
-_NOTES = (
-    "Power: of what leaves the last block, over that of what enters the first. Gradient² and "
-    "correlation: at the first block, the one over that at the last, the other between two inputs. "
-    "Cosine: of two inputs behind the last. *: theory for infinite width, from which a finite one "
-    "departs with depth; summary.csv says by how many standard errors.",
-)
 
 
-def _texts(table: "pd.DataFrame") -> list[list[str]]:
+def _is_predicted(table: "pd.DataFrame") -> bool:
+    """Whether theory says anything of any network."""
+    return bool(table.power_theory.notna().any())
+
+
+def _notes(table: "pd.DataFrame") -> str:
+    """What a reader of the table has to know."""
+    theory = "Theory is drawn for fully connected networks of our own blocks only."
+    if _is_predicted(table):
+        theory = (
+            "*: theory for infinite width, from which a finite one departs with depth; summary.csv "
+            "says by how many standard errors."
+        )
+    return (
+        "Power: of what leaves the last block, over that of what enters the first. Gradient² and "
+        "correlation: at the first block, the one over that at the last, the other between two "
+        f"inputs. Cosine: of two inputs behind the last. {theory}"
+    )
+
+
+def _texts(table: "pd.DataFrame") -> tuple[list[str], list[list[str]]]:
+    """Columns and rows of the table, those of theory where there is any."""
+    ends = {"": "", "_theory": "*"} if _is_predicted(table) else {"": ""}
+    measured = [f"{name}{mark}" for name in _MEASURES.values() for mark in ends.values()]
     ranked = table.sort_values("norm", key=lambda norms: norms.map(_NORMS.index), kind="stable")
     number = lambda value: "" if value != value else f"{value:.2g}"  # NaN where there is none
-    return [
+    rows = [
         [row["norm"], row["network"]]
-        + [number(row[f"{name}{end}"]) for name in _MEASURES for end in ("", "_theory")]
+        + [number(row[f"{name}{end}"]) for name in _MEASURES for end in ends]
         + [row["verdict"]]
         for _, row in ranked.iterrows()
     ]
+    return ["norm", "network", *measured, "verdict"], rows
 
 
 def _sentences(found: "list[Configuration]") -> list[str]:
     """What was found, in words computed from it."""
-    from experiments import configurations
+    from experiments import configurations, labels
 
-    norms = {"none": "without norm", "batch": "with batch norm", "layer": "with layer norm"}
     lines = []
     for verdict, these in configurations.by_verdict(found):
-        names = [f"{each.name} {norms[each.variant.norm]}" for each in these]
+        names = [f"{each.name} {labels.norm(each.variant.norm)}" for each in these]
         lines.append(f"{verdict[0].upper()}{verdict[1:]}: {'; '.join(names)}.")
     healthy = sum(each.verdict == "healthy" for each in found)
     return [f"{healthy} of {len(found)} configurations are healthy as initialised.", *lines]
@@ -122,7 +131,7 @@ def _page(
                 page.picture(workdir / store.FIGURES / f"{name}.svg", caption)
                 for name, caption in _CAPTIONS.items()
             ],
-            tables=[page.Table("", _COLUMNS, _texts(table), " ".join(_NOTES))],
+            tables=[page.Table("", *_texts(table), _notes(table))],
             listings=results.listings(workdir, settings),
             footer=page.FOOTER,
         )
@@ -134,6 +143,21 @@ def _reading() -> readings.Reading:
 
     return readings.Reading(readings.at_start, layerwise.of_network_and_line)
 
+
+#: Convolutions compile for longer: fewer kinds, and no layer norm, with which they are rare.
+_CONVOLUTIONS = {
+    "num_seeds": 8,
+    "silent_plain": False,
+    "norm": ("none", "batch") * 3,
+    "order": ("original",) * 2 + ("pre_activation",) * 4,
+    "branch_scale": ("one",) * 2 + ("inverse_sqrt",) * 2 + ("one",) * 2,
+    "init": ("he",),
+    "width": 16,
+}
+_OF_FAMILY = {
+    "cifar": {**_CONVOLUTIONS, "depths": (56,)},
+    "imagenet": {**_CONVOLUTIONS, "depths": (34,)},
+}
 
 STUDY = runner.Study(
     "propagation",
@@ -152,6 +176,7 @@ STUDY = runner.Study(
     ),
     report,
     _reading,
+    of_family=_OF_FAMILY,
 )
 
 

@@ -121,11 +121,11 @@ def _theory(
     axes: Axes, depths: Sequence, values: Sequence, log_theory: Sequence, color: str
 ) -> None:
     """What theory says up to a constant, to base 2 and by depth, through the first point."""
-    line, seen = np.asarray(log_theory), np.asarray(values)
-    known = np.isfinite(line) & np.isfinite(seen)
+    line, measured = np.asarray(log_theory), np.asarray(values)
+    known = np.isfinite(line) & np.isfinite(measured)
     if known.any():
         first = int(np.argmax(known))
-        axes.plot(depths, seen[first] * np.exp2(line - line[first]), color=color, **_THEORY)
+        axes.plot(depths, measured[first] * np.exp2(line - line[first]), color=color, **_THEORY)
 
 
 def _named(grid: np.ndarray) -> tuple[list[Artist], list[str]]:

@@ -4,6 +4,7 @@ Everything that a user can get wrong is checked before JAX is imported.
 """
 
 import contextlib
+import dataclasses
 import errno
 import hashlib
 import inspect
@@ -12,8 +13,8 @@ import os
 import pathlib
 import sys
 import traceback
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from experiments import commandline, environment, grid, lock, programs
 from experiments.config import Config
@@ -28,7 +29,15 @@ if TYPE_CHECKING:
     from experiments.readings import Reading
 
 #: The studies that ``python -m experiments`` offers.
-STUDIES = ("degradation", "propagation", "shortcut_strength", "depth_transfer")
+STUDIES = (
+    "degradation",
+    "propagation",
+    "dynamics",
+    "shortcut_strength",
+    "lesion",
+    "trainable_depth",
+    "depth_transfer",
+)
 
 #: The statuses that a command leaves with, besides 0, and 75 after an interrupt.
 SYSTEM_ERROR, USAGE_ERROR, INCOMPLETE, INTERNAL_ERROR = 1, 2, 3, 70
@@ -52,6 +61,7 @@ class Study(NamedTuple):
       report: draws and prints what a work directory's tables say.
       reading: makes what the study reads besides losses and errors; None for nothing.
       problems: a line for each thing in a configuration that makes no sense for the study.
+      of_family: what its configuration is without flags in other families, by field.
     """
 
     name: str
@@ -60,10 +70,26 @@ class Study(NamedTuple):
     report: Callable[[pathlib.Path], None]
     reading: "Callable[[], Reading] | None" = None  # called when JAX may be imported
     problems: Callable[[Config], Iterable[str]] = lambda _: ()
+    of_family: Mapping[str, Mapping[str, Any]] = {}
+
+    def configuration(self, argv: Sequence[str]) -> Config:
+        """What flags ask for.
+
+        Raises:
+          UserError: see :func:`experiments.commandline.parse`.
+        """
+        family = commandline.parse(self.defaults, argv).family
+        others = self.of_family.get(family, {})
+        return commandline.parse(dataclasses.replace(self.defaults, **others), argv)
 
 
 def command(
-    name: str, question: str, defaults, act: Callable, argv: Sequence[str] | None = None
+    name: str,
+    question: str,
+    defaults,
+    act: Callable,
+    argv: Sequence[str] | None = None,
+    parse: Callable[[Sequence[str]], Any] | None = None,
 ) -> int:
     """Runs a command, and turns what goes wrong into a line and a status.
 
@@ -73,6 +99,7 @@ def command(
       defaults: a dataclass; its fields are the flags.
       act: takes the configuration and the interrupts to heed; may return a status.
       argv: flags; those of the process by default.  ``--debug`` shows where an error came from.
+      parse: flags to the configuration; by default the flags over ``defaults``.
 
     Returns:
       The exit status, as in :data:`STATUSES`; after an interrupt the process ends here.
@@ -89,7 +116,8 @@ def command(
                 print(commandline.help_text(f"experiments.{name}", question, defaults))
                 print(f"\n{STATUSES}")
                 return 0
-            config = commandline.parse(defaults, [word for word in argv if word != "--debug"])
+            words = [word for word in argv if word != "--debug"]
+            config = parse(words) if parse else commandline.parse(defaults, words)
             return act(config, interrupts) or 0
     except Exception as error:
         if debug:
@@ -138,7 +166,7 @@ def main(
       layers_per_block: weight layers on its main path.
     """
     act = lambda config, interrupts: run(study, config, interrupts, block, layers_per_block)
-    return command(study.name, study.question, study.defaults, act, argv)
+    return command(study.name, study.question, study.defaults, act, argv, study.configuration)
 
 
 def run(

@@ -36,7 +36,7 @@ def report(workdir: pathlib.Path) -> None:
     table = summary.summarise(runs)
     store.write_text(workdir / store.SUMMARY, table.to_csv(index=False, lineterminator="\n"))
     turned = results.readings_of(workdir, "turned_down", terminal.warn)
-    turned = boundaries.at_chosen_rates(turned, summary.choose_rates(runs))
+    turned = summary.at_chosen_rates(turned, summary.choose_rates(runs))
     found = boundaries.of_weights(table, knows=not settings.get("own_block"))
     drawn = {
         "shortcut_strength": heatmaps.over_weight_and_depth(table, found),

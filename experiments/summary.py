@@ -8,7 +8,7 @@ among those, the larger rate.  A diverged run counts, with error 1 and an infini
 import pandas as pd
 
 from experiments import labels
-from experiments.grid import CELL_COLUMNS
+from experiments.grid import CELL_COLUMNS, RUN_COLUMNS
 from resnet_jax.statistics import sign_flip_test, t_interval
 
 KIND = [*CELL_COLUMNS, "shortcut_weight"]
@@ -26,6 +26,12 @@ def choose_rates(results: pd.DataFrame) -> pd.DataFrame:
     )
     best = ranked.drop_duplicates(KIND)[[*KIND, "learning_rate"]]
     return results.merge(best, on=[*KIND, "learning_rate"]).sort_values([*KIND, "seed"])
+
+
+def at_chosen_rates(readings: pd.DataFrame, chosen: pd.DataFrame) -> pd.DataFrame:
+    """The rows of further tables that are about the runs of :func:`choose_rates`."""
+    keys = list(RUN_COLUMNS)
+    return readings.merge(chosen[keys], on=keys)
 
 
 def summarise(results: pd.DataFrame) -> pd.DataFrame:

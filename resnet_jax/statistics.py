@@ -115,3 +115,33 @@ def sign_flip_test(a: np.ndarray, b: np.ndarray) -> float:
         (differences,), np.mean, permutation_type="samples", rng=np.random.default_rng(0)
     )
     return float(test.pvalue)
+
+
+def share_interval(hits: int, count: int, confidence: float = 0.95) -> Interval:
+    """Interval for a share, by the exact binomial test (Clopper & Pearson 1934).
+
+    Args:
+      hits: of ``count`` independent ones.
+      count: how many there are.
+      confidence: see :func:`t_interval`; the interval holds the true share at least so often.
+
+    Raises:
+      ValueError: there are none, or more hits than there can be.
+    """
+    if not 0 <= hits <= count or not count:
+        raise ValueError(f"{hits} of {count} is no share")
+    from scipy import stats  # as above
+
+    low, high = stats.binomtest(hits, count).proportion_ci(confidence)
+    return Interval(hits / count, float(low), float(high))
+
+
+def exact_test(table: np.ndarray) -> float:
+    """Two-sided p-value for "rows and columns have nothing to do with each other" (Fisher 1935).
+
+    Args:
+      table: counts ``[2, 2]``.
+    """
+    from scipy import stats  # as above
+
+    return float(stats.fisher_exact(np.asarray(table)).pvalue)

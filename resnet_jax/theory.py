@@ -114,6 +114,27 @@ def alignment(layers: int, shortcut_weight: float = 0.0) -> float:
     return 9 * np.pi**2 / (2 * ((1 - shortcut_weight**2) * layers) ** 2)
 
 
+def padding_loss(size: int) -> float:
+    """By what a 3x3 layer multiplies power, for zeros around its images.  Asymptotic in depth.
+
+    ((1 + 2 cos(π/(n + 1))) / 3)², of ReLU networks with He's initialisation, plain and without
+    normalisation: behind such a layer the power of a pixel is the mean over the nine around it, of
+    which those beyond the border are zero, and this is the largest eigenvalue of that mean, which
+    is symmetric, so that squared gradients shrink alike.  With circular padding it would be 1, and
+    power averaged over pixels follow the recursion of fully connected networks (Xiao et al. 2018,
+    arXiv 1806.05393, section 2).
+
+    Args:
+      size: n, pixels on a side.
+
+    Raises:
+      ValueError: there are none.
+    """
+    if size < 1:
+        raise ValueError(f"an image has one pixel or more on a side, not {size}")
+    return float(((1 + 2 * np.cos(np.pi / (size + 1))) / 3) ** 2)
+
+
 def depth_multipliers(growth: float, alpha: float, adaptive: bool = True) -> tuple[float, float]:
     """By what branches and the rates of their weights are multiplied where a network deepens.
 

@@ -6,6 +6,9 @@ import sys
 import pandas as pd
 import pytest
 
+from experiments.propagation import STUDY
+from experiments.validation import validate
+
 FLAGS = ["--depths=32", "--num_seeds=3", "--width=32", "--norm=none,batch"]
 FLAGS += ["--order=original", "--branch_scale=one", "--init=he"]
 
@@ -60,3 +63,25 @@ def test_a_block_of_ones_own_is_diagnosed(tmp_path):
     run(tmp_path, "mine.py", *flags, "--branch_scale=one", "--init=he")
     summary = pd.read_csv(tmp_path / "runs" / "propagation" / "summary.csv")
     assert len(summary) == 2 and summary.power_theory.isna().all() and summary.power.notna().all()
+
+
+@pytest.mark.parametrize(
+    ("family", "depth", "width"), [("dense", 202, 128), ("cifar", 56, 16), ("imagenet", 34, 16)]
+)
+def test_every_family_runs_without_further_flags(family, depth, width):
+    config = STUDY.configuration([f"--family={family}"])
+    validate(config)
+    assert config.depths == (depth,) and config.base_width() == width
+    assert STUDY.configuration([f"--family={family}", "--depths=8", "--width=4"]).depths == (8,)
+
+
+@pytest.mark.slow
+def test_convolutions_are_measured_without_theory(tmp_path):
+    flags = ["--family=cifar", "--depths=14", "--num_seeds=2", "--width=4", "--norm=none"]
+    flags += ["--order=original", "--branch_scale=one", "--init=he", "--examples=16"]
+    run(tmp_path, "-m", "experiments.propagation", *flags)
+    folder = tmp_path / "runs" / "propagation"
+    summary = pd.read_csv(folder / "summary.csv").set_index("network")
+    assert summary.power_theory.isna().all() and summary.power.notna().all()
+    assert summary.power["plain"] < 0.2  # zeros around images of 8x8, 4x4 and 2x2
+    assert len(pd.read_csv(folder / "blocks.readings.csv")) == 2 * 2 * 7

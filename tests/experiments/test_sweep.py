@@ -2,6 +2,7 @@ import threading
 from types import SimpleNamespace
 
 import jax
+import pandas as pd
 import pytest
 
 from experiments import datasets, grid, sweep
@@ -9,6 +10,7 @@ from experiments.config import Config
 from experiments.grid import Group
 from experiments.interrupts import Interrupts
 from experiments.manifest import settings_of
+from experiments.readings import Reading
 from experiments.store import Store
 from experiments.sweep import _one_ahead
 
@@ -95,3 +97,26 @@ def test_a_study_compiles_two_programs_a_cell(tmp_path):
         jax.monitoring.unregister_event_duration_listener(listen)
     assert len(store.finished) == 2 * 2 * 2 * 2
     assert len(compilations) == 2 * len(config.depths)
+
+
+@pytest.mark.slow
+def test_a_reading_chooses_its_steps_and_changes_no_bit_of_the_training(tmp_path):
+    config = Config(depths=(4,), num_seeds=1, width=4, learning_rates=(0.1,), steps=14)
+    seen = Reading(lambda _: (0, 1, 8, 14), lambda *_: lambda state, run, data: _step_of(state))
+    tables = {}
+    for name, reading in (("with", seen), ("without", None)):
+        folder = tmp_path / name
+        store = Store(folder, "study", settings_of(config, "", ""), grid.all_runs(config))
+        none, dataset = lambda: None, datasets.load("digits", examples=100)
+        sweep.train("study", config, dataset, None, store, Interrupts(""), none, reading)
+        tables[name] = [pd.read_csv(folder / f"{table}.csv") for table in ("results", "history")]
+    read = pd.read_csv(tmp_path / "with" / "seen.readings.csv")
+    assert read.groupby("shortcut_weight").step.unique().map(list).tolist() == [[0, 1, 8, 14]] * 2
+    assert (read.made == read.step).all()
+    pd.testing.assert_frame_equal(*[of_runs for of_runs, _ in tables.values()])
+    steps = [sorted(history.step.unique()) for _, history in tables.values()]
+    assert steps == [[0, 1, 3, 6, 8, 9, 12, 14], [0, 3, 6, 9, 12, 14]]
+
+
+def _step_of(state):
+    return {"seen": {"made": state.step.reshape(1)}}

@@ -3,7 +3,14 @@ import itertools
 import numpy as np
 import pytest
 
-from resnet_jax.statistics import log_interval, sign_flip_test, slope_interval, t_interval
+from resnet_jax.statistics import (
+    exact_test,
+    log_interval,
+    share_interval,
+    sign_flip_test,
+    slope_interval,
+    t_interval,
+)
 
 
 def test_t_interval_by_hand():
@@ -81,3 +88,20 @@ class TestLogInterval:
         for values in ([0.0, 1.0], [2.0], [np.inf, 1.0]):
             mean, low, high = log_interval(np.array(values))
             assert mean == np.mean(values) and np.isnan(low) and np.isnan(high)
+
+
+def test_share_intervals_by_hand():
+    # none of n: the greatest share that leaves it a chance of 2.5 % is 1 - 0.025^(1/n)
+    np.testing.assert_allclose(share_interval(0, 5), [0, 0, 1 - 0.025**0.2])
+    np.testing.assert_allclose(share_interval(5, 5), [1, 0.025**0.2, 1])
+    share, low, high = share_interval(4, 8)
+    assert share == 0.5 and low == pytest.approx(1 - high) and low < 0.2
+    for hits, count in ((0, 0), (3, 2), (-1, 2)):
+        with pytest.raises(ValueError, match="no share"):
+            share_interval(hits, count)
+
+
+def test_the_exact_test_of_the_lady_tasting_tea():
+    assert exact_test(np.array([[4, 0], [0, 4]])) == pytest.approx(2 / 70)
+    assert exact_test(np.array([[3, 1], [1, 3]])) == pytest.approx(34 / 70)
+    assert exact_test(np.array([[3, 0], [5, 0]])) == 1  # there is nothing to tell

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from resnet_jax import activations, branches, theory
+from resnet_jax.convolution import convolve
 from resnet_jax.particles import original
 from resnet_jax.propagation import BATCH, LAYER, Setting, plain, pre_activation
 
@@ -179,3 +180,32 @@ def test_how_soon_cosines_settle():
     layer = Setting(norm=LAYER, activation=activations.tanh, layers=1, shortcut_weight=0.0)
     halfway = dataclasses.replace(layer, shortcut_weight=0.8, branch_weight=0.6)
     assert theory.cosine_depth_scale(halfway) > 2 * theory.cosine_depth_scale(layer)
+
+
+def test_padding_takes_the_share_of_power_that_images_lose():
+    """Of one pixel 8 of 9 neighbours are zeros; of two by two, five."""
+    np.testing.assert_allclose(theory.padding_loss(1), 1 / 9)
+    np.testing.assert_allclose(theory.padding_loss(2), 4 / 9)
+    for size in (3, 8):
+        along = (np.eye(size) + np.eye(size, k=1) + np.eye(size, k=-1)) / 3
+        greatest = np.linalg.eigvalsh(np.kron(along, along))[-1]
+        assert theory.padding_loss(size) == pytest.approx(greatest)
+    assert theory.padding_loss(10**6) == pytest.approx(1)
+    with pytest.raises(ValueError, match="one pixel"):
+        theory.padding_loss(0)
+
+
+@pytest.mark.parametrize("size", [3, 8])
+def test_a_convolution_loses_as_much_power_as_padding_takes(size):
+    """Where power has settled over the pixels: as a sine along both sides, the eigenvector."""
+    chance = np.random.RandomState(0)
+    along = np.sin(np.pi * np.arange(1, size + 1) / (size + 1))
+    signs = chance.choice(
+        [-1.0, 1.0], (1, size, size, 16)
+    )  # He's factor 2 makes up for ReLU's half
+    image = signs * np.sqrt(np.outer(along, along))[None, :, :, None]
+    kernel = chance.randn(3, 3, 16, 400) * np.sqrt(1 / (9 * 16))
+    after = np.asarray(convolve(image.astype(np.float32), kernel.astype(np.float32)))
+    assert (after**2).mean() / (image**2).mean() == pytest.approx(
+        theory.padding_loss(size), rel=0.05
+    )
