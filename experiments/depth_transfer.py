@@ -124,8 +124,8 @@ STUDY = runner.Study(
     Config(
         depths=(6, 18, 50, 130),
         num_seeds=6,
-        learning_rates=tuple(2.0**power for power in range(1, -7, -1)),
-        adaptive_share=2.0**-3,
+        learning_rates=tuple(2.0**-power for power in range(8)),
+        adaptive_share=2.0**-2,
         shortcut_weights=(1.0,),
         width=32,
         steps=60,
