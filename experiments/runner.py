@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from experiments.readings import Reading
 
 #: The studies that ``python -m experiments`` offers.
-STUDIES = ("degradation", "propagation", "shortcut_strength")
+STUDIES = ("degradation", "propagation", "shortcut_strength", "landscape")
 
 #: The statuses that a command leaves with, besides 0, and 75 after an interrupt.
 SYSTEM_ERROR, USAGE_ERROR, INCOMPLETE, INTERNAL_ERROR = 1, 2, 3, 70

@@ -36,6 +36,8 @@ FLOORS = [
     {"resnet_jax.networks", "resnet_jax.training"},
     {
         "resnet_jax.counting",
+        "resnet_jax.curvature",
+        "resnet_jax.directions",
         "resnet_jax.families",
         "resnet_jax.population",
         "resnet_jax.probes",
@@ -97,8 +99,11 @@ FLOORS = [
         "experiments.terminal",
     },
     {
+        "experiments.contours",
         "experiments.heatmaps",
         "experiments.layerwise",
+        "experiments.sharpness",
+        "experiments.slices",
         "experiments.sweep",
         "experiments.turning_down",
     },
@@ -106,6 +111,7 @@ FLOORS = [
     {"experiments.runner"},
     {
         "experiments.degradation",
+        "experiments.landscape",
         "experiments.networks",
         "experiments.propagation",
         "experiments.report",
