@@ -41,7 +41,7 @@ CELLS: dict[str, tuple[int, int, tuple[int, ...], dict]] = {
     "dense, deep, remat=block": (1000, 2, ROW, {"remat": "block"}),
     "dense, deep, remat=sqrt": (1000, 2, ROW, {"remat": "sqrt"}),
     "dense, deep, remat=sqrt, several": (1000, 8, ROW, {"remat": "sqrt"}),
-    "dense, layer norm, adam": (128, 8, ROW, {"norm": ("layer",), "optimizer": "adam"}),
+    "dense, layer norm, adam": (128, 8, ROW, {"norm": ("layer",), "optimizer": ("adam",)}),
     "dense, vectorised": (64, 16, ROW, {"map": "vmap"}),
     "cifar, 8x8": (20, 4, SMALL, {"family": "cifar"}),
     "cifar, 32x32, a run a device": (20, 2, IMAGE, {"family": "cifar"}),

@@ -51,6 +51,7 @@ def of_weights(summary: pd.DataFrame, knows: bool = True) -> list[Boundary]:
     ]
     plain = next((each for each in measured if each.weight == 0), None)
     knows = knows and (table.family == "dense").all() and first.branch_scale == "one"
+    knows = knows and first.shortcut_schedule == "constant"
     if not knows or plain is None or np.isnan(plain.trains):
         return measured
     growth = _growth(first, plain)

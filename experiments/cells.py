@@ -13,7 +13,7 @@ from resnet_jax import counting, population
 from resnet_jax.functional import from_linen
 from resnet_jax.networks import ResidualNetwork
 from resnet_jax.population import Footprint, Population
-from resnet_jax.training import Data, Run, Training, WarmUp
+from resnet_jax.training import Data, Run, Training
 
 #: Measurements over a run's training, besides the one before its first step.
 MEASUREMENTS = 6
@@ -69,16 +69,19 @@ def running_statistics(config: Config, dataset: Dataset) -> bool:
 
 def training(cell: Cell, config: Config, dataset: Dataset, block: OwnBlock | None) -> Training:
     """How each run of a cell is trained."""
-    optimizer = composition.OPTIMIZERS[config.optimizer]
-    warms_up = config.warmup_error and cell.depth >= config.warmup_depth
+    made = network(cell, config, dataset, block)
+    blocks = sum(shape.blocks for shape in made.stages)
+    optimizer = composition.optimizer(cell.variant, blocks)
+    warms_up = cell.depth >= config.warmup_depth
     return Training(
-        from_linen(network(cell, config, dataset, block)),
+        from_linen(made),
         lambda rate: optimizer(rate, config.weight_decay),
         composition.SCHEDULES[config.schedule](config.steps),
         config.batch_size,
         chunk_size(config),
         composition.augment(config),
-        WarmUp(error=config.warmup_error) if warms_up else None,
+        composition.warm_up(cell.variant) if warms_up else None,
+        composition.SHORTCUT_SCHEDULES[cell.variant.shortcut_schedule](config.steps),
         running_statistics(config, dataset),
     )
 

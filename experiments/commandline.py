@@ -8,8 +8,8 @@ from collections.abc import Sequence
 
 from absl import flags
 
-from experiments.config import CHOICES
 from experiments.errors import UserError, suggest
+from experiments.names import CHOICES
 
 if typing.TYPE_CHECKING:
     from _typeshed import DataclassInstance

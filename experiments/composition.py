@@ -5,24 +5,29 @@ from collections.abc import Callable
 from typing import Any
 
 import jax.numpy as jnp
+import optax
 from flax import linen as nn
 from jax.typing import DTypeLike
 
-from experiments.config import Config, Variant, split_name
+from experiments.config import Config, Variant
+from experiments.names import split_name
 from resnet_jax import (
     augmentation,
     blocks,
     branches,
     families,
     initializers,
+    networks,
     normalization,
     optimizers,
     orders,
     rematerialization,
     shortcuts,
+    theory,
 )
 from resnet_jax.augmentation import Augmentation
 from resnet_jax.networks import ResidualNetwork
+from resnet_jax.training import WarmUp
 
 NORMS: dict[str, Callable[..., nn.Module]] = {
     "batch": normalization.BatchNorm,
@@ -52,6 +57,7 @@ BRANCH_SCALES: dict[str, Callable[..., branches.BranchRule]] = {
     "learned": lambda: branches.learned,
     "stochastic_depth": branches.stochastic_depth,
     "fixup": lambda: branches.fixup,
+    "depth": branches.depth_scaled,
 }
 INITS = {
     "he": initializers.he,
@@ -70,6 +76,8 @@ OPTIMIZERS = {
     "adam": optimizers.adam,
     "adamw": optimizers.adamw,
 }
+#: Those whose updates have one size, whatever that of the gradient.
+ADAPTIVE = ("adam", "adamw")
 SCHEDULES = {
     "constant": optimizers.constant,
     "step": optimizers.step_decay,
@@ -77,6 +85,15 @@ SCHEDULES = {
     "cosine": optimizers.cosine,
     "warmup": optimizers.warmup,
     "warmup_cosine": optimizers.warmup_cosine,
+}
+WARM_UPS: dict[str, Callable[..., WarmUp | None]] = {
+    "none": lambda: None,
+    "error": lambda error: WarmUp(error=error),
+}
+#: Of the steps of a training; None where weights stay.
+SHORTCUT_SCHEDULES: dict[str, Callable[[int], optax.Schedule | None]] = {
+    "constant": lambda steps: None,
+    "annealed": optimizers.linear,
 }
 REMATS = {
     "none": rematerialization.products,
@@ -109,8 +126,8 @@ class OwnBlock:
 
 def parts(variant: Variant) -> blocks.Parts:
     """What a variant's network is composed of."""
-    shortcut, shortcut_numbers = split_name(variant.shortcut)
-    scale, scale_numbers = split_name(variant.branch_scale)
+    shortcut, shortcut_numbers = split_name("shortcut", variant.shortcut)
+    scale, scale_numbers = split_name("branch_scale", variant.branch_scale)
     fixup = scale == "fixup"
     return blocks.Parts(
         norm=normalization.ScalarBias if fixup else NORMS[variant.norm],
@@ -155,6 +172,23 @@ def network(
             depth, classes, these, layers, width, factor, small, **block
         )
     return made.clone(remat=REMATS[config.remat])
+
+
+def optimizer(variant: Variant, blocks: int) -> optimizers.Optimizer:
+    """The optimiser of a variant's networks of so many blocks."""
+    made = OPTIMIZERS[variant.optimizer]
+    scale, alpha = split_name("branch_scale", variant.branch_scale)
+    if scale != "depth":
+        return made
+    adaptive = variant.optimizer in ADAPTIVE
+    _, factor = theory.depth_multipliers(branches.growth(blocks), alpha[0], adaptive)
+    return optimizers.multiplied(made, factor, networks.inside_stages)
+
+
+def warm_up(variant: Variant) -> WarmUp | None:
+    """The warm-up of a variant's trainings; None for none."""
+    name, numbers = split_name("warmup", variant.warmup)
+    return WARM_UPS[name](*numbers)
 
 
 def augment(config: Config) -> Augmentation | None:

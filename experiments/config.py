@@ -2,41 +2,7 @@
 
 import dataclasses
 
-from experiments.errors import UserError, suggest
-
-#: Names that flags may give; :mod:`experiments.composition` turns them into functions.
-CHOICES = {
-    "family": ("dense", "cifar", "imagenet"),
-    "block": ("auto", "basic", "bottleneck", "bottleneck_3x3"),
-    "optimizer": ("sgd", "momentum", "nesterov", "adam", "adamw"),
-    "schedule": ("constant", "step", "three_steps", "cosine", "warmup", "warmup_cosine"),
-    "norm": ("batch", "layer", "none"),
-    "order": (
-        "original",
-        "norm_after_addition",
-        "activation_before_addition",
-        "activation_first",
-        "pre_activation",
-    ),
-    "shortcut": ("A", "B", "C", "constant", "exclusive_gate", "shortcut_gate", "dropout"),
-    "branch_scale": ("one", "inverse_sqrt", "learned", "stochastic_depth", "fixup"),
-    "init": ("he", "zero_last", "orthogonal"),
-    "augment": ("crop", "flip", "cutout"),
-    "statistics": ("auto", "whole", "running"),
-    "map": ("auto", "vmap", "map"),
-    "remat": ("none", "block", "sqrt"),
-    "precision": ("float32", "bfloat16"),
-    "compare": ("none", "he2015", "he2016_orders", "he2016_shortcuts", "li2018"),
-}
-
-#: Names that numbers may follow, ``name:1/2``, and the numbers where none do.
-NUMBERS = {
-    "constant": (0.5, 0.5),
-    "exclusive_gate": (-6.0,),
-    "shortcut_gate": (-6.0,),
-    "dropout": (0.5,),
-    "stochastic_depth": (0.5,),
-}
+from experiments.names import canonical
 
 #: What a field decides: how each run is trained, which runs there are, or neither.  Runs of other
 #: training do not mix in one directory; more of them extend it.
@@ -49,13 +15,16 @@ def _option(default, help_text: str, role: str = TRAINING):
 
 @dataclasses.dataclass(frozen=True)
 class Variant:
-    """One way to compose the network."""
+    """One way to compose a network, and (the fields with defaults) to train it."""
 
     norm: str
     order: str
     shortcut: str
     branch_scale: str
     init: str
+    optimizer: str = "momentum"
+    warmup: str = "none"
+    shortcut_schedule: str = "constant"
 
     def names(self) -> tuple[str, ...]:
         """Its fields, in order."""
@@ -63,6 +32,11 @@ class Variant:
 
 
 VARIANT_FIELDS = tuple(field.name for field in dataclasses.fields(Variant))
+
+#: Those that say what the network is; the others say how it is trained.
+NETWORK_FIELDS = tuple(
+    field.name for field in dataclasses.fields(Variant) if field.default is dataclasses.MISSING
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -111,12 +85,15 @@ class Config:
     width_factor: int = _option(1, "multiplies all widths but that of a convolutional stem")
     steps: int = _option(300, "updates of each run; 0 measures the networks as initialised")
     batch_size: int = _option(100, "examples a step")
-    optimizer: str = _option("momentum", "how the gradient becomes an update")
+    optimizer: tuple[str, ...] = _option(
+        ("momentum",), "how the gradient becomes an update, or one for each variant", GRID
+    )
     schedule: str = _option("cosine", "how the rate changes over the steps")
-    warmup_error: float = _option(
-        0.0,
-        "training starts at a rate of 0.01 or less until the batches' running error is below this "
-        "fraction (He et al. 2015: 0.8); 0 for no such warm-up",
+    warmup: tuple[str, ...] = _option(
+        ("none",),
+        "training starts at a rate of 0.01 or less until the batches' running error is below a "
+        "fraction (error:0.8, as in He et al. 2015); or one for each variant",
+        GRID,
     )
     warmup_depth: int = _option(2, "the shallowest network that starts with such a warm-up")
     weight_decay: float = _option(0.0, "L2 coefficient of all parameters; decoupled for adamw")
@@ -133,8 +110,13 @@ class Config:
     branch_scale: tuple[str, ...] = _option(
         ("one",),
         "factor at the end of each branch, or one a variant: 1, 1/√blocks, learned from 0, left "
-        "out by chance (stochastic_depth:0.5, the last one's probability), or Fixup's with its "
-        "initialisation",
+        "out by chance (stochastic_depth:0.5, the last one's probability), Fixup's with its "
+        "initialisation, or (blocks/2)^-α with learning rates of the blocks to match (depth:1)",
+        GRID,
+    )
+    shortcut_schedule: tuple[str, ...] = _option(
+        ("constant",),
+        "shortcut weights over the steps, or one a variant: as they are, or falling to 0",
         GRID,
     )
     init: tuple[str, ...] = _option(("he",), "initialisation, or one for each variant", GRID)
@@ -204,10 +186,16 @@ class Config:
 
     def variants(self) -> tuple[Variant, ...]:
         """The networks to compare, besides their shortcut weights."""
-        columns = [tuple(map(canonical, getattr(self, name))) for name in VARIANT_FIELDS]
+        columns = [
+            tuple(canonical(name, text) for text in getattr(self, name)) for name in VARIANT_FIELDS
+        ]
         count = max(map(len, columns))
         columns = [column * count if len(column) == 1 else column for column in columns]
         return tuple(Variant(*row) for row in zip(*columns, strict=True))
+
+    def varying(self) -> list[str]:
+        """The fields in which its variants differ."""
+        return [name for name in VARIANT_FIELDS if len(getattr(self, name)) > 1]
 
     def base_width(self) -> int:
         """Units of a dense network's layers, or channels of a convolutional one's stem."""
@@ -218,41 +206,3 @@ class Config:
         if self.block != "auto":
             return self.block
         return "bottleneck" if self.family == "imagenet" and depth >= 50 else "basic"
-
-
-def split_name(text: str) -> tuple[str, tuple[float, ...]]:
-    """``"name:1/2"`` as its name and numbers, or the numbers that the name has by default.
-
-    Raises:
-      UserError: the numbers are not numbers, or not as many as the name takes.
-    """
-    name, colon, rest = text.partition(":")
-    if not colon:
-        return name, NUMBERS.get(name, ())
-    try:
-        numbers = tuple(float(number) for number in rest.split("/"))
-    except ValueError:
-        numbers = ()
-    wanted = NUMBERS.get(name, ())
-    if len(numbers) != len(wanted) or not numbers or not all(abs(n) <= 1e6 for n in numbers):
-        example = f"such as {name}:{'/'.join(f'{n:g}' for n in wanted)}" if wanted else "takes none"
-        raise UserError(f"{text}: numbers after the colon, {example}")
-    return name, numbers
-
-
-def canonical(text: str) -> str:
-    """The one way to write a name and its numbers: ``dropout`` is ``dropout:0.5``."""
-    name, numbers = split_name(text)
-    return f"{name}:{'/'.join(f'{number:g}' for number in numbers)}" if numbers else name
-
-
-def check_name(flag: str, text: str) -> None:
-    """Raises :class:`UserError` where a flag's value names nothing that is known."""
-    try:
-        name, numbers = split_name(text)
-    except UserError as error:
-        raise UserError(f"--{flag}={error}") from None
-    if name not in CHOICES[flag]:
-        raise UserError(f"--{flag}={text}: {suggest(name, CHOICES[flag])}")
-    if name in ("dropout", "stochastic_depth") and not 0 < numbers[0] < 1:
-        raise UserError(f"--{flag}={text}: a probability lies between 0 and 1")

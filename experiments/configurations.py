@@ -10,13 +10,16 @@ import numpy as np
 import pandas as pd
 
 from experiments import labels, predictions, verdicts
-from experiments.config import VARIANT_FIELDS, Variant
+from experiments.config import VARIANT_FIELDS, Config, Variant
 from experiments.verdicts import Ends
 from resnet_jax.propagation import Propagation
 from resnet_jax.statistics import log_interval, t_interval
 
 #: What is followed over the blocks, and how it reads in the table of what passes between them.
 QUANTITIES = ("power", "gradient", "cosine", "gradient_correlation")
+
+#: The fields of a variant that networks are called by: all but their normalisation.
+OF_KIND = tuple(field for field in VARIANT_FIELDS if field != "norm")
 
 #: Those that grow or shrink by factors: their logarithms are averaged.
 FACTORS = ("power", "gradient")
@@ -75,9 +78,10 @@ def carries(shortcut_weight: float, branch_scale: str, init: str) -> bool:
 def name_of(shortcut_weight: float, variant: Variant) -> str:
     """What networks are called, but for their normalisation."""
     words = [labels.kind(shortcut_weight)]
-    for field, usual in (("order", "original"), ("branch_scale", "one"), ("init", "he")):
+    (usual,) = Config().variants()
+    for field in OF_KIND:
         value = getattr(variant, field)
-        words += [labels.words(field, value)] if value != usual else []
+        words += [labels.words(field, value)] if value != getattr(usual, field) else []
     return ", ".join(words)
 
 

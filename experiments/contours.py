@@ -158,7 +158,7 @@ def along_lines(lines: pd.DataFrame, curvatures: pd.DataFrame) -> Figure:
         figure, grid = plt.subplots(
             len(_ROWS),
             len(depths),
-            figsize=(2.6 * len(depths) + 1.3, 1.7 * len(_ROWS) + 0.5),
+            figsize=(max(2.6 * len(depths) + 1.3, 4.5), 1.7 * len(_ROWS) + 0.5),
             sharex=True,
             sharey="row",
             squeeze=False,

@@ -12,7 +12,7 @@ import rich.table
 
 from experiments import cells, manifest, memory, sweep
 from experiments.composition import OwnBlock
-from experiments.config import VARIANT_FIELDS, Config
+from experiments.config import Config
 from experiments.datasets import Dataset
 from experiments.estimates import Estimates, duration
 from experiments.grid import Cell, Group, RunKey
@@ -122,7 +122,7 @@ def _rows(
 
 def _table(config: Config, rows: list[_Row]) -> rich.table.Table:
     """The rows, and their totals."""
-    several = [name for name in VARIANT_FIELDS if len(getattr(config, name)) > 1]
+    several = config.varying()
     sums = {
         "depth": "total",
         **dict.fromkeys(several, ""),

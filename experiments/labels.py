@@ -4,25 +4,42 @@ import pandas as pd
 
 from experiments.config import VARIANT_FIELDS, Variant
 
+#: By the field of a variant.
 _WORDS = {
-    "one": "branch × 1",
-    "stochastic_depth": "stochastic depth",
-    "fixup": "Fixup",
-    "zero_last": "zero-init",
-    "inverse_sqrt": "branch × 1/√blocks",
-    "learned": "learned branch scale",
-    "pre_activation": "pre-activation",
-    "original": "the lecture's order",
-    "norm_after_addition": "norm after addition",
-    "activation_before_addition": "ReLU before addition",
-    "activation_first": "ReLU-only pre-activation",
-    "A": "identity shortcut",
-    "B": "projection where shapes change",
-    "C": "projection everywhere",
-    "constant": "shortcut/branch ×",
-    "dropout": "dropout on the shortcut",
-    "exclusive_gate": "exclusive gate",
-    "shortcut_gate": "shortcut-only gate",
+    "order": {
+        "pre_activation": "pre-activation",
+        "original": "the lecture's order",
+        "norm_after_addition": "norm after addition",
+        "activation_before_addition": "ReLU before addition",
+        "activation_first": "ReLU-only pre-activation",
+    },
+    "shortcut": {
+        "A": "identity shortcut",
+        "B": "projection where shapes change",
+        "C": "projection everywhere",
+        "constant": "shortcut/branch ×",
+        "dropout": "dropout on the shortcut",
+        "exclusive_gate": "exclusive gate",
+        "shortcut_gate": "shortcut-only gate",
+    },
+    "branch_scale": {
+        "one": "branch × 1",
+        "stochastic_depth": "stochastic depth",
+        "fixup": "Fixup",
+        "inverse_sqrt": "branch × 1/√blocks",
+        "learned": "learned branch scale",
+        "depth": "depth-scaled, α =",
+    },
+    "init": {"zero_last": "zero-init"},
+    "optimizer": {
+        "sgd": "SGD",
+        "momentum": "momentum",
+        "nesterov": "Nesterov",
+        "adam": "Adam",
+        "adamw": "AdamW",
+    },
+    "warmup": {"none": "no warm-up", "error": "warm-up to error"},
+    "shortcut_schedule": {"constant": "shortcuts kept", "annealed": "shortcuts annealed"},
 }
 
 
@@ -44,7 +61,7 @@ def variants(table: pd.DataFrame) -> dict[tuple[str, ...], str]:
 def words(field: str, value: str) -> str:
     """What the value of a variant's field is called."""
     name, _, numbers = value.partition(":")
-    return f"{_WORDS.get(name, f'{field} {name}')} {numbers}".rstrip()
+    return f"{_WORDS.get(field, {}).get(name, f'{field} {name}')} {numbers}".rstrip()
 
 
 def variant_of(row: pd.Series) -> Variant:

@@ -23,7 +23,7 @@ def of_network(cell: Cell, config: Config, network: ResidualNetwork, training: T
 
     def read(state, run, data):
         x, y = data.x_train[:EXAMPLES], data.y_train[:EXAMPLES]
-        weight = run.shortcut_weight
+        weight = training.shortcut_weight(run, state.step)
         blocks, layers = diagnostics.diagnose(network, state.params, x, y, weight)
         found = {BLOCKS: blocks._asdict(), LAYERS: layers._asdict()}
         if config.steps:
@@ -43,7 +43,8 @@ def of_network_and_line(
     forward = from_linen(network).forward
 
     def read(state, run, data):
-        x, weight = jnp.asarray(data.x_train[:EXAMPLES]), run.shortcut_weight
+        x = jnp.asarray(data.x_train[:EXAMPLES])
+        weight = training.shortcut_weight(run, state.step)
         _, statistics = forward(state.params, x, weight, None)
         correlation = diagnostics.gradients_along(
             network, state.params, statistics, x[0], x[1] - x[0], weight

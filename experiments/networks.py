@@ -9,13 +9,13 @@ import sys
 import typing
 
 from experiments import runner
-from experiments.config import VARIANT_FIELDS, Config, Variant
+from experiments.config import NETWORK_FIELDS, Config, Variant
 from experiments.errors import UserError
 from experiments.interrupts import Interrupts
 from experiments.validation import LEAST_IMAGE, validate
 
 #: The flags of a study that say what a network is.
-_SHARED = ("block", "width", "width_factor", *VARIANT_FIELDS)
+_SHARED = ("block", "width", "width_factor", *NETWORK_FIELDS)
 
 #: Depths, image and classes of each family where no flag says otherwise.
 _DEFAULTS = {

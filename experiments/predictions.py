@@ -5,7 +5,8 @@ import dataclasses
 import numpy as np
 
 from experiments.config import Variant
-from resnet_jax import particles, propagation
+from experiments.names import split_name
+from resnet_jax import branches, particles, propagation
 from resnet_jax.propagation import Propagation, Setting, Start
 from resnet_jax.theory import Follow
 
@@ -65,7 +66,10 @@ def _branch_weight(variant: Variant, blocks: int) -> float | None:
         return 0.0
     if variant.init != "he":
         return None
-    return {"one": 1.0, "inverse_sqrt": blocks**-0.5}.get(variant.branch_scale)
+    scale, numbers = split_name("branch_scale", variant.branch_scale)
+    if scale == "depth":
+        return branches.growth(blocks) ** -numbers[0]
+    return {"one": 1.0, "inverse_sqrt": blocks**-0.5}.get(scale)
 
 
 def _before_relu(cosine: float) -> float:

@@ -10,7 +10,7 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from experiments.configurations import Configuration, Curve
+from experiments.configurations import OF_KIND, Configuration, Curve
 from experiments.figures import COLORS, STYLE
 
 
@@ -28,7 +28,6 @@ PANELS = {
     "cosine": Panel("cosine of two inputs", False, (-0.05, 1.05)),
     "gradient_correlation": Panel("gradient correlation\nof two inputs", True, (1e-5, 1.5)),
 }
-_OF_KIND = ["order", "branch_scale", "init", "shortcut_weight"]
 _DASHES = (0, (4, 2))
 _NORM_TITLES = {"none": "no normalisation", "batch": "batch norm", "layer": "layer norm"}
 
@@ -104,7 +103,7 @@ def along_lines(line: pd.DataFrame, name_of: Callable[[pd.DataFrame], str]) -> F
         )
         for axes, norm in zip(grid[0], norms, strict=True):
             here = line[line.norm == norm]
-            for _, runs in here.groupby(_OF_KIND, sort=False):
+            for _, runs in here.groupby([*OF_KIND, "shortcut_weight"], sort=False):
                 name = name_of(runs)
                 names += [] if name in names else [name]
                 means = runs.groupby("place").gradient_autocorrelation.mean()

@@ -19,9 +19,9 @@ from experiments.config import TRAINING, Config
 from experiments.errors import ContentError
 from experiments.grid import Cell
 
-#: Training fields that change what is trained, but not how long a step takes.
-_FREE = {"steps", "schedule", "warmup_error", "warmup_depth", "weight_decay", "dataset"}
-_FREE |= {"holdout", "examples"}
+#: Fields that change what is trained, but not how long a step takes.
+_FREE = {"depth", "steps", "schedule", "warmup", "warmup_depth", "shortcut_schedule"}
+_FREE |= {"weight_decay", "dataset", "holdout", "examples"}
 
 _MOST_BYTES = 2**20
 
@@ -59,7 +59,7 @@ def kind(cell: Cell, config: Config, shape: Sequence[int], classes: int, more: d
     fields = [field.name for field in dataclasses.fields(config) if _costs(field)]
     return {
         **{name: getattr(config, name) for name in fields},
-        **{name: value for name, value in cell.columns().items() if name != "depth"},
+        **{name: value for name, value in cell.columns().items() if name not in _FREE},
         "width": config.base_width(),
         "image": list(shape),
         "classes": classes,

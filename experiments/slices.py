@@ -42,7 +42,8 @@ def of_network(cell: Cell, config: Config, network: ResidualNetwork, training: T
     del cell, config, network
 
     def read(state, run, data):
-        x, y, weight = data.x_train[:EXAMPLES], data.y_train[:EXAMPLES], run.shortcut_weight
+        x, y = data.x_train[:EXAMPLES], data.y_train[:EXAMPLES]
+        weight = training.shortcut_weight(run, state.step)
         params, key = state.params, reading_key(run)
         axes = [_direction(jax.random.fold_in(key, index), params) for index in range(DIRECTIONS)]
         _, statistics = training.network.forward(params, x, weight, None)

@@ -188,9 +188,8 @@ def _what_runs(
 
 
 def _name(group: Group, config: Config) -> str:
-    several = len(config.variants()) > 1
-    name = f"depth {group.cell.depth}"
-    return name + (f", {', '.join(group.cell.variant.names())}" if several else "")
+    telling = [getattr(group.cell.variant, name) for name in config.varying()]
+    return ", ".join([f"depth {group.cell.depth}", *telling])
 
 
 class _Trainee:

@@ -3,9 +3,10 @@
 import dataclasses
 from collections.abc import Iterator, Sequence
 
-from experiments.config import CHOICES, VARIANT_FIELDS, Config, check_name
+from experiments.config import VARIANT_FIELDS, Config
 from experiments.downloads import SOURCES
 from experiments.errors import UserError
+from experiments.names import CHOICES, check_name
 
 #: What float32 can hold without losing all its digits.
 _LEAST_FLOAT, _GREATEST_FLOAT = 1e-37, 1e38
@@ -120,8 +121,6 @@ def _number_problems(config: Config) -> Iterator[str]:
         yield f"--weight_decay={config.weight_decay:g}: take 0 or a positive number"
     if not 0 <= config.checkpoint_seconds < _GREATEST_FLOAT:
         yield f"--checkpoint_seconds={config.checkpoint_seconds:g}: take 0 or a positive number"
-    if not 0 <= config.warmup_error <= 1:
-        yield f"--warmup_error={config.warmup_error:g}: take a fraction, such as 0.8, or 0 for none"
 
 
 def _list_problems(name: str, values: Sequence) -> Iterator[str]:
@@ -153,10 +152,11 @@ def _variant_problems(config: Config) -> Iterator[str]:
                 "--order=activation_before_addition: a branch that starts at zero and ends with a "
                 "ReLU never learns; take another order, --init or --branch_scale"
             )
-        if variant.branch_scale.startswith("stochastic_depth") and 0 in config.shortcut_weights:
+        plain = 0 in config.shortcut_weights or variant.shortcut_schedule == "annealed"
+        if variant.branch_scale.startswith("stochastic_depth") and plain:
             yield (
                 f"--branch_scale={variant.branch_scale}: a plain network is cut where a branch is "
-                "left out; add --shortcut_weights=1"
+                "left out; add --shortcut_weights=1 --shortcut_schedule=constant"
             )
 
 

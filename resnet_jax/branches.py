@@ -42,6 +42,23 @@ unit = BranchRule(_ones)
 #: 1/√blocks, which keeps the power of the sum of all branches level in depth.
 inverse_sqrt = BranchRule(_inverse_sqrt)
 
+#: The blocks of a network whose branches and rates :func:`depth_scaled` leaves as they are.
+BASE_BLOCKS = 2
+
+
+def growth(blocks: int) -> float:
+    """m: the blocks of a network over :data:`BASE_BLOCKS`; 1 where it has none."""
+    return blocks / BASE_BLOCKS if blocks else 1.0
+
+
+def depth_scaled(alpha: float) -> BranchRule:
+    """m^-α, to go with rates of the blocks' weights that follow the depth as well.
+
+    See :func:`resnet_jax.theory.depth_multipliers` for those, for α, and for the sources.
+    """
+    return BranchRule(lambda blocks, _: jnp.full(blocks, growth(blocks) ** -alpha))
+
+
 #: A learned scalar that starts at 0: SkipInit (De & Smith 2020, arXiv 2002.10444) and ReZero
 #: (Bachlechner et al. 2020, arXiv 2003.04887).
 learned = BranchRule(_ones, multiplier=0.0)

@@ -16,8 +16,12 @@ from jax.nn.initializers import zeros
 
 from resnet_jax import rematerialization
 from resnet_jax.blocks import NOISE, Block, Parts
+from resnet_jax.functional import Params
 from resnet_jax.precision import at_least_single
 from resnet_jax.rematerialization import Scan
+
+#: The name of a stage begins so.
+STAGE = "stage_"
 
 #: Under these names lie the parameters of a stage's scanned blocks, each with a leading depth axis,
 #: and of its first block where that is another.
@@ -28,6 +32,14 @@ ON_SHORTCUTS = ("shortcut", "gate")
 
 #: The collection of inputs that nothing depends on; see :mod:`resnet_jax.probes`.
 SINKS = "sinks"
+
+
+def inside_stages(params: Params) -> Params:
+    """Which parameters of a network belong to its blocks, as booleans in their places."""
+    return {
+        name: jax.tree.map(lambda _, inside=name.startswith(STAGE): inside, tree)
+        for name, tree in params.items()
+    }
 
 
 class Stem(NamedTuple):
@@ -218,7 +230,7 @@ class ResidualNetwork(nn.Module):
 
         for index, shape in enumerate(self.stages, start=1):
             opens = index == 1
-            stage = Stage(block, shape, self.parts, opens, self.remat, name=f"stage_{index}")
+            stage = Stage(block, shape, self.parts, opens, self.remat, name=f"{STAGE}{index}")
             a = stage(a, shortcut_weight, weights[done : done + shape.blocks])
             done += shape.blocks
         return a

@@ -8,6 +8,7 @@ compiled program: ``optimizer(learning_rate, weight_decay)`` is an Optax gradien
 
 import functools
 from collections.abc import Callable
+from typing import Any
 
 import optax
 
@@ -41,10 +42,32 @@ def adamw(learning_rate: optax.ScalarOrSchedule, weight_decay: float):
     return optax.adamw(learning_rate, weight_decay=weight_decay)
 
 
+def multiplied(optimizer: Optimizer, factor: float, where: Callable[[Any], Any]) -> Optimizer:
+    """An optimiser whose learning rate is multiplied for some of the parameters.
+
+    Args:
+      optimizer: one whose updates are in proportion to its rate, as those above are (decoupled
+        weight decay with them).
+      factor: on the rate.
+      where: parameters to booleans in their places.
+    """
+
+    def made(learning_rate, weight_decay):
+        update = optimizer(learning_rate, weight_decay)
+        return optax.chain(update, optax.masked(optax.scale(factor), where))
+
+    return made
+
+
 def constant(steps: int) -> optax.Schedule:
     """The learning rate as it is."""
     del steps
     return optax.constant_schedule(1.0)
+
+
+def linear(steps: int) -> optax.Schedule:
+    """A straight line from 1 to 0."""
+    return optax.linear_schedule(1.0, 0.0, max(steps, 1))
 
 
 def step_decay(steps: int) -> optax.Schedule:

@@ -114,20 +114,45 @@ def alignment(layers: int, shortcut_weight: float = 0.0) -> float:
     return 9 * np.pi**2 / (2 * ((1 - shortcut_weight**2) * layers) ** 2)
 
 
-def depth_multipliers(growth: float, alpha: float) -> tuple[float, float]:
-    """By what branches and Adam's rate are multiplied where a network deepens.
+def depth_multipliers(growth: float, alpha: float, adaptive: bool = True) -> tuple[float, float]:
+    """By what branches and the rates of their weights are multiplied where a network deepens.
 
-    (m^-α, m^(α-1)): α = 1/2 is depth-μP (Yang et al. 2023, arXiv 2310.02244; Bordelon et al. 2023,
-    arXiv 2309.16620), α = 1 is CompleteP (Dey et al. 2025, arXiv 2505.01618).
+    (m^-α, m^(α-1)) for Adam and (m^-α, m^(2α-1)) for gradient descent, with momentum or without:
+    α = 1/2 is depth-μP (Yang et al. 2023, arXiv 2310.02244; Bordelon et al. 2023, arXiv
+    2309.16620), α = 1 is CompleteP (Dey et al. 2025, arXiv 2505.01618).
+
+    The demand is that a step moves the last features alike at every depth.  With a[l+1] = a[l] +
+    m^-α F(a[l], W[l]), a change ΔW of the weights of all of the m blocks moves the last features
+    by m · m^-α · ΔW.  Adam's ΔW is the rate r, whatever the gradient's size, so that m^(1-α) r must
+    be flat.  That of gradient descent is r times a gradient, which carries the branch's m^-α once
+    more: m^(1-2α) r must be.
 
     Args:
       growth: m, the number of blocks over that at which the rate was chosen.
       alpha: α.
+      adaptive: whether updates are of one size whatever that of the gradient, as Adam's.
 
     Returns:
       For the branch, and for the learning rate of its layers.
     """
-    return growth**-alpha, growth ** (alpha - 1)
+    return growth**-alpha, growth ** (alpha - 1 if adaptive else 2 * alpha - 1)
+
+
+def feature_change_exponent(alpha: float, rate_exponent: float, adaptive: bool) -> float:
+    """With which power of m a step moves the last features.  Asymptotic in depth.
+
+    Of branches m^-α and rates m^c: m^(1-α+c) for Adam, m^(1-2α+c) for gradient descent, by the
+    argument of :func:`depth_multipliers`.  The best rate, before it is multiplied by m^c, moves
+    with the opposite power, as far as it is the features' change that limits it.
+
+    Args:
+      alpha: α, 1/2 or more.  Without normalisation smaller ones explode; pre-activation networks
+        whose layers and head are layer-normalised count as α = 1/2 there, since only the stream's
+        size, √m times a branch's, sets their branches' weight.
+      rate_exponent: c, of the rates of the blocks' weights.
+      adaptive: see :func:`depth_multipliers`.
+    """
+    return (1 - alpha if adaptive else 1 - 2 * alpha) + rate_exponent
 
 
 def gradient_depth_scale(gradient: np.ndarray) -> float:

@@ -149,6 +149,7 @@ class Training:
       chunk: the greatest number of steps of one call of ``advance``.
       augmentation: of each batch; None for the examples as they are.
       warm_up: None for none.
+      shortcut_schedule: step count to the factor on the run's shortcut weight; None for 1 always.
       running_statistics: whether measurements normalise by running averages over the batches, as
         large training sets need, instead of by statistics of the whole training set.
     """
@@ -160,6 +161,7 @@ class Training:
     chunk: int
     augmentation: Augmentation | None = None
     warm_up: WarmUp | None = None
+    shortcut_schedule: optax.Schedule | None = None
     running_statistics: bool = False
 
     def start(self, run: Run, data: Data) -> State:
@@ -168,7 +170,8 @@ class Training:
         statistics = {}
         if self.running_statistics:  # they begin with a batch, not with an arbitrary 0 and 1
             batch = data.x_train[: self.batch_size]
-            statistics = self.network.forward(params, batch, run.shortcut_weight, None)[1]
+            weight = self.shortcut_weight(run, 0)
+            statistics = self.network.forward(params, batch, weight, None)[1]
         return State(
             params,
             self._update_rule(run, 1.0).init(params),
@@ -202,9 +205,10 @@ class Training:
         """Measures a run on the whole training and test sets, without augmentation and noise.
 
         Batch normalisation uses the running statistics, or those of the whole training set for
-        both sets; see the attribute ``running_statistics``.
+        both sets; see the attribute ``running_statistics``.  Shortcuts have the weight of the step
+        at which the run stands: at the end of a schedule, that of its end.
         """
-        weight = run.shortcut_weight
+        weight = self.shortcut_weight(run, state.step)
         if self.running_statistics:
             predict = lambda x: self.network.predict(state.params, state.statistics, x, weight)
             train_loss, train_error = _measure_in_pieces(predict, data.x_train, data.y_train)
@@ -227,6 +231,12 @@ class Training:
             state.gradient_norm,
         )
 
+    def shortcut_weight(self, run: Run, step: Array | int) -> Array:
+        """The shortcut weight of a run at a step, which its schedule may change."""
+        if self.shortcut_schedule is None:
+            return run.shortcut_weight
+        return run.shortcut_weight * self.shortcut_schedule(step)
+
     def _update_rule(self, run: Run, factor: Array | float) -> optax.GradientTransformation:
         return self.optimizer(lambda count: run.learning_rate * self.schedule(count) * factor)
 
@@ -241,9 +251,10 @@ class Training:
 
     def _step(self, state: State, run: Run, x: jax.Array, y: jax.Array) -> State:
         key = _step_key(run, _NOISE, state.step)
+        weight = self.shortcut_weight(run, state.step)
 
         def batch_loss(params):
-            logits, statistics = self.network.forward(params, x, run.shortcut_weight, key)
+            logits, statistics = self.network.forward(params, x, weight, key)
             loss, error = loss_and_error(logits, y)
             return loss, (error, statistics)
 

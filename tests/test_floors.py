@@ -50,6 +50,7 @@ FLOORS = [
         "experiments.files",
         "experiments.interrupts",
     },
+    {"experiments.names"},
     {
         "experiments.binary",
         "experiments.config",

@@ -48,7 +48,7 @@ def test_large_training_sets_are_measured_by_running_statistics():
 
 
 def test_the_warm_up_begins_at_its_depth():
-    config = Config(family="cifar", depths=(8, 20), warmup_error=0.8, warmup_depth=20, width=4)
+    config = Config(family="cifar", depths=(8, 20), warmup=("error:0.8",), warmup_depth=20, width=4)
     shallow, deep = grid.cells(config)
     assert cells.training(shallow, config, DATASET, None).warm_up is None
     assert cells.training(deep, config, DATASET, None).warm_up.error == 0.8

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from experiments import composition
-from experiments.config import CHOICES, Config, split_name
-from experiments.errors import UserError
+from experiments.config import Config
+from experiments.names import CHOICES
 from experiments.validation import BLOCK_LAYERS, IMAGENET_DEPTHS
-from resnet_jax import branches, count, families, normalization, shortcuts
+from resnet_jax import WarmUp, branches, count, families, normalization, shortcuts
 
 IMAGE = jax.ShapeDtypeStruct((1, 8, 8), jnp.float32)
 
@@ -24,6 +24,8 @@ IMAGE = jax.ShapeDtypeStruct((1, 8, 8), jnp.float32)
         ("init", composition.INITS),
         ("optimizer", composition.OPTIMIZERS),
         ("schedule", composition.SCHEDULES),
+        ("warmup", composition.WARM_UPS),
+        ("shortcut_schedule", composition.SHORTCUT_SCHEDULES),
         ("augment", composition.AUGMENTATIONS),
         ("remat", composition.REMATS),
         ("precision", composition.PRECISIONS),
@@ -72,13 +74,53 @@ def test_fixup_brings_its_scalars_and_initialisation():
     assert parts.init.zero_head
 
 
-def test_numbers_after_a_name():
-    assert split_name("A") == ("A", ())
-    assert split_name("constant") == ("constant", (0.5, 0.5))
-    assert split_name("constant:0/1") == ("constant", (0.0, 1.0))
-    for wrong in ("constant:1", "A:1", "dropout:half", "dropout:nan", "constant:1/inf"):
-        with pytest.raises(UserError):
-            split_name(wrong)
+def step_of_ones(variant, blocks):
+    """The first updates at a rate of 1 where every gradient is 1: inside the stages, and outside.
+
+    Adam's is the gradient's sign; of a step of momentum nothing is left from before.
+    """
+    params = {"stem": jnp.ones(()), "stage_1": {"stack": jnp.ones(3)}, "head": jnp.ones(())}
+    rule = composition.optimizer(variant, blocks)(1.0, 0.0)
+    updates, _ = rule.update(params, rule.init(params), params)
+    assert updates["stem"] == updates["head"]
+    return -updates["stage_1"]["stack"][0], -updates["stem"]
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "scale", "inside"),
+    [
+        ("sgd", "one", 1),
+        ("adam", "inverse_sqrt", 1),
+        ("sgd", "depth:0.5", 1),  # m^(2α-1), m = 4
+        ("momentum", "depth:1", 4),
+        ("nesterov", "depth:1", 4 * 1.9),
+        ("adam", "depth:0.5", 0.5),  # m^(α-1)
+        ("adamw", "depth:1", 1),
+    ],
+)
+def test_rates_of_blocks_follow_the_depth(optimizer, scale, inside):
+    config = Config(optimizer=(optimizer,), branch_scale=(scale,))
+    actual = step_of_ones(config.variants()[0], blocks=8)
+    outside = 1.9 if optimizer == "nesterov" else 1
+    np.testing.assert_allclose(actual, [inside, outside], rtol=1e-5)
+
+
+def test_depth_scaled_networks_of_the_base_depth_are_as_they_were():
+    config = Config(branch_scale=("one", "depth:1"))
+    one, scaled = config.variants()
+    weights = [composition.parts(variant).branch.weights(2, None) for variant in (one, scaled)]
+    np.testing.assert_array_equal(*weights)
+    assert step_of_ones(one, blocks=2) == step_of_ones(scaled, blocks=2)
+
+
+def test_schedules_of_shortcuts_and_warm_ups_by_name():
+    assert composition.SHORTCUT_SCHEDULES["constant"](9) is None
+    assert composition.SHORTCUT_SCHEDULES["annealed"](4)(3) == 0.25
+    variants = Config(warmup=("none", "error:0.7")).variants()
+    assert [composition.warm_up(variant) for variant in variants] == [None, WarmUp(error=0.7)]
+
+
+def test_numbers_become_what_they_name():
     variant = dataclasses.replace(Config().variants()[0], shortcut="constant:0.25/2")
     carried, gate = composition.parts(variant).shortcut(np.ones((1, 2)), 2, 1, None)
     assert gate == 2 and carried.tolist() == [[0.25, 0.25]]

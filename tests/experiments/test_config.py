@@ -1,6 +1,6 @@
 import pytest
 
-from experiments.config import Config, Variant
+from experiments.config import NETWORK_FIELDS, Config, Variant
 from experiments.errors import UserError
 from experiments.validation import validate
 
@@ -12,6 +12,19 @@ def test_variants_pair_lists_and_repeat_single_names():
         Variant("batch", "pre_activation", "A", "inverse_sqrt", "he"),
     )
     assert len(Config().variants()) == 1
+    assert config.varying() == ["order", "branch_scale"] and Config().varying() == []
+
+
+def test_variants_may_differ_in_their_training():
+    config = Config(optimizer=("momentum", "adam"), shortcut_schedule=("annealed",))
+    names = ("batch", "original", "A", "one", "he")
+    assert config.variants() == (
+        Variant(*names, shortcut_schedule="annealed"),
+        Variant(*names, "adam", "none", "annealed"),
+    )
+    usual = Config().variants()[0]
+    assert NETWORK_FIELDS == ("norm", "order", "shortcut", "branch_scale", "init")
+    assert Variant(*[getattr(usual, name) for name in NETWORK_FIELDS]) == usual
 
 
 def test_seeds_count_from_the_first():

@@ -1,5 +1,7 @@
 """What is made of readings, by readings made up so that the answer is known."""
 
+import dataclasses
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -62,6 +64,14 @@ def test_explosions_and_silence():
     assert row.verdict.tolist() == ["exploding", "vanishing"] and row.power[1] == 0
 
 
+def test_networks_are_called_by_all_that_is_not_usual():
+    other = Variant("none", "original", "C", "depth:0.5", "he", "adam", "error:0.8", "annealed")
+    name = configurations.name_of(1.0, other)
+    for word in ("projection everywhere", "α = 0.5", "Adam", "warm-up to error 0.8", "annealed"):
+        assert word in name
+    assert configurations.name_of(0.0, dataclasses.replace(PRE, order="original")) == "plain"
+
+
 def test_kinds_keep_apart_and_in_order():
     both = pd.concat([table(weight=1.0), table(weight=0.0), table(weight=0.5)])
     found = configurations.of_blocks(both, True)
@@ -80,6 +90,8 @@ class TestPredictions:
         np.testing.assert_allclose(self.of(norm="batch").gradient, expected.gradient)
         scaled = self.of(branch_scale="inverse_sqrt")
         assert scaled.power[-1] == pytest.approx(1.1**10)
+        by_depth = self.of(branch_scale="depth:1")  # b² = 1/25 at ten blocks, of a base of two
+        assert by_depth.power[-1] == pytest.approx(1.04**10)
 
     def test_a_silent_branch_changes_nothing(self):
         for changes in ({"init": "zero_last"}, {"branch_scale": "learned"}):

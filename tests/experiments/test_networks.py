@@ -6,7 +6,7 @@ import re
 import pytest
 
 from experiments import networks
-from experiments.config import VARIANT_FIELDS, Config
+from experiments.config import NETWORK_FIELDS, Config
 from experiments.networks import NetworksConfig
 
 
@@ -59,7 +59,7 @@ def test_its_flags_are_those_of_a_study():
     study = {field.name: field.default for field in dataclasses.fields(Config)}
     here = {field.name: field.default for field in dataclasses.fields(NetworksConfig)}
     shared = set(here) & set(study) - {"depths", "family"}
-    assert shared == {"block", "width", "width_factor", *VARIANT_FIELDS}
+    assert shared == {"block", "width", "width_factor", *NETWORK_FIELDS}
     assert all(here[name] == study[name] for name in shared)
 
 

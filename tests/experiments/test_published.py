@@ -1,14 +1,16 @@
 import pandas as pd
 
 from experiments import published
-from experiments.config import CHOICES, Config, split_name
+from experiments.config import Config
 from experiments.manifest import settings_of
+from experiments.names import CHOICES, split_name
 
 
 def row(depth, error, **fields):
     known = {"family": "cifar", "block": "basic", "order": "original", "shortcut": "A"}
     known |= {"shortcut_weight": 1.0, "seeds": 5, "learning_rate": 0.1}
     known |= {"norm": "batch", "init": "he", "branch_scale": "one"}
+    known |= {"shortcut_schedule": "constant", "train_error": 0.01}
     known |= {"test_error_low": error - 0.01, "test_error_high": error + 0.01}
     return {**known, "depth": depth, "test_error": error, **fields}
 
@@ -26,12 +28,19 @@ def test_ours_stand_beside_the_papers_and_the_rest_is_not_run():
     assert len(table) == 11 and set(table.depth) == {20, 32, 44, 56, 110, 1202}
 
 
+def test_of_several_trainings_of_a_network_the_best_fitted_stands_there():
+    rows = [row(56, 0.06, train_error=0.02), row(56, 0.07, train_error=0.01)]
+    rows += [row(56, 0.05, train_error=0.0, shortcut_schedule="annealed")]  # another network
+    table = published.compare("he2015", pd.DataFrame(rows))
+    assert table[table.ours.notna()].ours.round(6).tolist() == [7.0]
+
+
 def test_every_network_of_a_paper_can_be_named_by_flags():
     assert tuple(published.PAPERS) == CHOICES["compare"][1:]
     for paper in published.PAPERS.values():
         for network in paper.networks:
             assert network.block in CHOICES["block"] and network.order in CHOICES["order"]
-            assert split_name(network.shortcut)[0] in CHOICES["shortcut"]
+            assert split_name("shortcut", network.shortcut)[0] in CHOICES["shortcut"]
 
 
 def test_other_networks_than_the_papers_are_named():

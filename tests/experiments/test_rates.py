@@ -106,7 +106,8 @@ def kind(config, more=()):
 
 @pytest.mark.parametrize(
     "changes",
-    [{"depths": (2, 64)}, {"num_seeds": 3}, {"steps": 7}, {"weight_decay": 0.1}, {"width": 48}],
+    [{"depths": (2, 64)}, {"num_seeds": 3}, {"steps": 7}, {"weight_decay": 0.1}, {"width": 48}]
+    + [{"warmup": ("error:0.8",)}, {"shortcut_schedule": ("annealed",)}],
 )
 def test_a_kind_is_the_same_for_what_costs_no_time_a_step(changes):
     assert kind(dataclasses.replace(Config(), **changes)) == kind(Config())
@@ -114,7 +115,7 @@ def test_a_kind_is_the_same_for_what_costs_no_time_a_step(changes):
 
 @pytest.mark.parametrize(
     "changes",
-    [{"width": 16}, {"batch_size": 7}, {"norm": ("layer",)}, {"optimizer": "adam"}],
+    [{"width": 16}, {"batch_size": 7}, {"norm": ("layer",)}, {"optimizer": ("adam",)}],
 )
 def test_a_kind_is_another_for_what_does(changes):
     assert kind(dataclasses.replace(Config(), **changes)) != kind(Config())

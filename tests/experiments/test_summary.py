@@ -6,7 +6,8 @@ from experiments import findings, labels
 from experiments.summary import choose_rates, summarise
 
 VARIANT = {"norm": "batch", "order": "original", "shortcut": "A"}
-VARIANT |= {"branch_scale": "one", "init": "he"}
+VARIANT |= {"branch_scale": "one", "init": "he", "optimizer": "momentum"}
+VARIANT |= {"warmup": "none", "shortcut_schedule": "constant"}
 
 
 def results(errors, losses=None, depth=4, status="healthy", **variant):

@@ -42,7 +42,7 @@ CASES += [
 ]
 CASES += [
     pytest.param(
-        {**CIFAR, "augment": ("crop", "flip"), "warmup_error": 0.5, "statistics": "running"},
+        {**CIFAR, "augment": ("crop", "flip"), "warmup": ("error:0.5",), "statistics": "running"},
         8,
         marks=pytest.mark.long,
         id="cifar-recipe",

@@ -34,6 +34,14 @@ def test_rules_without_chance(key):
     np.testing.assert_array_equal(branches.fixup.weights(3, key), [1, 1, 1])
 
 
+def test_branches_scaled_by_depth_shrink_from_two_blocks_on():
+    """m is a half of the blocks: 4 of 8, and m^-α a half and a quarter of it."""
+    np.testing.assert_allclose(branches.depth_scaled(0.5).weights(8, None), [0.5] * 8)
+    np.testing.assert_allclose(branches.depth_scaled(1.0).weights(8, None), [0.25] * 8)
+    np.testing.assert_array_equal(branches.depth_scaled(1.0).weights(2, None), [1, 1])
+    assert [branches.growth(blocks) for blocks in (0, 1, 2, 64)] == [1, 0.5, 1, 32]
+
+
 def test_which_rules_have_scalars():
     assert branches.learned.multiplier == 0 and not branches.learned.biases
     assert branches.fixup.multiplier == 1 and branches.fixup.biases
@@ -42,7 +50,14 @@ def test_which_rules_have_scalars():
 
 
 @pytest.mark.parametrize(
-    "rule", [branches.unit, branches.inverse_sqrt, branches.stochastic_depth(), branches.fixup]
+    "rule",
+    [
+        branches.unit,
+        branches.inverse_sqrt,
+        branches.stochastic_depth(),
+        branches.fixup,
+        branches.depth_scaled(1.0),
+    ],
 )
 def test_a_network_without_blocks_has_no_weights(rule):
     assert rule.weights(0, jax.random.key(0)).shape == (0,)

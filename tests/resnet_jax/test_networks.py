@@ -12,6 +12,7 @@ from resnet_jax import (
     count_layers,
     dense_network,
     initializers,
+    networks,
     normalization,
     orders,
     shortcuts,
@@ -233,6 +234,16 @@ def test_branch_weights_reach_their_blocks_in_turn():
     np.testing.assert_allclose(unit_network(rule)(), [[2 * 3 * 4 * 5, 0]])
     np.testing.assert_allclose(unit_network(branches.unit)(), [[2**4, 0]])
     np.testing.assert_allclose(unit_network(branches.inverse_sqrt)(), [[1.5**4, 0]])
+
+
+def test_what_lies_inside_the_stages():
+    module = dense_network(10, (1, 2), 2)
+    params = shapes(module, jnp.ones((1, 1)))
+    inside = networks.inside_stages(params)
+    assert jax.tree.structure(inside) == jax.tree.structure(params)
+    for path, value in jax.tree_util.tree_leaves_with_path(inside):
+        assert value == (path[0].key in ("stage_1", "stage_2"))
+    assert {"stem", "head"} < set(params)
 
 
 def test_chance_acts_with_a_generator_and_is_expected_without():

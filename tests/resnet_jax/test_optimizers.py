@@ -39,9 +39,31 @@ def test_l2_passes_through_momentum_and_adamw_is_decoupled():
 
 
 @pytest.mark.parametrize(
+    "optimizer",
+    [optimizers.sgd, optimizers.momentum, optimizers.nesterov, optimizers.adam, optimizers.adamw],
+)
+def test_a_multiplied_rate_is_a_rate_multiplied_for_some(optimizer):
+    """Two parameters of one value and gradients; the second has a quarter of the rate."""
+    where = lambda params: {"a": False, "b": True}
+    rule = optimizers.multiplied(optimizer, 0.25, where)(lambda count: 0.1 * (1 - count / 2), 0.5)
+    params = {"a": jnp.array(2.0), "b": jnp.array(2.0)}
+    state = rule.init(params)
+    updates, state = rule.update({"a": jnp.array(1.0), "b": jnp.array(1.0)}, state, params)
+    slow = optimizer(lambda count: 0.025 * (1 - count / 2), 0.5)
+    alone, kept = slow.update(jnp.array(1.0), slow.init(params["b"]), params["b"])
+    assert updates["b"] == pytest.approx(float(alone), rel=1e-6)
+    assert updates["a"] == pytest.approx(4 * float(alone), rel=1e-6)
+    params = {name: params[name] + updates[name] for name in params}
+    updates, _ = rule.update({"a": jnp.array(-3.0), "b": jnp.array(-3.0)}, state, params)
+    alone, _ = slow.update(jnp.array(-3.0), kept, params["b"])
+    assert updates["b"] == pytest.approx(float(alone), rel=1e-5)
+
+
+@pytest.mark.parametrize(
     ("schedule", "at", "expected"),
     [
         (optimizers.constant, [0, 99], [1, 1]),
+        (optimizers.linear, [0, 25, 100], [1, 0.75, 0]),
         (optimizers.step_decay, [0, 49, 51, 74, 76], [1, 1, 0.1, 0.1, 0.01]),
         (optimizers.cosine, [0, 50, 100], [1, 0.5, 0]),
         (optimizers.warmup, [0, 4, 9, 10, 99], [0.1, 0.5, 1, 1, 1]),
@@ -57,6 +79,7 @@ def test_schedules_over_100_steps(schedule, at, expected):
     "schedule",
     [
         optimizers.constant,
+        optimizers.linear,
         optimizers.step_decay,
         optimizers.cosine,
         optimizers.warmup,

@@ -83,6 +83,24 @@ def test_depth_multipliers_by_hand():
     assert theory.depth_multipliers(4, 0.5) == (0.5, 0.5)
     assert theory.depth_multipliers(4, 1.0) == (0.25, 1.0)
     assert theory.depth_multipliers(1, 0.5) == (1.0, 1.0)
+    assert theory.depth_multipliers(4, 0.5, adaptive=False) == (0.5, 1.0)
+    assert theory.depth_multipliers(4, 1.0, adaptive=False) == (0.25, 4.0)
+    assert theory.depth_multipliers(4, 0.0, adaptive=False) == (1.0, 0.25)
+
+
+@pytest.mark.parametrize("alpha", [0.0, 0.5, 1.0])
+@pytest.mark.parametrize("adaptive", [False, True])
+def test_depth_multipliers_keep_the_change_of_a_linear_network(alpha, adaptive):
+    """A unit through m blocks a + b v a of v = 0 becomes a: its change by one step is r Σ b Δv.
+
+    Gradient descent has Δv = b, and Adam Δv = 1, the gradient's sign.
+    """
+
+    def change(blocks):
+        branch, rate = theory.depth_multipliers(blocks, alpha, adaptive)
+        return rate * sum(branch * (1 if adaptive else branch) for _ in range(blocks))
+
+    np.testing.assert_allclose([change(16), change(256)], change(1))
 
 
 def test_depth_scale_of_gradients_by_hand():

@@ -221,6 +221,29 @@ def test_noise_has_a_key_for_every_step():
     assert abs(state.params["p"] - p) > 1e-4
 
 
+def test_shortcuts_that_fall_have_the_weight_of_their_step():
+    """Logits [w p, 0] and label 0: the gradient of the loss is -w σ(-w p), w = 1, 3/4, 1/2, 1/4."""
+    data = Data(*[np.zeros((2, 1), np.float32), np.zeros(2, np.int32)] * 2)
+    forward = lambda p, w, x: jnp.stack([w * p, 0 * p])[None] * jnp.ones((x.shape[0], 1))
+    network = scalar_network(None)._replace(
+        forward=lambda params, x, w, key: (forward(params["p"], w, x), {}),
+        predict=lambda params, statistics, x, w: forward(params["p"], w, x),
+    )
+    falling = optimizers.linear(4)
+    one = training(network, 2, optimizer=optimizers.sgd, shortcut_schedule=falling)
+    state, p = one.start(run(weight=2.0), data), 1.0
+    for step in range(4):
+        w = 2 * (1 - step / 4)
+        metrics = one.measure(state, run(weight=2.0), data)
+        np.testing.assert_allclose(metrics.train_loss, np.log1p(np.exp(-w * p)), rtol=1e-5)
+        p += cosine_rate(step) * w / (1 + np.exp(w * p))
+        state = advance(one, state, run(weight=2.0), data, 1)
+        np.testing.assert_allclose(state.params["p"], p, rtol=1e-6)
+    ended = one.measure(state, run(weight=2.0), data)
+    np.testing.assert_allclose([ended.train_loss, ended.test_loss], np.log(2), rtol=1e-6)
+    assert training(network).shortcut_weight(run(weight=2.0), 3) == 2.0
+
+
 @pytest.mark.slow
 def test_chunks_change_no_bit(tiny_data):
     one = training()
