@@ -41,7 +41,7 @@ def _percent(value: float) -> str:
 
 
 def _factor(value: float) -> str:
-    return f"{value:.2g}"
+    return f"{float(f'{value:.2g}'):,g}"
 
 
 MEASURES = {
