@@ -5,11 +5,13 @@
 growth_by_depth: dense networks of width 64 at depths from 10 to 10,000, two runs, batch
 100, each in a process of its own: seconds of compilation, instructions of the optimised program,
 milliseconds a step, microseconds a step, run and layer, the peak memory of the process, and the
-temporary memory that the compiler planned for.  Then --remat_depths with and without
+temporary memory that the compiler planned for.  Steps are measured ``steps`` a call: 20, or as many
+as take two seconds, but four at least, since new memory is cleared for each call.  ``gemm_gflops``
+is the machine's own rate in the same process, right before.  Then --remat_depths with and without
 rematerialisation, the processes in turn.
 
 growth_by_runs: populations of 1 to 32 runs of one depth, in turn in one process, in milliseconds a
-step and run; ``ratio`` is to the first row.
+step and run; ``ratio`` is to the first row.  GEMM-1024 takes its turn with them.
 """
 
 import dataclasses
@@ -21,7 +23,7 @@ import statistics
 import subprocess
 import sys
 
-from measuring import Report, numbers, parser, spread
+from measuring import Report, gemm, numbers, parser, spread
 from populations import Trainee, random_data, settings
 
 from experiments import cells, grid, sweep
@@ -32,8 +34,8 @@ from resnet_jax import runs_mesh
 WIDTH, BATCH, FEATURES = 64, 100, 64
 #: The field of a configuration that asks for rematerialisation, and what is asked.
 REMAT = {"none": {"remat": "none"}, "sqrt": {"remat": "sqrt"}}
-#: Seconds that the measured steps are meant to take, at least one.
-LONG_ENOUGH = 2.0
+#: Seconds that the measured steps of a call are meant to take, and how few they are at least.
+LONG_ENOUGH, FEWEST = 2.0, 4
 
 
 def measured(depth: int, fields: dict) -> dict:
@@ -41,7 +43,9 @@ def measured(depth: int, fields: dict) -> dict:
     config = settings(depth, 2, 20, width=WIDTH, batch_size=BATCH, **fields)
     dataset = random_data((FEATURES,))
     trainee = Trainee(config, dataset)
-    steps = max(1, min(20, int(LONG_ENOUGH / trainee.step_seconds(1))))
+    product = gemm()
+    rate = product.operations / statistics.median(product.seconds() for _ in range(3)) / 1e9
+    steps = max(FEWEST, min(20, int(LONG_ENOUGH / trainee.step_seconds(1))))
     seconds = [trainee.step_seconds(steps) for _ in range(3)]
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     # Compiled once more, for what the compiler says of it; by now the peak is known.
@@ -53,8 +57,10 @@ def measured(depth: int, fields: dict) -> dict:
     return {
         "compile_s": trainee.compile_seconds,
         "instructions": len(re.findall(r"^\s+(?:ROOT )?%?[\w.-]+ = ", compiled.as_text(), re.M)),
+        "steps": steps,
         "us_per_layer": 1e6 * statistics.median(seconds) / depth / 2,
         **spread("ms", seconds, 1e3),
+        "gemm_gflops": rate,
         "peak_mib": peak,
         "temp_mib": memory.temp_size_in_bytes / 2**20 if memory else "",
     }
@@ -101,6 +107,7 @@ def population_rows(depths: list[int], runs: list[int], rounds: int, report: Rep
             config = settings(depth, count, 20, width=WIDTH, batch_size=BATCH)
             trainee = Trainee(config, dataset)
             sides.append(trainee.side(f"{count} run{'s' * (count > 1)}", BATCH, 1 / count))
+        sides.append(gemm())
         report.compare({"depth": depth}, sides, rounds)
 
 

@@ -49,14 +49,16 @@ CELLS: dict[str, tuple[int, int, tuple[int, ...], dict]] = {
 }
 
 
-def told(config: Config) -> dict[int, tuple[Group, float, float]]:
-    """Of each depth its group, and seconds of compilation and training by what is kept of rates."""
+def told(config: Config) -> dict[int, tuple[float, float]]:
+    """Of each depth seconds of compilation and training, by what is kept of rates."""
     mesh, dataset = runs_mesh(), datasets.load(config.dataset)
     found = list(grid.cells(config))
     counts = {cell: cells.counts(cell, config, dataset, None) for cell in found}
     estimates = Estimates(config, dataset, None, mesh, counts)
     groups = [Group(cell, tuple(grid.runs(config, cell))) for cell in found]
-    return {group.cell.depth: (group, *estimates.of(group)) for group in groups}
+    times = [estimates.of(group) for group in groups]
+    rows = zip(found, times, estimates.beside(times), strict=True)
+    return {cell.depth: (time.compiling, training) for cell, time, training in rows}
 
 
 def launch(flags: list[str]) -> float:
@@ -80,7 +82,7 @@ def seconds_rows(flags: list[str], report: Report) -> None:
             seen = list(csv.DictReader(file))
     sums = dict.fromkeys(("compile_told", "compile_seen", "train_told", "train_seen"), 0.0)
     for row in seen:
-        _, compiling, training = known[int(row["depth"])]
+        compiling, training = known[int(row["depth"])]
         found = {"compile_told": compiling, "compile_seen": float(row["compile_seconds"])}
         found |= {"train_told": training, "train_seen": float(row["run_seconds"])}
         sums = {name: sums[name] + seconds for name, seconds in found.items()}

@@ -14,7 +14,7 @@ from experiments import cells, manifest, memory, sweep
 from experiments.composition import OwnBlock
 from experiments.config import Config
 from experiments.datasets import Dataset
-from experiments.estimates import Estimates, duration
+from experiments.estimates import Estimate, Estimates, duration
 from experiments.grid import Cell, Group, RunKey
 from experiments.interrupts import Interrupted, Interrupts
 from experiments.plan import Plan
@@ -72,11 +72,12 @@ def tell(
             raise Interrupted
         estimates.keep_points(kind, points)
         told = f"their times measured now, in {duration(time.perf_counter() - start)}, and kept"
-    rows = list(_rows(plan, estimates, groups, begun))
+    times = [estimates.of(group, begun.get(group, 0)) for group in groups]
+    rows = list(_rows(plan, estimates, groups, times))
     console = plain_console(width=150)
     console.print(_table(config, rows))
     around = started + estimates.report_seconds()
-    seconds = around + sum(row.compiling + row.training for row in rows)
+    seconds = around + sum(map(sum, times))
     runs, done = sum(row.runs for row in rows), len(store.finished)
     console.print(
         f"{study}: {runs:,} runs to train{f', {done:,} done before' if done else ''}; about "
@@ -102,11 +103,12 @@ class _Row(NamedTuple):
 
 
 def _rows(
-    plan: Plan, estimates: Estimates, groups: list[Group], begun: dict[Group, int]
+    plan: Plan, estimates: Estimates, groups: list[Group], times: list[Estimate]
 ) -> Iterator[_Row]:
+    compiling = {group: each.compiling for group, each in zip(groups, times, strict=True)}
+    training = dict(zip(groups, estimates.beside(times), strict=True))
     for cell, counts in plan.counts.items():
         its = [group for group in groups if group.cell == cell]
-        times = [estimates.of(group, begun.get(group, 0)) for group in its]
         if its:
             yield _Row(
                 cell,
@@ -115,8 +117,8 @@ def _rows(
                 sum(len(group.runs) for group in its),
                 sum(map(estimates.multiply_adds, its)),
                 max(map(plan.needed, its)),
-                sum(time.compiling for time in times),
-                sum(time.training for time in times),
+                sum(compiling[group] for group in its),
+                sum(training[group] for group in its),
             )
 
 

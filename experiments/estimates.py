@@ -3,7 +3,7 @@
 import contextlib
 import math
 import pathlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import jax
@@ -25,7 +25,7 @@ PASSES = 3
 
 
 class Estimate(NamedTuple):
-    """Seconds that a group takes."""
+    """Seconds that a group takes, if nothing else is done meanwhile."""
 
     compiling: float
     training: float
@@ -86,6 +86,22 @@ class Estimates:
         training = left * tile * (self.equivalent_steps() * step + calls * call)
         return Estimate(rates.compile_seconds(points, adds), training)
 
+    def beside(self, estimates: Sequence[Estimate]) -> list[float]:
+        """Seconds of training as they are seen, of groups in order.
+
+        Where devices are cores, the compiler of the next group takes half of them while it is at
+        work; all in all it takes as long as one after the other.
+        """
+        upcoming = (estimate.compiling * self._shares_cores for estimate in estimates[1:])
+        return [
+            estimate.training + min(estimate.training, next(upcoming, 0.0))
+            for estimate in estimates
+        ]
+
+    @property
+    def _shares_cores(self) -> bool:
+        return self._mesh.devices.flat[0].platform == "cpu"
+
     def total(self, groups: Iterable[Group], begun: dict[Group, int]) -> str:
         """How long groups take, for the end of a line; nothing where it is not known."""
         seconds = sum(sum(self.of(group, begun.get(group, 0))) for group in groups)
@@ -102,8 +118,17 @@ class Estimates:
         each = PASSES * self._config.batch_size * self._adds(group.cell)
         return self.equivalent_steps() * len(group.runs) * each
 
-    def keep(self, group: Group, training: float, compiling: float) -> None:
-        """Keeps the seconds that a group has taken, if they can be kept."""
+    def keep(self, group: Group, training: float, compiling: float, followed: bool = False) -> None:
+        """Keeps the seconds that a group has taken, if they can be kept.
+
+        Args:
+          group: that has been trained.
+          training: seconds.
+          compiling: seconds.
+          followed: another group was compiled meanwhile, which is taken to be like it.
+        """
+        if followed and self._shares_cores:
+            training = max(training / 2, training - compiling)
         adds, tile, steps = self._adds(group.cell), self._tile(group), self.equivalent_steps()
         call = rates.call_seconds(self._points(group.cell), adds)
         calling = self._calls(training / steps) * tile * call

@@ -1,6 +1,7 @@
 """The sweep: trains the runs of a study that are not in its store yet."""
 
 import concurrent.futures
+import functools
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import NamedTuple
@@ -93,9 +94,8 @@ def train(
                     raise Interrupted
                 lock.say(at=group.name, **memory.kills())
                 try:
-                    trainee = _Trainee(
-                        ready.result(), config, store, interrupts, progress, estimates
-                    )
+                    keep = functools.partial(estimates.keep, followed=group != groups[-1])
+                    trainee = _Trainee(ready.result(), config, store, interrupts, progress, keep)
                     with interrupts.deferred():
                         trainee.train(begun.pop(group, None))
                 except (RuntimeError, MemoryError) as error:
@@ -202,9 +202,9 @@ class _Trainee:
         store: Store,
         interrupts: Interrupts,
         progress: Progress,
-        estimates: Estimates,
+        keep_times: Callable[[Group, float, float], None],
     ):
-        self._estimates = estimates
+        self._keep_times = keep_times
         self._group, self._population, self._advance, self._compile_seconds = ready[:4]
         self._read, self._reads_at = ready.read, ready.at
         self._config, self._store = config, store
@@ -296,4 +296,4 @@ class _Trainee:
         results = rows.results(group, states, now.measured)
         history, readings = rows.history(group, now.measured), rows.readings(group, now.read)
         self._store.add(group, results, history, timings, readings)
-        self._estimates.keep(group, now.seconds, self._compile_seconds)
+        self._keep_times(group, now.seconds, self._compile_seconds)

@@ -7,7 +7,7 @@ import pytest
 from experiments import grid
 from experiments.config import Config
 from experiments.datasets import Dataset
-from experiments.estimates import REPORT_SECONDS, Estimates, duration
+from experiments.estimates import REPORT_SECONDS, Estimate, Estimates, duration
 from experiments.grid import Group
 from experiments.rates import Point, Rates
 from resnet_jax import Counts
@@ -59,6 +59,19 @@ def test_what_a_group_took_is_what_it_will_take_calls_included(estimates):
     estimates.keep_points(estimates.kind(LARGE), [Point(300, 9.0, 7.0, 0.05)])
     estimates.keep(GROUP, training=50.0, compiling=3.0)
     assert estimates.of(GROUP).training == pytest.approx(50.0, rel=0.01)
+
+
+def test_the_compiler_of_the_next_group_takes_half_the_cores(estimates):
+    times = [Estimate(9.0, 1.0), Estimate(3.0, 5.0), Estimate(2.0, 7.0)]
+    assert estimates.beside(times) == [2.0, 7.0, 7.0] and estimates.beside([]) == []
+
+
+@pytest.mark.parametrize(("seen", "alone"), [(4.0, 2.0), (50.0, 47.0)])
+def test_what_it_took_is_not_kept_of_the_group(estimates, seen, alone):
+    estimates.keep(GROUP, training=seen, compiling=3.0, followed=True)
+    assert estimates.of(GROUP) == (3.0, pytest.approx(alone))
+    (shared, _) = estimates.beside([estimates.of(GROUP)] * 2)
+    assert shared == pytest.approx(seen)
 
 
 def test_so_is_what_a_report_took(estimates):
