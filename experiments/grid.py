@@ -75,17 +75,18 @@ class Group(NamedTuple):
 
 
 def cells(config: Config) -> Iterator[Cell]:
-    """The cells of a study, shallow ones first."""
+    """The cells of a study that have runs, shallow ones first."""
     for depth in sorted(config.depths):
         block = "dense" if config.family == "dense" else config.block_at(depth)
         for variant in config.variants():
-            yield Cell(config.family, block, depth, variant)
+            if config.shortcut_weights_of(depth, variant):
+                yield Cell(config.family, block, depth, variant)
 
 
 def runs(config: Config, cell: Cell) -> Iterator[RunKey]:
     """The runs of a cell: each of its rates, with each shortcut weight, with all seeds."""
     for rate in config.learning_rates:
-        for weight in config.shortcut_weights_at(cell.depth):
+        for weight in config.shortcut_weights_of(cell.depth, cell.variant):
             for seed in config.seeds():
                 yield RunKey(cell, rate, weight, seed)
 

@@ -76,7 +76,7 @@ def _problems(config: Config, own_layers: int | None) -> Iterator[str]:
         yield from _depth_problems(config, depth, own_layers)
     yield from _number_problems(config)
     for depth in config.depths:
-        if not config.shortcut_weights_at(depth):
+        if not any(config.shortcut_weights_of(depth, variant) for variant in config.variants()):
             yield f"--deepest_plain={config.deepest_plain} leaves nothing to train at depth {depth}"
     for rate in config.learning_rates:
         if not _LEAST_FLOAT < rate < _GREATEST_FLOAT:
