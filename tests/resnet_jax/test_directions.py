@@ -24,12 +24,17 @@ class Gated(nn.Module):
         return self.parts.activation(shortcut_weight * a + branch_weight * heat * gate * z)
 
 
+def parameters(module, x):
+    """Made up, of the shapes that a network's have; none is zero."""
+    shapes = jax.eval_shape(from_linen(module).init, jax.random.key(0), x)
+    random = np.random.RandomState(0)
+    return jax.tree.map(lambda leaf: jnp.asarray(random.rand(*leaf.shape) + 0.5), shapes)
+
+
 @pytest.fixture(scope="module")
 def dense():
-    """Parameters of four blocks of Gated, and a filter-normalised direction."""
-    module = dense_network(6, 5, 3, block=Gated, layers_per_block=1)
-    params = from_linen(module).init(jax.random.key(1), jnp.ones((2, 7)))
-    params = jax.tree.map(lambda leaf: leaf + 0.5, params)  # no bias is zero by chance
+    """Parameters of four blocks of Gated, a direction, and the same filter-normalised."""
+    params = parameters(dense_network(6, 5, 3, block=Gated, layers_per_block=1), jnp.ones((2, 7)))
     raw = directions.random_direction(jax.random.key(2), params)
     return params, raw, directions.filter_normalised(raw, params)
 
@@ -54,27 +59,27 @@ def test_every_block_of_a_stack_has_filters_of_its_own(dense):
 
 
 def test_biases_and_normalisations_do_not_move(dense):
-    _, _, made = dense
+    params, _, made = dense
     stack = made["stage_1"]["stack"]
     still = [made["head"]["bias"], stack["BatchNorm_0"]["scale"], stack["BatchNorm_0"]["bias"]]
     for leaf in (*still, stack["heat"]):  # stacked ones have a depth axis, and are no weights
         np.testing.assert_array_equal(leaf, 0)
-    np.testing.assert_allclose(abs(stack["gate"]), 2.5)  # one input a unit: as long as it is
+    gate = np.asarray(stack["gate"])  # one input a unit: it moves by its own length
+    np.testing.assert_allclose(abs(gate), params["stage_1"]["stack"]["gate"], rtol=1e-6)
 
 
 def test_convolutions_count_filters_by_output_channels():
-    params = from_linen(cifar_network(8, 3, width=2)).init(
-        jax.random.key(0), jnp.ones((1, 4, 4, 3))
-    )
-    made = directions.filter_normalised(
-        directions.random_direction(jax.random.key(1), params), params
-    )
-    for layer in (["stem"], ["stage_2", "first", "layer_1"]):
-        one, other = params, made
-        for name in layer:
-            one, other = one[name], other[name]
-        lengths = [np.linalg.norm(tree["kernel"], axis=(0, 1, 2)) for tree in (one, other)]
-        assert lengths[0].shape == one["kernel"].shape[-1:]
+    params = parameters(cifar_network(8, 3, width=2), jnp.ones((1, 4, 4, 3)))
+    raw = directions.random_direction(jax.random.key(1), params)
+    made = directions.filter_normalised(raw, params)
+    for path in (["stem"], ["stage_2", "first", "layer_1"]):
+        kernels = []
+        for tree in (params, made):
+            for name in path:
+                tree = tree[name]
+            kernels.append(np.asarray(tree["kernel"]))
+        lengths = [np.sqrt((kernel**2).sum((0, 1, 2))) for kernel in kernels]
+        assert lengths[0].shape == kernels[0].shape[-1:] and kernels[0].ndim == 4
         np.testing.assert_allclose(*lengths, rtol=1e-5)
 
 
