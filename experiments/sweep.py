@@ -147,6 +147,8 @@ def compile_group(
     start = time.perf_counter()
     population = cells.build(group, config, dataset, block, mesh)
     backend = jax.default_backend()
+    if jax.config.read("jax_disable_most_optimizations"):  # asked for by the user, or by tests
+        backend = ""
     options = COMPILER_OPTIONS.get(backend) if group.cell.family == "dense" else None
     advance = population.compile(options, START_OPTIONS.get(backend))
     if reading is None:

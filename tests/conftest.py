@@ -46,13 +46,15 @@ def pytest_collection_modifyitems(config, items):
     items[:] = [item for item in items if item not in left_out]
 
 
-@pytest.fixture(autouse=True)
-def quickly_compiled(request):
-    """Programs that run once are not optimised; proofs of reliability are of those of studies."""
-    if "reliability" not in request.path.parts:
-        jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item):
+    """Programs that run once are not optimised; those of long trainings and of proofs are.
+
+    Before any fixture, so that what it trains is compiled as what its tests train.
+    """
+    worth_it = "reliability" in item.path.parts or item.get_closest_marker("optimized")
+    os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "0" if worth_it else "1"
+    jax.config.update("jax_disable_most_optimizations", not worth_it)
 
 
 @pytest.fixture

@@ -223,7 +223,7 @@ FLAGS = {
 TOO_LARGE = {
     "--depths=1000000": "would fit",
     "--width=10000000": "it fits with no batch and no depth",
-    "--family=cifar --depths=20000 --batch_size=1500 --map=vmap": "--batch_size=",
+    "--depths=40000 --batch_size=1500": "--batch_size=",
 }
 
 #: The machine has 24 GiB, and all of them free: what is refused does not depend on what else runs.

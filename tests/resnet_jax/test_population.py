@@ -68,24 +68,26 @@ def test_mapped_and_vectorised_agree(tiny_data):
 
 @pytest.mark.slow
 def test_seeds_differ_and_weights_share_their_start(tiny_data):
-    states, _ = train(product([0, 1], [0.0, 1.0], [0.1]), tiny_data, chunks=(0,))
-    stems = states.params["stem"]["kernel"]
-    assert not np.array_equal(stems[0], stems[1])
-    chex.assert_trees_all_equal(take(states.params, [0, 1]), take(states.params, [2, 3]))
-    states, _ = train(product([0, 1], [0.0, 1.0], [0.1]), tiny_data, chunks=(1,))
-    stems = states.params["stem"]["kernel"]
-    assert not np.array_equal(stems[0], stems[2])
+    runs = product([0, 1], [0.0, 1.0], [0.1])
+    these = Population(TRAINING, runs, tiny_data, runs_mesh(), "map")
+    advance = these.compile(QUICKLY, QUICKLY)
+    states, _ = advance(None, 0, False)
+    params = these.unpad(states.params)
+    assert not np.array_equal(*take(params["stem"]["kernel"], [0, 1]))
+    chex.assert_trees_all_equal(take(params, [0, 1]), take(params, [2, 3]))
+    states, _ = advance(states, 1, False)
+    params = these.unpad(states.params)
+    assert not np.array_equal(*take(params["stem"]["kernel"], [0, 2]))
 
 
 @pytest.mark.slow
 def test_a_run_does_not_depend_on_its_neighbours(tiny_data):
     many = product([0, 1, 2], [0.0, 1.0], [0.1, 0.01])
     together = train(many, tiny_data)
-    for rows in ([7], [7, 2, 11], [11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0]):
+    for rows in ([7], [7, 2, 11]):
         apart = train(take(many, rows), tiny_data)
         chex.assert_trees_all_equal(apart, take(together, rows))
-    control = train(take(many, [6]), tiny_data)
-    assert not np.array_equal(control[1].train_loss, take(together, [7])[1].train_loss)
+    assert len(set(together[1].train_loss)) == len(together[1].train_loss)  # the control
 
 
 @pytest.mark.slow
@@ -94,7 +96,6 @@ def test_nor_on_the_number_of_devices_or_chunks(tiny_data):
     expected = train(runs, tiny_data)
     chex.assert_trees_all_equal(train(runs, tiny_data, devices=1), expected)
     chex.assert_trees_all_equal(train(runs, tiny_data, chunks=(1, 4, 9, 6)), expected)
-    chex.assert_trees_all_equal(train(runs, tiny_data), expected)
 
 
 @pytest.mark.slow
