@@ -72,14 +72,13 @@ def test_convolutions_count_filters_by_output_channels():
     params = parameters(cifar_network(8, 3, width=2), jnp.ones((1, 4, 4, 3)))
     raw = directions.random_direction(jax.random.key(1), params)
     made = directions.filter_normalised(raw, params)
-    for path in (["stem"], ["stage_2", "first", "layer_1"]):
-        kernels = []
-        for tree in (params, made):
-            for name in path:
-                tree = tree[name]
-            kernels.append(np.asarray(tree["kernel"]))
-        lengths = [np.sqrt((kernel**2).sum((0, 1, 2))) for kernel in kernels]
-        assert lengths[0].shape == kernels[0].shape[-1:] and kernels[0].ndim == 4
+    kernels = [
+        (w, d) for w, d in zip(*map(jax.tree.leaves, (params, made)), strict=True) if w.ndim == 4
+    ]
+    assert len(kernels) > 4  # of the stem and of the first blocks; others are stacked
+    for pair in kernels:
+        lengths = [np.sqrt((np.asarray(array) ** 2).sum((0, 1, 2))) for array in pair]
+        assert lengths[0].shape == pair[0].shape[-1:]
         np.testing.assert_allclose(*lengths, rtol=1e-5)
 
 
