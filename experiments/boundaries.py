@@ -1,6 +1,6 @@
 """Boundaries: to which depth networks of a shortcut weight train, and to which theory says they do.
 
-A depth is trained where the mean training error at its chosen rate is below 5%.  Theory's boundary
+By :mod:`experiments.reach` of the mean training error at the chosen rates.  Theory's boundary
 is where the squared gradient, on its way back through the network as initialised, has grown as much
 as in the deepest plain network that trains: one number is taken from the measurement, at weight 0.
 
@@ -19,9 +19,8 @@ from experiments.config import Variant
 from experiments.findings import percent
 from experiments.grid import RUN_COLUMNS
 from experiments.predictions import setting_of
+from experiments.reach import TRAINED, reach
 from resnet_jax import theory
-
-TRAINED = 0.05
 
 
 class Boundary(NamedTuple):
@@ -85,16 +84,9 @@ def of_weights(summary: pd.DataFrame, knows: bool = True) -> list[Boundary]:
 def measured_of(table: pd.DataFrame) -> list[Boundary]:
     """The boundary of every weight of one variant, without theory; none of an empty table."""
     return [
-        _measured(weight, curve.sort_values("depth"))
+        Boundary(float(weight), *reach(curve.set_index("depth").train_error)[:2], np.nan)
         for weight, curve in table.groupby("shortcut_weight")
     ]
-
-
-def _measured(weight: float, curve: pd.DataFrame) -> Boundary:
-    failed = curve.depth[curve.train_error >= TRAINED]
-    fails = failed.min() if len(failed) else np.nan
-    trained = curve.depth[~(curve.depth >= fails)]
-    return Boundary(float(weight), trained.max() if len(trained) else np.nan, fails, np.nan)
 
 
 def _growth(variant: Variant, plain: Boundary) -> float | None:
@@ -158,18 +150,18 @@ def sentences_annealed(found: list[Boundary], annealed: list[Boundary]) -> list[
     for each in annealed:
         same = next((other for other in found if other.weight == each.weight), None)
         beside = [
-            f"{_reach(other)}{what}"
+            f"{_text(other)}{what}"
             for other, what in ((plain, " plain from the start"), (same, " with shortcuts kept"))
             if other
         ]
         lines.append(
             f"Shortcuts annealed from {each.weight:g} to 0 in training: networks, plain in the "
-            f"end, train to {_reach(each)}" + (f"; to {', to '.join(beside)}." if beside else ".")
+            f"end, train to {_text(each)}" + (f"; to {', to '.join(beside)}." if beside else ".")
         )
     return lines
 
 
-def _reach(each: Boundary) -> str:
+def _text(each: Boundary) -> str:
     if np.isnan(each.trains):
         return "no depth tried"
     return f"{each.trains:.0f} layers{' (the deepest tried)' if np.isnan(each.fails) else ''}"

@@ -10,7 +10,7 @@ from flax import linen as nn
 from jax.typing import DTypeLike
 
 from experiments.config import Config, Variant
-from experiments.names import split_name
+from experiments.names import ADAPTIVE, split_name
 from resnet_jax import (
     augmentation,
     blocks,
@@ -76,8 +76,6 @@ OPTIMIZERS = {
     "adam": optimizers.adam,
     "adamw": optimizers.adamw,
 }
-#: Those whose updates have one size, whatever that of the gradient.
-ADAPTIVE = ("adam", "adamw")
 SCHEDULES = {
     "constant": optimizers.constant,
     "step": optimizers.step_decay,

@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from experiments.names import canonical
+from experiments.names import ADAPTIVE, canonical
 
 #: What a field decides: how each run is trained, which runs there are, or neither.  Runs of other
 #: training do not mix in one directory; more of them extend it.
@@ -29,6 +29,10 @@ class Variant:
     def names(self) -> tuple[str, ...]:
         """Its fields, in order."""
         return dataclasses.astuple(self)
+
+    def carries(self, shortcut_weight: float) -> bool:
+        """Whether its networks pass on what enters: by shortcuts, or by branches of full size."""
+        return shortcut_weight != 0 or (self.branch_scale == "one" and self.init != "zero_last")
 
 
 VARIANT_FIELDS = tuple(field.name for field in dataclasses.fields(Variant))
@@ -69,6 +73,9 @@ class Config:
         "rates to choose from, for each depth and kind of network on its own",
         GRID,
     )
+    adaptive_share: float = _option(
+        1.0, "the rates of adam and adamw are these times --learning_rates", GRID
+    )
     shortcut_weights: tuple[float, ...] = _option(
         (0.0, 1.0),
         "w in a[l+2] = g(w·a[l] + z[l+2]): 0 is plain, 1 residual",
@@ -77,6 +84,12 @@ class Config:
     deepest_plain: int = _option(
         0,
         "no plain network (shortcut weight 0) is trained deeper than this; 0 sets no limit",
+        GRID,
+    )
+    silent_plain: bool = _option(
+        True,
+        "trains plain networks also where branches are scaled down or start at zero, and without "
+        "shortcuts nothing passes them",
         GRID,
     )
     width: int = _option(
@@ -179,6 +192,11 @@ class Config:
         """The seeds that every setting is trained with."""
         return range(self.first_seed, self.first_seed + self.num_seeds)
 
+    def learning_rates_of(self, variant: Variant) -> tuple[float, ...]:
+        """The rates to choose from for a variant."""
+        share = self.adaptive_share if variant.optimizer in ADAPTIVE else 1.0
+        return tuple(rate * share for rate in self.learning_rates)
+
     def shortcut_weights_of(self, depth: int, variant: Variant) -> tuple[float, ...]:
         """The kinds of network to train at a depth of a variant.
 
@@ -186,6 +204,7 @@ class Config:
         weight alone: it passes through those below, and from 0 it would be the plain network.
         """
         plain = not self.deepest_plain or depth <= self.deepest_plain
+        plain = plain and (self.silent_plain or variant.carries(0.0))
         weights = tuple(weight for weight in self.shortcut_weights if weight or plain)
         kept = dataclasses.replace(variant, shortcut_schedule="constant")
         if variant == kept or kept not in self.variants():

@@ -62,17 +62,12 @@ class Configuration(NamedTuple):
     @property
     def carries(self) -> bool:
         """Whether anything passes: a plain network needs its branches at full size."""
-        return carries(self.shortcut_weight, self.variant.branch_scale, self.variant.init)
+        return self.variant.carries(self.shortcut_weight)
 
     @property
     def name(self) -> str:
         """What its networks are called, but for their normalisation."""
         return name_of(self.shortcut_weight, self.variant)
-
-
-def carries(shortcut_weight: float, branch_scale: str, init: str) -> bool:
-    """Whether a network passes on what enters: by its shortcuts, or by branches of full size."""
-    return shortcut_weight != 0 or (branch_scale == "one" and init != "zero_last")
 
 
 def name_of(shortcut_weight: float, variant: Variant) -> str:

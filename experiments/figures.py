@@ -59,7 +59,8 @@ def _legend_above(figure: Figure, axes: Axes) -> None:
     figure.legend(handles, labels, loc="outside upper center", ncols=columns)
 
 
-def _depth_axis(axes: Axes, depths: Sequence[int]) -> None:
+def depth_axis(axes: Axes, depths: Sequence[int]) -> None:
+    """Depths in powers of 2, those that were tried by name."""
     axes.set_xscale("log", base=2)
     ticks = _thinned(sorted(depths))
     axes.set_xticks(ticks, [f"{depth}" for depth in ticks])
@@ -103,11 +104,11 @@ def over_depth(results: pd.DataFrame, panels: dict[str, str]) -> Figure:
             error = measure.endswith("error")
             (error_axis if error else _loss_axis)(axes)
             for index, (key, label) in enumerate(curves.items()):
-                _mean_over_depth(axes, of(summary, key), measure, index, label)
+                mean_over_depth(axes, of(summary, key), measure, index, label)
                 step = min(0.16, 0.6 / len(curves))  # side by side, and all near their depth
                 beside = 2 ** (step * (index - (len(curves) - 1) / 2))
-                _seeds_over_depth(axes, of(chosen, key), measure, index, beside)
-            _depth_axis(axes, results.depth.unique())
+                seeds_over_depth(axes, of(chosen, key), measure, index, beside)
+            depth_axis(axes, results.depth.unique())
             axes.set_title(title)
             axes.set_ylabel("error, %" if error else "cross-entropy, nats")
         if (chosen.status == "diverged").any():
@@ -116,7 +117,8 @@ def over_depth(results: pd.DataFrame, panels: dict[str, str]) -> Figure:
     return figure
 
 
-def _mean_over_depth(axes: Axes, curve: pd.DataFrame, measure: str, index: int, label: str) -> None:
+def mean_over_depth(axes: Axes, curve: pd.DataFrame, measure: str, index: int, label: str) -> None:
+    """The mean of a measure and its interval, from the rows of a summary; the index colours it."""
     color, marker = COLORS[index % len(COLORS)], _MARKERS[index % len(_MARKERS)]
     low, high = curve[f"{measure}_low"], curve[f"{measure}_high"]
     mean = curve[measure].where(np.isfinite(curve[measure]))
@@ -124,9 +126,10 @@ def _mean_over_depth(axes: Axes, curve: pd.DataFrame, measure: str, index: int, 
     axes.fill_between(curve.depth, low, high, color=color, alpha=0.2, lw=0)
 
 
-def _seeds_over_depth(
+def seeds_over_depth(
     axes: Axes, runs: pd.DataFrame, measure: str, index: int, beside: float
 ) -> None:
+    """The measure of each run, at so many times its depth, so that curves stand side by side."""
     color = COLORS[index % len(COLORS)]
     diverged = runs.status == "diverged"
     healthy, lost = runs[~diverged], runs[diverged]

@@ -112,7 +112,7 @@ COLUMNS = (
 )
 
 #: How a chosen rate is marked that is the lowest or highest of those tried.
-_EDGES = {"lowest": "↓", "highest": "↑", "": " "}
+EDGES = {"lowest": "↓", "highest": "↑", "": " "}
 
 
 def texts(summary: pd.DataFrame) -> list[dict[str, str]]:
@@ -123,7 +123,7 @@ def texts(summary: pd.DataFrame) -> list[dict[str, str]]:
         values = (
             f"{row.depth}",
             row.kind,
-            f"{row.learning_rate:g}{_EDGES[row.rate_at_edge]}",
+            f"{row.learning_rate:g}{EDGES[row.rate_at_edge]}",
             f"{100 * row.train_error:.2f}%",
             "" if pd.isna(row.train_error_low) else interval,
             f"{row.train_loss:.2g}",

@@ -85,7 +85,7 @@ def cells(config: Config) -> Iterator[Cell]:
 
 def runs(config: Config, cell: Cell) -> Iterator[RunKey]:
     """The runs of a cell: each of its rates, with each shortcut weight, with all seeds."""
-    for rate in config.learning_rates:
+    for rate in config.learning_rates_of(cell.variant):
         for weight in config.shortcut_weights_of(cell.depth, cell.variant):
             for seed in config.seeds():
                 yield RunKey(cell, rate, weight, seed)

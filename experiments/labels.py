@@ -30,7 +30,7 @@ _WORDS = {
         "learned": "learned branch scale",
         "depth": "depth-scaled, α =",
     },
-    "init": {"zero_last": "zero-init"},
+    "init": {"zero_last": "zero-init", "orthogonal": "orthogonal weights"},
     "optimizer": {
         "sgd": "SGD",
         "momentum": "momentum",
@@ -41,6 +41,9 @@ _WORDS = {
     "warmup": {"none": "no warm-up", "error": "warm-up to error"},
     "shortcut_schedule": {"constant": "shortcuts kept", "annealed": "shortcuts annealed"},
 }
+
+#: Of normalisations, wherever networks are told apart by them.
+NORMS = {"none": "no normalisation", "batch": "batch norm", "layer": "layer norm"}
 
 
 def kind(shortcut_weight: float) -> str:

@@ -41,6 +41,9 @@ NUMBERS: dict[str, dict[str, tuple[float, ...]]] = {
     "branch_scale": {"stochastic_depth": (0.5,), "depth": (1.0,)},
 }
 
+#: Optimisers whose updates are of one size, whatever that of the gradient: their rates are smaller.
+ADAPTIVE = ("adam", "adamw")
+
 
 def split_name(flag: str, text: str) -> tuple[str, tuple[float, ...]]:
     """``"name:1/2"`` as its name and numbers, or the numbers that the name has by default.

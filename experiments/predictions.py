@@ -5,8 +5,8 @@ import dataclasses
 import numpy as np
 
 from experiments.config import Variant
-from experiments.names import split_name
-from resnet_jax import branches, particles, propagation
+from experiments.names import ADAPTIVE, split_name
+from resnet_jax import branches, particles, propagation, theory
 from resnet_jax.propagation import Propagation, Setting, Start
 from resnet_jax.theory import Follow
 
@@ -70,6 +70,33 @@ def _branch_weight(variant: Variant, blocks: int) -> float | None:
     if scale == "depth":
         return branches.growth(blocks) ** -numbers[0]
     return {"one": 1.0, "inverse_sqrt": blocks**-0.5}.get(scale)
+
+
+def feature_change(variant: Variant, shortcut_weight: float, blocks: int, power: float) -> float:
+    """How far a step at one learning rate moves the last features, up to a constant.
+
+    NaN where theory has no word for it.  See :func:`resnet_jax.theory.feature_change`.
+
+    Args:
+      variant: how the network is composed and trained.
+      shortcut_weight: of its shortcuts.
+      blocks: of two layers each.
+      power: mean square of what enters the first.
+    """
+    branch, scale = _branch_weight(variant, blocks), variant.branch_scale
+    known = variant.order == "pre_activation" and variant.shortcut == "A" and shortcut_weight == 1
+    known = known and variant.shortcut_schedule == "constant"
+    if not known or not branch or not blocks or variant.init != "he":
+        return np.nan
+    adaptive = variant.optimizer in ADAPTIVE
+    name, numbers = split_name("branch_scale", scale)
+    rate = 1.0
+    if name == "depth":
+        rate = theory.depth_multipliers(branches.growth(blocks), numbers[0], adaptive)[1]
+    if variant.norm == "layer":
+        return theory.feature_change(blocks, branch, rate, adaptive, power)
+    bounded = name == "inverse_sqrt" or (name == "depth" and numbers[0] >= 0.5)
+    return theory.feature_change(blocks, branch, rate, adaptive) if bounded else np.nan
 
 
 def _before_relu(cosine: float) -> float:

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 
 from experiments.configurations import OF_KIND, Configuration, Curve
 from experiments.figures import COLORS, STYLE
+from experiments.labels import NORMS
 
 
 class Panel(NamedTuple):
@@ -29,7 +30,6 @@ PANELS = {
     "gradient_correlation": Panel("gradient correlation\nof two inputs", True, (1e-5, 1.5)),
 }
 _DASHES = (0, (4, 2))
-_NORM_TITLES = {"none": "no normalisation", "batch": "batch norm", "layer": "layer norm"}
 
 
 def over_blocks(found: Sequence[Configuration]) -> Figure:
@@ -56,14 +56,14 @@ def over_blocks(found: Sequence[Configuration]) -> Figure:
                 _style(axes, panel)
                 if column == 0:
                     axes.set_ylabel(panel.title)
-            grid[0, column].set_title(_NORM_TITLES.get(norm, norm))
+            grid[0, column].set_title(NORMS.get(norm, norm))
             grid[-1, column].set_xlabel("block")
         theory = {"theory, infinite width": plt.Line2D([], [], color="k", lw=0.8, ls=_DASHES)}
-        _legend_above(figure, grid.flat, theory)
+        legend_above(figure, grid.flat, theory)
     return figure
 
 
-def _legend_above(figure: Figure, every: Iterable[Axes], more: Mapping[str, Artist]) -> None:
+def legend_above(figure: Figure, every: Iterable[Axes], more: Mapping[str, Artist]) -> None:
     """One legend for all panels, each label once."""
     handles: dict[str, Artist] = {}
     for axes in every:
@@ -109,8 +109,8 @@ def along_lines(line: pd.DataFrame, name_of: Callable[[pd.DataFrame], str]) -> F
                 means = runs.groupby("place").gradient_autocorrelation.mean()
                 color = COLORS[names.index(name) % len(COLORS)]
                 axes.plot(means.index / means.index.max(), means, color=color, label=name)
-            axes.set_title(_NORM_TITLES.get(norm, norm))
+            axes.set_title(NORMS.get(norm, norm))
             axes.set_xlabel("distance along the line")
         grid[0, 0].set_ylabel("autocorrelation\nof the input's gradient")
-        _legend_above(figure, grid.flat, {})
+        legend_above(figure, grid.flat, {})
     return figure

@@ -43,8 +43,7 @@ def report(workdir: pathlib.Path) -> None:
     line = results.readings_of(workdir, "line", terminal.warn)
     table = configurations.summary(found)
     store.write_text(workdir / store.SUMMARY, table.to_csv(index=False, lineterminator="\n"))
-    three = zip(line.shortcut_weight, line.branch_scale, line.init, strict=True)
-    seen = [configurations.carries(*key) for key in three]
+    seen = [labels.variant_of(row).carries(row.shortcut_weight) for _, row in line.iterrows()]
     name_of = lambda runs: configurations.name_of(
         runs.iloc[0].shortcut_weight, labels.variant_of(runs.iloc[0])
     )

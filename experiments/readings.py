@@ -21,7 +21,7 @@ class Reading(NamedTuple):
     """What is read, by a compiled program of its own: training is no slower for it.
 
     Attributes:
-      at: the steps at which a study reads, of those at which it measures.
+      at: the steps at which a study reads, up to the last.  Losses are measured there as well.
       of: what it reads of each run of a cell.
     """
 
@@ -39,6 +39,8 @@ def at_end(config: Config) -> Collection[int]:
     return (config.steps,)
 
 
-def always(config: Config) -> Collection[int]:
-    """Whenever losses are measured."""
-    return range(config.steps + 1)
+def log_spaced(config: Config) -> Collection[int]:
+    """Before the first step, after 1, 2, 5, 10, 20, 50 and so on, and after the last."""
+    magnitudes = range(len(f"{config.steps}"))
+    round_numbers = {digit * 10**power for power in magnitudes for digit in (1, 2, 5)}
+    return sorted({0, *(step for step in round_numbers if step <= config.steps), config.steps})

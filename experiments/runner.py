@@ -12,7 +12,7 @@ import os
 import pathlib
 import sys
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from experiments import commandline, environment, grid, lock, programs
@@ -28,7 +28,15 @@ if TYPE_CHECKING:
     from experiments.readings import Reading
 
 #: The studies that ``python -m experiments`` offers.
-STUDIES = ("degradation", "propagation", "shortcut_strength", "landscape")
+STUDIES = (
+    "degradation",
+    "propagation",
+    "shortcut_strength",
+    "lesion",
+    "landscape",
+    "trainable_depth",
+    "depth_transfer",
+)
 
 #: The statuses that a command leaves with, besides 0, and 75 after an interrupt.
 SYSTEM_ERROR, USAGE_ERROR, INCOMPLETE, INTERNAL_ERROR = 1, 2, 3, 70
@@ -51,6 +59,7 @@ class Study(NamedTuple):
       defaults: its configuration without flags.
       report: draws and prints what a work directory's tables say.
       reading: makes what the study reads besides losses and errors; None for nothing.
+      problems: a line for each thing in a configuration that makes no sense for the study.
     """
 
     name: str
@@ -58,6 +67,7 @@ class Study(NamedTuple):
     defaults: Config
     report: Callable[[pathlib.Path], None]
     reading: "Callable[[], Reading] | None" = None  # called when JAX may be imported
+    problems: Callable[[Config], Iterable[str]] = lambda _: ()
 
 
 def command(
@@ -155,6 +165,8 @@ def run(
 
     workdir = pathlib.Path(config.workdir or f"runs/{study.name}")
     validate(config, layers_per_block if block else None)
+    for problem in study.problems(config):
+        raise UserError(problem)
     if block and config.family != "dense" and "stride" not in inspect.signature(block).parameters:
         raise UserError(f"--family={config.family}: its blocks need a field `stride`, an integer")
     if config.fresh:

@@ -212,7 +212,7 @@ class _Trainee:
         self._config, self._store = config, store
         self._interrupts, self._progress = interrupts, progress
         self._name = _name(ready.group, config)
-        self._checkpoint_seconds = 0.0
+        self._checkpoint_seconds, self._stride = 0.0, 1
 
     def train(self, checkpoint: Checkpoint | None) -> None:
         """Trains to the last step, and adds what came out to the store.
@@ -221,13 +221,11 @@ class _Trainee:
           Interrupted: asked to stop before the last step; a checkpoint is written.
         """
         now = self._begin(checkpoint)
-        saved, pause, stride = time.perf_counter(), 0.0, 1
+        saved, pause = time.perf_counter(), 0.0
         while now.step < self._config.steps:
             self._progress.now(f"{self._name}: step {now.step} of {self._config.steps}")
-            before, now = now, self._further(now, stride)
-            steps, elapsed = now.step - before.step, now.seconds - before.seconds
-            stride = max(1, min(4 * steps, int(steps * cells.CALL_SECONDS / max(elapsed, 1e-9))))
-            self._progress.done(self._group.cell.depth * steps)
+            before, now = now.step, self._further(now)
+            self._progress.done(self._group.cell.depth * (now.step - before))
             if now.step == self._config.steps:
                 break
             due = time.perf_counter() - saved > max(self._config.checkpoint_seconds, pause)
@@ -259,18 +257,26 @@ class _Trainee:
     def _read_of(self, states: State, step: int) -> Read:
         return [(step, self._read(states))] if step in self._reads_at else []
 
-    def _further(self, now: Course, stride: int) -> Course:
-        """At most so many steps further, but not past a measurement."""
-        border = min(now.measured[-1][0] + cells.measuring_stride(self._config), self._config.steps)
-        steps = min(stride, border - now.step, cells.chunk_size(self._config))
-        start = time.perf_counter()
-        step = now.step + steps
-        states, metrics = self._advance(now.states, steps, step == border)
+    def _further(self, now: Course) -> Course:
+        """Some steps further, but not past a stop."""
+        stop = self._next_stop(now.step)
+        steps = min(self._stride, stop - now.step, cells.chunk_size(self._config))
+        step, start = now.step + steps, time.perf_counter()
+        states, metrics = self._advance(now.states, steps, step == stop)
+        elapsed = time.perf_counter() - start
+        fit = int(steps * cells.CALL_SECONDS / max(elapsed, 1e-9))
+        self._stride = max(1, min(4 * steps, fit))
         measured, read = now.measured, now.read
-        if step == border:
+        if step == stop:
             measured = [*measured, (step, metrics)]
             read = [*read, *self._read_of(states, step)]
         return Course(states, step, measured, now.seconds + time.perf_counter() - start, read)
+
+    def _next_stop(self, step: int) -> int:
+        """Where losses are measured next: at regular steps, the last, and those of a reading."""
+        stride = cells.measuring_stride(self._config)
+        regular = min((step // stride + 1) * stride, self._config.steps)
+        return min([regular, *(at for at in self._reads_at if at > step)])
 
     def _save(self, now: Course) -> float:
         """Writes a checkpoint; returns how long it took."""

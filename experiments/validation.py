@@ -77,10 +77,12 @@ def _problems(config: Config, own_layers: int | None) -> Iterator[str]:
     yield from _number_problems(config)
     for depth in config.depths:
         if not any(config.shortcut_weights_of(depth, variant) for variant in config.variants()):
-            yield f"--deepest_plain={config.deepest_plain} leaves nothing to train at depth {depth}"
+            yield _nothing_to_train(config, depth)
     for rate in config.learning_rates:
         if not _LEAST_FLOAT < rate < _GREATEST_FLOAT:
             yield f"--learning_rates: {rate:g} is no rate; take positive numbers, such as 0.1,0.01"
+        elif not _LEAST_FLOAT < rate * config.adaptive_share < _GREATEST_FLOAT:
+            yield f"--adaptive_share={config.adaptive_share:g}: take a positive number, such as 0.1"
     for weight in config.shortcut_weights:
         if not abs(weight) < _GREATEST_FLOAT:
             yield f"--shortcut_weights: {weight:g} is no weight; 0 is plain and 1 residual"
@@ -88,6 +90,15 @@ def _problems(config: Config, own_layers: int | None) -> Iterator[str]:
         yield f"--data_dir={config.data_dir}: {config.dataset} has no files to look for there"
     if config.batch_size == 1 and "batch" in config.norm:
         yield "--batch_size=1 leaves batch normalisation nothing to average; take 2 or more"
+
+
+def _nothing_to_train(config: Config, depth: int) -> str:
+    if config.deepest_plain and depth > config.deepest_plain:
+        return f"--deepest_plain={config.deepest_plain} leaves nothing to train at depth {depth}"
+    return (
+        "--shortcut_weights=0: without shortcuts nothing passes such branches; add "
+        "--shortcut_weights=1, or --silent_plain to see that"
+    )
 
 
 def _number_problems(config: Config) -> Iterator[str]:
@@ -152,7 +163,8 @@ def _variant_problems(config: Config) -> Iterator[str]:
                 "--order=activation_before_addition: a branch that starts at zero and ends with a "
                 "ReLU never learns; take another order, --init or --branch_scale"
             )
-        plain = 0 in config.shortcut_weights or variant.shortcut_schedule == "annealed"
+        plain = config.silent_plain and 0 in config.shortcut_weights
+        plain = plain or variant.shortcut_schedule == "annealed"
         if variant.branch_scale.startswith("stochastic_depth") and plain:
             yield (
                 f"--branch_scale={variant.branch_scale}: a plain network is cut where a branch is "

@@ -6,7 +6,7 @@ one as in training, with the gradient of the loss; one with the normalisations' 
 still, with the gradient of one logit, so that the network is a function of each example alone.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import jax
@@ -17,6 +17,7 @@ from flax import linen as nn
 from resnet_jax import probes
 from resnet_jax.functional import Array, Params, Statistics
 from resnet_jax.networks import SINKS, STACK
+from resnet_jax.precision import at_least_single
 from resnet_jax.probes import Calls, Path, Probes
 
 
@@ -69,6 +70,18 @@ class Diagnosis(NamedTuple):
 
     blocks: AcrossBlocks
     layers: AcrossLayers
+
+
+class FeatureChange(NamedTuple):
+    """Of what passes between blocks ``[blocks + 1]``, or ``[0]`` where there are none.
+
+    Attributes:
+      rms: root mean square before.
+      change: root mean square of the change, over that.
+    """
+
+    rms: jax.Array
+    change: jax.Array
 
 
 def diagnose(module: nn.Module, params: Params, x: Array, y: Array, shortcut_weight) -> Diagnosis:
@@ -161,6 +174,44 @@ def relative_change(
     return _layer_norms(change, calls) / _layer_norms(params, calls)
 
 
+def feature_change(
+    module: nn.Module, params: Params, changed: Params, x: Array, shortcut_weight
+) -> FeatureChange:
+    """How far the features of a batch move as parameters change: what passes between blocks.
+
+    Normalisations normalise by the batch.
+    """
+    calls, _ = probes.rehearse(module, params, x, shortcut_weight)
+
+    def features(params):
+        with nn.intercept_methods(probes.keep_features):
+            mutable = [probes.RECORDS, "statistics"]
+            return module.apply({"params": params}, x, shortcut_weight, mutable=mutable)[1]
+
+    before, after = (features(each).get(probes.RECORDS, {}) for each in (params, changed))
+
+    def size(z, path):
+        rows = at_least_single(z).reshape(z.shape[0] if STACK in path else 1, -1)
+        return jax.vmap(probes.root_mean_square)(rows)
+
+    def change(path, place):
+        old, new = (at_least_single(_at(tree, path)[place]) for tree in (before, after))
+        return size(new - old, path) / size(old, path)
+
+    return FeatureChange(
+        _between_blocks(calls, lambda path, place: size(_at(before, path)[place], path)),
+        _between_blocks(calls, change),
+    )
+
+
+def _between_blocks(calls: Calls, values: Callable[[Path, str], jax.Array]) -> jax.Array:
+    """Values of what enters each block, and of what leaves the last ``[blocks + 1]``; or none."""
+    if not calls.blocks:
+        return jnp.zeros(0)
+    enters = _in_order(calls.blocks, lambda path: values(path, "enters"))
+    return jnp.append(enters, _in_order(calls.blocks[-1:], lambda path: values(path, "leaves"))[-1])
+
+
 def _layer_norms(params: Params, calls: Calls) -> jax.Array:
     """Euclidean norm of the weights of each layer ``[layers]``, of parameters or their like."""
 
@@ -187,10 +238,8 @@ def _pass(module, params, sinks, x, shortcut_weight, statistics=None) -> tuple[j
 
 def _across_blocks(tree, calls: Calls, field: str) -> jax.Array:
     """Of what enters each block, and of what leaves the last ``[blocks + 1]``."""
-    if not calls.blocks:
-        return jnp.zeros(0)
-    enters = _along_depth(tree, calls.blocks, "enters", field)
-    return jnp.append(enters, _along_depth(tree, calls.blocks[-1:], "leaves", field)[-1])
+    along = lambda path, place: jnp.atleast_1d(getattr(_at(tree, path)[place], field))
+    return _between_blocks(calls, along)
 
 
 def _along_depth(tree, paths: Sequence[Path], place: str, field: str = "") -> jax.Array:

@@ -35,26 +35,30 @@ class Network(NamedTuple):
     first: Callable[[Params], Params]
 
 
-def from_linen(module: nn.Module, first: str = "stem", noise: str = "noise") -> Network:
+def from_linen(
+    module: nn.Module, first: str = "stem", noise: str = "noise", apply: Callable | None = None
+) -> Network:
     """The pure functions of a Linen module whose call takes ``(x, shortcut_weight)``.
 
     Args:
       module: the network.
       first: the name of its first layer.
       noise: the name of the random generator that it draws from in training.
+      apply: what stands in for the module's own ``apply``; see :mod:`resnet_jax.interventions`.
     """
+    apply = apply or module.apply
 
     def init(key, x):
         return module.init(key, x, jax.numpy.ones(()))["params"]
 
     def forward(params, x, shortcut_weight, key=None):
         rngs = None if key is None else {noise: key}
-        logits, written = module.apply(
+        logits, written = apply(
             {"params": params}, x, shortcut_weight, rngs=rngs, mutable=["statistics"]
         )
         return logits, written.get("statistics", {})
 
     def predict(params, statistics, x, shortcut_weight):
-        return module.apply({"params": params, "statistics": statistics}, x, shortcut_weight)
+        return apply({"params": params, "statistics": statistics}, x, shortcut_weight)
 
     return Network(init, forward, predict, lambda params: params[first])

@@ -33,6 +33,9 @@ ON_SHORTCUTS = ("shortcut", "gate")
 #: The collection of inputs that nothing depends on; see :mod:`resnet_jax.probes`.
 SINKS = "sinks"
 
+#: That of inputs to single blocks; see :mod:`resnet_jax.interventions`.
+INTERVENTIONS = "interventions"
+
 
 def inside_stages(params: Params) -> Params:
     """Which parameters of a network belong to its blocks, as booleans in their places."""
@@ -67,7 +70,7 @@ class StageShape(NamedTuple):
 
 
 #: What blocks may read and write, and what they draw from.
-_COLLECTIONS = ("params", "statistics", "intermediates", SINKS)
+_COLLECTIONS = ("params", "statistics", "intermediates", SINKS, INTERVENTIONS)
 _GENERATORS = ("params", NOISE)
 
 

@@ -138,6 +138,22 @@ def probe(x: jax.Array, sink: Backward) -> jax.Array:
 probe.defvjp(lambda x, _: (x, None), lambda _, gradient: (gradient, backward(gradient)))
 
 
+def alone(block: nn.Module) -> Callable[..., jax.Array]:
+    """A block's call as a pure function of ``(a, shortcut_weight, branch_weight)``.
+
+    With the parameters and statistics that it has where it stands; it records nothing.
+    """
+    variables = {name: block.variables.get(name, {}) for name in ("params", "statistics")}
+    mutable = ["statistics"] if block.is_mutable_collection("statistics") else False
+    clone = block.clone(parent=None)
+
+    def output(*args):
+        made = clone.apply(variables, *args, mutable=mutable)
+        return made[0] if mutable else made
+
+    return output
+
+
 def branch_to_shortcut(block: nn.Module, a: jax.Array, *weights: jax.Array) -> jax.Array:
     """How much of a block's output its branch makes, over how much its shortcut makes.
 
@@ -145,14 +161,8 @@ def branch_to_shortcut(block: nn.Module, a: jax.Array, *weights: jax.Array) -> j
     as root mean squares.  Infinite where there is no shortcut.
     """
     shortcut_weight, branch_weight = weights
-    variables = {name: block.variables.get(name, {}) for name in ("params", "statistics")}
-    mutable = ["statistics"] if block.is_mutable_collection("statistics") else False
-    alone = block.clone(parent=None)
-
-    def size(*weights):
-        made = alone.apply(variables, a, *weights, mutable=mutable)
-        return root_mean_square(at_least_single(made[0] if mutable else made))
-
+    output = alone(block)
+    size = lambda *weights: root_mean_square(at_least_single(output(a, *weights)))
     none = jnp.zeros_like(shortcut_weight)
     return size(none, branch_weight) / size(shortcut_weight, jnp.zeros_like(branch_weight))
 
@@ -230,12 +240,27 @@ def rehearse(module: nn.Module, params: Params, x: Array, shortcut_weight) -> tu
     return interceptor.calls(), jax.tree.map(lambda leaf: jnp.zeros(leaf.shape), shapes)
 
 
+def is_block(module: nn.Module) -> bool:
+    """Whether a module is a block of a network, or the one that stands for all those of a stack."""
+    return module.path[-1:] in ((FIRST,), (STACK,))
+
+
+def keep_features(call: Callable, args: tuple, kwargs: dict, context: Any) -> Any:
+    """An interceptor of modules' calls: records what enters and leaves each block, as it is."""
+    module: nn.Module = context.module
+    leaves = call(*args, **kwargs)
+    if context.method_name == "__call__" and _kind(module) == "block":
+        _keep(module, "enters", args[0])
+        _keep(module, "leaves", leaves)
+    return leaves
+
+
 def _keep(module: nn.Module, name: str, value: Any) -> None:
     module.sow(RECORDS, name, value, init_fn=lambda: None, reduce_fn=lambda _, new: new)
 
 
 def _kind(module: nn.Module) -> str:
-    if module.path[-1:] in ((FIRST,), (STACK,)):
+    if is_block(module):
         return "block"
     if module.has_variable("params", "kernel"):
         return "layer"

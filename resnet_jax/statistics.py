@@ -71,6 +71,23 @@ def log_interval(values: np.ndarray, confidence: float = 0.95) -> Interval:
         return Interval(*(float(np.exp(middle + shift)) for shift in (0, -half, half)))
 
 
+def slope_interval(x: np.ndarray, samples: np.ndarray, confidence: float = 0.95) -> Interval:
+    """Interval for the slope of a line: Student's, of the least-squares slopes of the samples.
+
+    Args:
+      x: ``[points]``.
+      samples: ``[samples, points]``, such as one curve a seed; NaN where a point is missing.  What
+        has fewer than two points has no slope, and does not count.
+      confidence: see :func:`t_interval`.
+    """
+    slopes = []
+    for y in np.asarray(samples, np.float64):
+        known = np.isfinite(y)
+        if known.sum() > 1:
+            slopes.append(np.polyfit(np.asarray(x)[known], y[known], 1)[0])
+    return t_interval(np.array(slopes), confidence) if slopes else Interval(*[np.nan] * 3)
+
+
 def sign_flip_test(a: np.ndarray, b: np.ndarray) -> float:
     """Two-sided p-value for "``a`` and ``b`` have the same mean", paired by seed.
 

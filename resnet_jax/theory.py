@@ -138,21 +138,33 @@ def depth_multipliers(growth: float, alpha: float, adaptive: bool = True) -> tup
     return growth**-alpha, growth ** (alpha - 1 if adaptive else 2 * alpha - 1)
 
 
-def feature_change_exponent(alpha: float, rate_exponent: float, adaptive: bool) -> float:
-    """With which power of m a step moves the last features.  Asymptotic in depth.
+def feature_change(
+    blocks: int, branch: float, rate: float, adaptive: bool, power: float | None = None
+) -> float:
+    """How far a step moves the last features, over their size and up to a constant.  Leading order.
 
-    Of branches m^-α and rates m^c: m^(1-α+c) for Adam, m^(1-2α+c) for gradient descent, by the
-    argument of :func:`depth_multipliers`.  The best rate, before it is multiplied by m^c, moves
-    with the opposite power, as far as it is the features' change that limits it.
+    r Σ b²/p[l] for gradient descent and r Σ b/√p[l] for Adam, over blocks l = 1 ... B, in
+    pre-activation networks at infinite width.  Where branches and head are layer-normalised, the
+    stream has the power p[l] = p[0] + l b², the loss's gradient there falls like 1/√p[l], and what
+    a branch adds arrives as b/√p[l] of the last features.  A step changes the branch's weights by r
+    b/√p[l] in gradient descent and by r in Adam, along the gradient, so that all blocks' changes
+    add up.  The steps of stem and head are left out.
 
     Args:
-      alpha: α, 1/2 or more.  Without normalisation smaller ones explode; pre-activation networks
-        whose layers and head are layer-normalised count as α = 1/2 there, since only the stream's
-        size, √m times a branch's, sets their branches' weight.
-      rate_exponent: c, of the rates of the blocks' weights.
+      blocks: B.
+      branch: b, of all branches.
+      rate: r, of their weights.
       adaptive: see :func:`depth_multipliers`.
+      power: p[0], over that of a branch (with He's weights that is 1); None where branches of
+        1/√B or less, without layer normalisation, leave every p[l] at the size it began with.
+
+    Returns:
+      With b = m^-α, powers of m for great depth: 1 - α and 1 - 2α (without rates), as in
+      :func:`depth_multipliers`; with layer normalisation and b = 1, √B and log B.
     """
-    return (1 - alpha if adaptive else 1 - 2 * alpha) + rate_exponent
+    powers = np.ones(blocks) if power is None else power + branch**2 * np.arange(1, blocks + 1)
+    arriving = branch / np.sqrt(powers)
+    return rate * float((arriving if adaptive else arriving**2).sum())
 
 
 def gradient_depth_scale(gradient: np.ndarray) -> float:

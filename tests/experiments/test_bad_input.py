@@ -143,6 +143,7 @@ FLAGS = {
     "--learning_rates=inf": "positive",
     "--learning_rates=fast": "'fast' is not a number",
     "--learning_rates=1e-60": "positive",
+    "--adaptive_share=0": "--adaptive_share=0: take a positive number",
     "--shortcut_weights=1e39": "no weight",
     "--learning_rates=0.1,0.1": "twice",
     "--shortcut_weights=nan": "no weight",

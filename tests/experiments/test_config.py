@@ -61,6 +61,36 @@ def test_cells_without_runs_are_none():
     assert [cell.variant.shortcut_schedule for cell in grid.cells(config)] == ["constant"] * 2
 
 
+@pytest.mark.parametrize(
+    ("change", "carries"),
+    [
+        ({}, True),
+        ({"init": ("orthogonal",)}, True),
+        ({"init": ("zero_last",)}, False),
+        ({"branch_scale": ("inverse_sqrt",)}, False),
+        ({"branch_scale": ("learned",)}, False),
+        ({"branch_scale": ("stochastic_depth",)}, False),
+        ({"branch_scale": ("fixup",), "norm": ("none",)}, False),
+    ],
+)
+def test_plain_networks_with_silent_branches_can_be_left_out(change, carries):
+    config = Config(silent_plain=False, shortcut_weights=(0.0, 0.5, 1.0), **change)
+    validate(config)
+    (variant,) = config.variants()
+    assert variant.carries(0.0) == carries and variant.carries(0.5) and variant.carries(1.0)
+    kinds = (0.0, 0.5, 1.0) if carries else (0.5, 1.0)
+    assert config.shortcut_weights_of(8, variant) == kinds
+    everything = Config(shortcut_weights=(0.0, 1.0), **change)
+    assert everything.shortcut_weights_of(8, variant) == (0.0, 1.0)
+
+
+def test_leaving_out_everything_is_refused():
+    alone = {"silent_plain": False, "shortcut_weights": (0.0,)}
+    with pytest.raises(UserError, match="add --shortcut_weights=1, or --silent_plain"):
+        validate(Config(branch_scale=("learned",), **alone))
+    validate(Config(branch_scale=("learned", "one"), **alone))  # the other is trained
+
+
 def test_depths_follow_the_layers_of_ones_own_block():
     validate(Config(depths=(2, 5, 8)), layers_per_block=3)
     with pytest.raises(UserError, match="nearest are 2 and 5"):

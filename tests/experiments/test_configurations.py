@@ -104,6 +104,23 @@ class TestPredictions:
         assert found.power[0] == pytest.approx(1, rel=1e-3)
         assert found.cosine[0] == pytest.approx(0.3, abs=5e-3)
 
+    def test_how_far_a_step_moves_features(self):
+        def change(blocks, weight=1.0, **changes):
+            names = dict(zip(VARIANT_FIELDS, PRE.names(), strict=True)) | changes
+            return predictions.feature_change(Variant(**names), weight, blocks, 1.0)
+
+        for norm in ("none", "batch"):
+            scaled = {"norm": norm, "branch_scale": "inverse_sqrt"}
+            assert change(16, **scaled) == change(4, **scaled) == pytest.approx(1)
+            assert change(16, optimizer="adam", **scaled) == pytest.approx(4)
+            assert change(16, norm=norm, branch_scale="depth:1") == pytest.approx(2)  # 8 · 16/64
+            assert np.isnan(change(16, norm=norm))  # it explodes
+        assert change(2, norm="layer") == pytest.approx(1 / 2 + 1 / 3)
+        assert change(2, norm="layer", optimizer="adamw") == pytest.approx(2**-0.5 + 3**-0.5)
+        assert np.isnan(change(2, norm="layer", weight=0.0))
+        assert np.isnan(change(2, norm="layer", branch_scale="learned"))
+        assert np.isnan(change(2, norm="layer", shortcut_schedule="annealed"))
+
     def test_what_theory_does_not_know_has_none(self):
         assert self.of(order="activation_first") is None
         assert self.of(init="orthogonal") is None

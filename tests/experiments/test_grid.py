@@ -21,6 +21,25 @@ def test_runs_come_by_rate_and_weight_with_the_seed_fastest():
     assert len(grid.all_runs(config)) == 8 + 4
 
 
+def test_rates_of_adam_are_a_share_of_the_others():
+    config = Config(depths=(4,), optimizer=("sgd", "adam", "adamw"), adaptive_share=0.25)
+    rates = [{run.learning_rate for run in grid.runs(config, cell)} for cell in grid.cells(config)]
+    assert rates == [{0.1, 0.05, 0.02, 0.01}] + [{0.025, 0.0125, 0.005, 0.0025}] * 2
+
+
+def test_cells_without_runs_are_none():
+    config = Config(
+        depths=(2,),
+        branch_scale=("learned", "one"),
+        shortcut_weights=(0.0,),
+        silent_plain=False,
+        num_seeds=1,
+        learning_rates=(0.1,),
+    )
+    (cell,) = grid.cells(config)
+    assert cell.variant.branch_scale == "one" and len(grid.all_runs(config)) == 1
+
+
 def test_a_run_is_read_back_from_its_row():
     config = Config(shortcut=("exclusive_gate",), branch_scale=("stochastic_depth",))
     for run in grid.all_runs(config):

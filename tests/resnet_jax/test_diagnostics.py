@@ -186,3 +186,38 @@ def test_relative_change_is_by_layer():
     changed = params | {"stage_1": {"stack": stack}}
     change = diagnostics.relative_change(network, params, changed, X, jnp.ones(()))
     np.testing.assert_allclose(change, [0, *[0, 0.5] * 4, 0], atol=1e-6)
+
+
+def test_features_move_as_block_by_block_by_hand():
+    """The branches of an unnormalised network doubled: each block's, from what came before it."""
+    parts = PARTS["bare"]
+    network = dense_network(10, 5, 3, parts)
+    params = start(network)
+    double = lambda stack: stack | {"linear_2": jax.tree.map(lambda w: 2 * w, stack["linear_2"])}
+    changed = params | {"stage_1": {"stack": double(params["stage_1"]["stack"])}}
+    rms, found = diagnostics.feature_change(network, params, changed, X, jnp.float32(0.7))
+    np.testing.assert_allclose(
+        rms, compiled(network)(params, X, Y, jnp.float32(0.7))[0].rms, rtol=1e-5
+    )
+    old = new = nn.relu(X @ params["stem"]["kernel"])
+    expected = [0.0]
+    for index in range(4):
+        here = jax.tree.map(lambda leaf, i=index: leaf[i], params["stage_1"]["stack"])
+        block = Block(width=5, blocks=4, parts=parts)
+        old = block.apply({"params": here}, old, 0.7, 1.0)
+        new = block.apply({"params": double(here)}, new, 0.7, 1.0)
+        expected.append(float(jnp.linalg.norm(new - old) / jnp.linalg.norm(old)))
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+    assert min(expected[1:]) > 0.1
+
+
+@pytest.mark.parametrize(
+    ("network", "shape", "places"),
+    [(dense_network(2, 5, 3), (6,), 0), (cifar_network(14, 3, width=4), (4, 4), 7)],
+)
+def test_features_of_every_stage_move_or_there_are_none(network, shape, places):
+    x = jax.ShapeDtypeStruct((6, *shape), jnp.float32)
+    params = jax.eval_shape(network.init, jax.random.key(0), x, jnp.ones(()))["params"]
+    run = functools.partial(diagnostics.feature_change, network)
+    found = jax.eval_shape(run, params, params, x, jnp.ones(()))
+    assert {values.shape for values in found} == {(places,)}

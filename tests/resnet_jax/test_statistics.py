@@ -3,13 +3,27 @@ import itertools
 import numpy as np
 import pytest
 
-from resnet_jax.statistics import log_interval, sign_flip_test, t_interval
+from resnet_jax.statistics import log_interval, sign_flip_test, slope_interval, t_interval
 
 
 def test_t_interval_by_hand():
     # mean 2, deviation 1, n = 3, t quantile 4.3027: half-width 4.3027 / √3
     interval = t_interval(np.array([1.0, 2.0, 3.0]))
     np.testing.assert_allclose(interval, [2, 2 - 2.48414, 2 + 2.48414], rtol=1e-5)
+
+
+def test_slopes_by_hand():
+    """Of 1, 2 and 3, whatever the lines' heights; a missing point changes none of them."""
+    x = np.array([0.0, 1.0, 3.0])
+    samples = np.array([x + 5, 2 * x, 3 * x - 1])
+    np.testing.assert_allclose(slope_interval(x, samples), t_interval(np.array([1.0, 2.0, 3.0])))
+    samples[0, 1] = np.nan
+    np.testing.assert_allclose(slope_interval(x, samples).mean, 2)
+    bent = np.array([[0.0, 1.0, 0.0]])  # least squares: covariance -1/3 over variance 14/9, of 3
+    np.testing.assert_allclose(slope_interval(x, bent).mean, -1 / 14, atol=1e-12)
+    assert (
+        np.isnan(slope_interval(x, bent).low) and np.isnan(slope_interval(x, bent * np.nan)).all()
+    )
 
 
 def test_t_intervals_hold_the_mean_as_often_as_promised():

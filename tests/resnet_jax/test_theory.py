@@ -103,6 +103,35 @@ def test_depth_multipliers_keep_the_change_of_a_linear_network(alpha, adaptive):
     np.testing.assert_allclose([change(16), change(256)], change(1))
 
 
+def test_feature_change_by_hand():
+    """Two blocks of b = 2: a stream of 1 + 4 and 1 + 8; rates multiply."""
+    assert theory.feature_change(2, 2.0, 1.0, False, 1.0) == pytest.approx(4 / 5 + 4 / 9)
+    expected = 3 * (2 / 5**0.5 + 2 / 3)
+    assert theory.feature_change(2, 2.0, 3.0, True, 1.0) == pytest.approx(expected)
+    assert (
+        theory.feature_change(4, 0.5, 1.0, False) == 1 and theory.feature_change(0, 1, 1, True) == 0
+    )
+
+
+@pytest.mark.parametrize("adaptive", [False, True])
+@pytest.mark.parametrize("power", [None, 2.0])
+@pytest.mark.parametrize("alpha", [0.5, 1.0])
+def test_feature_change_does_not_move_with_depth_where_rates_follow(adaptive, power, alpha):
+    def change(m, follow=True):
+        branch, rate = theory.depth_multipliers(m, alpha, adaptive)
+        return theory.feature_change(m, branch, rate if follow else 1.0, adaptive, power)
+
+    assert change(4000) / change(1000) == pytest.approx(1, rel=2e-3)
+    power_of_4 = (1 - alpha) if adaptive else (1 - 2 * alpha)
+    assert change(4000, False) / change(1000, False) == pytest.approx(4**power_of_4, rel=2e-3)
+
+
+def test_feature_change_of_whole_branches_grows_with_a_root_or_a_logarithm():
+    change = lambda blocks, adaptive: theory.feature_change(blocks, 1.0, 1.0, adaptive, 1.0)
+    assert change(40_000, True) / change(10_000, True) == pytest.approx(2, rel=0.01)
+    assert change(40_000, False) - change(10_000, False) == pytest.approx(np.log(4), rel=1e-3)
+
+
 def test_depth_scale_of_gradients_by_hand():
     levels = np.exp(np.arange(8, -1, -1) / 3)
     assert theory.gradient_depth_scale(levels) == pytest.approx(3)

@@ -1,0 +1,153 @@
+"""Paths: the gradient that comes through a residual network along paths of each length.
+
+B blocks make 2^B paths, each of which takes a block's branch or its shortcut, and the length of a
+path is the number of branches that it takes (Veit et al. 2016, arXiv 1605.06431, section 3).  The
+gradient is the sum of what comes along them all.
+
+What block f(a; w, b) = g(w · s + b · z) makes of its shortcut and of its branch is w ∂f/∂w and
+b ∂f/∂b, by Euler's theorem: they add up to f where g is piecewise linear and without threshold, and
+their gradients are those along the shortcut and along the branch, with the slopes that g has in the
+whole network.  So no block needs to be taken apart.  Where g bends (as tanh does) they are not, and
+neither lengths nor paths have a meaning of their own.
+
+Normalisations take held statistics, so that every example has a gradient of its own.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from resnet_jax import probes
+from resnet_jax.functional import Array, Network, Params, Statistics
+from resnet_jax.interventions import Act, Place, intervene
+from resnet_jax.networks import ResidualNetwork
+
+
+class ByLength(NamedTuple):
+    """Of the loss's gradient with respect to its examples, by the length of paths ``[most + 1]``.
+
+    Attributes:
+      norm: Euclidean norm, over the whole batch, of what comes along all paths of the length.
+      share: of the gradient, Σ⟨g_k, g⟩ / Σ‖g‖² over the examples; shares add up to 1, and are
+        negative where paths take away from what others bring.
+    """
+
+    norm: jax.Array
+    share: jax.Array
+
+
+def parts(block, a: jax.Array, shortcut_weight, branch_weight) -> tuple[jax.Array, jax.Array]:
+    """What a block makes of its shortcut, and what it makes of its branch; like its output."""
+    output = probes.alone(block)
+    by_shortcut = lambda weight: output(a, weight, branch_weight)
+    by_branch = lambda weight: output(a, shortcut_weight, weight)
+    _, shortcut = jax.jvp(by_shortcut, (shortcut_weight,), (shortcut_weight,))
+    _, branch = jax.jvp(by_branch, (branch_weight,), (branch_weight,))
+    return shortcut, branch
+
+
+def _backwards_through(choose: Callable[..., jax.Array]) -> Act:
+    """Blocks as they are, but with gradients through what is chosen of ``(value, *parts)``."""
+
+    def act(block, call, value, a, *weights):
+        output = jax.lax.stop_gradient(call(a, *weights))
+        zeros = [part - jax.lax.stop_gradient(part) for part in parts(block, a, *weights)]
+        return output + choose(value, *zeros).astype(output.dtype)
+
+    return act
+
+
+def of_single_paths(
+    module: ResidualNetwork,
+    where: list[Place],
+    params: Params,
+    statistics: Statistics,
+    x: Array,
+    y: Array,
+    shortcut_weight: Array,
+    branches: Array,
+) -> jax.Array:
+    """Norm ``[paths]`` of the gradient that comes along single paths (section 5.2).
+
+    Args:
+      module: the network.
+      where: its blocks lie.
+      params: its parameters.
+      statistics: by which its normalisations normalise.
+      x: a batch of examples ``[batch, ...]``; by these the mean loss is differentiated.
+      y: their labels ``[batch]``.
+      shortcut_weight: a scalar.
+      branches: which blocks' branches each path takes ``[paths, blocks]``, booleans.
+    """
+    act = _backwards_through(lambda value, shortcut, branch: jnp.where(value, branch, shortcut))
+
+    def norm(branches):
+        network = intervene(module, where, act, branches)
+        loss = _loss(network, params, statistics, y, shortcut_weight)
+        return probes.backward(jax.grad(loss)(x)).norm
+
+    return jax.lax.map(norm, branches)
+
+
+def by_length(
+    module: ResidualNetwork,
+    where: list[Place],
+    params: Params,
+    statistics: Statistics,
+    x: Array,
+    y: Array,
+    shortcut_weight: Array,
+    most: int,
+) -> ByLength:
+    """The gradient by the length of the paths, exactly: all 2^B of them, by one pass an example.
+
+    The network takes ``most + 1`` copies of an example, and only the first has a loss.  On the way
+    back, what takes a branch passes from each copy to the next; so copy k ends with the sum of all
+    paths of length k, and the last one with those that are longer as well.
+
+    Args:
+      module: as above, and so are the others.
+      where: its blocks lie.
+      params: its parameters.
+      statistics: by which its normalisations normalise.
+      x: examples.
+      y: their labels.
+      shortcut_weight: a scalar.
+      most: the length from which paths are not told apart any more.
+    """
+    to_next = lambda branch: jnp.concatenate([branch[1:], branch[-1:]])
+    act = _backwards_through(lambda _, shortcut, branch: shortcut + to_next(branch))
+    network = intervene(module, where, act)
+
+    def of_example(example):
+        x, y = example
+        copies = jnp.broadcast_to(x, (most + 1, *x.shape))
+        loss = _loss(network, params, statistics, y[None], shortcut_weight)
+        rows = jax.grad(loss)(copies).reshape(most + 1, -1)
+        whole = rows.sum(0)
+        peak = abs(whole).max()
+        scaled = whole / jnp.where(peak > 0, peak, 1)
+        along = rows / jnp.where(peak > 0, peak, 1) @ scaled
+        norms = jax.vmap(probes.root_mean_square)(rows) * jnp.sqrt(1.0 * len(whole))
+        return norms, along, peak
+
+    norms, along, peaks = jax.lax.map(of_example, (jnp.asarray(x), jnp.asarray(y)))
+    over_batch = jax.vmap(probes.root_mean_square)(norms.T) / jnp.sqrt(1.0 * len(norms))
+    weights = (peaks / jnp.where(peaks.max() > 0, peaks.max(), 1)) ** 2
+    shares = weights @ along
+    return ByLength(over_batch, shares / shares.sum())
+
+
+def _loss(
+    network: Network, params: Params, statistics: Statistics, y: Array, shortcut_weight: Array
+) -> Callable[[Array], jax.Array]:
+    """Mean cross-entropy of the first so many examples as there are labels, in nats."""
+
+    def loss(x):
+        logits = network.predict(params, statistics, x, shortcut_weight)[: len(y)]
+        return optax.softmax_cross_entropy_with_integer_labels(logits, y).mean()
+
+    return loss
