@@ -20,7 +20,7 @@ from experiments.figures import COLORS, STYLE, depth_axis
 from experiments.transfers import Panels, panels
 from resnet_jax.statistics import t_interval
 
-_THEORY: dict[str, Any] = {"color": "k", "lw": 0.9, "ls": (0, (4, 2)), "zorder": 4}
+_THEORY: dict[str, Any] = {"lw": 1.1, "ls": (0, (4, 2)), "zorder": 4}
 
 
 def _over_panels(
@@ -107,7 +107,7 @@ def best_rate_over_depth(best: pd.DataFrame, summary: pd.DataFrame, theory: pd.D
                 place, curve.best_rate_low, curve.best_rate_high, color=color, alpha=0.2, lw=0
             )
             line = labels.of(theory, key).set_index("depth").log_change.reindex(curve.depth)
-            _theory(axes, place, curve.best_rate, -line)
+            _theory(axes, place, curve.best_rate, -line, color)
             axes.set_yscale("log", base=2)
             axes.set_title(labels.words("optimizer", layout.rows[row]))
         for axes in grid[0]:
@@ -117,13 +117,15 @@ def best_rate_over_depth(best: pd.DataFrame, summary: pd.DataFrame, theory: pd.D
     return figure
 
 
-def _theory(axes: Axes, depths: Sequence, values: Sequence, log_theory: Sequence) -> None:
+def _theory(
+    axes: Axes, depths: Sequence, values: Sequence, log_theory: Sequence, color: str
+) -> None:
     """What theory says up to a constant, to base 2 and by depth, through the first point."""
     line, measured = np.asarray(log_theory), np.asarray(values)
     known = np.isfinite(line) & np.isfinite(measured)
     if known.any():
         first = int(np.argmax(known))
-        axes.plot(depths, measured[first] * np.exp2(line - line[first]), **_THEORY)
+        axes.plot(depths, measured[first] * np.exp2(line - line[first]), color=color, **_THEORY)
 
 
 def _named(grid: np.ndarray) -> tuple[list[Artist], list[str]]:
@@ -138,12 +140,14 @@ def _legend_with_theory(
 ) -> None:
     handles, names = _named(grid)
     if theory.log_change.notna().any():
-        handles, names = [*handles, plt.Line2D([], [], **_THEORY)], [*names, "theory"]
+        handles, names = [*handles, plt.Line2D([], [], color="k", **_THEORY)], [*names, "theory"]
     figure.legend(handles, names, loc="outside upper center", ncols=columns)
 
 
 def feature_change(changes: pd.DataFrame, theory: pd.DataFrame) -> Figure:
-    """How far some first steps move the last features: a line a number of steps; dashes: theory.
+    """How far some first steps move the last features: a line a number of steps.
+
+    Dashes are theory, of the first step.
 
     Args:
       changes: see :func:`experiments.coordinate_check.at_lowest_rates`.
@@ -158,8 +162,9 @@ def feature_change(changes: pd.DataFrame, theory: pd.DataFrame) -> Figure:
             color, name = COLORS[index % len(COLORS)], f"{step} step{'s' * (step > 1)}"
             axes.plot(depths, mean, color=color, marker="o", ms=3, label=name)
             axes.fill_between(depths, low, high, color=color, alpha=0.2, lw=0)
-            line = labels.of(theory, key).set_index("depth").log_change.reindex(depths)
-            _theory(axes, depths, mean, line)
+            if index == 0:
+                line = labels.of(theory, key).set_index("depth").log_change.reindex(depths)
+                _theory(axes, depths, mean, line, "k")
         axes.set_yscale("log")
         axes.yaxis.set_minor_formatter(NullFormatter())
         depth_axis(axes, changes.depth.unique())

@@ -16,6 +16,9 @@ from experiments.config import VARIANT_FIELDS
 #: What tells a parametrisation from others.
 SERIES = (*VARIANT_FIELDS, "shortcut_weight")
 
+#: A slope of the size of rounding errors is none.
+_NO_SLOPE = 1e-9
+
 _PLACE = SERIES.index("optimizer")
 
 
@@ -84,9 +87,9 @@ def of_parametrisations(
     slope of the logarithm of the best rate over that of depth, with its 95% interval ``_low`` and
     ``_high``, and ``rate_theory``, which makes up for what theory says of the features' change;
     ``change_1`` and so on, the slopes of that change after so many steps, and ``change_theory``,
-    that of theory at the depths that were tried; ``at_edge``, in how many seeds and depths the best
-    rate was the lowest or highest tried; and ``price``, ``kept_from``, ``kept_at``, see
-    :func:`experiments.optima.price`.
+    that of theory at the depths that were tried; ``at_edge``, in how many of the seeds and depths
+    (``optima``) the best rate was the lowest or highest tried; and ``price``, ``kept_from``,
+    ``kept_at``, see :func:`experiments.optima.price`.
 
     Args:
       results: the results table.
@@ -108,6 +111,7 @@ def of_parametrisations(
         for step, moved in labels.of(changes, key).groupby("step"):
             row |= _interval(f"change_{step}", optima.slope(moved, "log_change"))
         row |= {"change_theory": exponent, "at_edge": int((seeds.edge != "").sum())}
+        row["optima"] = len(seeds)
         row |= dict(zip(("price", "kept_from", "kept_at"), optima.price(runs), strict=True))
         rows.append(row)
     return pd.DataFrame(rows)
@@ -133,10 +137,11 @@ def rate_texts(slopes: pd.DataFrame, summary: pd.DataFrame) -> tuple[list[str], 
     rows = []
     for _, row in slopes.iterrows():
         cells = labels.of(summary, tuple(row[name] for name in SERIES)).set_index("depth")
+        cells = cells.sort_index()
         texts = [_best(cells.loc[depth]) if depth in cells.index else "" for depth in depths]
         rows.append([row.optimiser, row.parametrisation, *texts, _with_interval(row, "rate")])
-        rows[-1] += [_number(row.rate_theory), _price(row)]
-    return [*columns, "slope", "theory", "kept rate costs"], rows
+        rows[-1] += [_number(row.rate_theory), _price(row), f"{cells.train_loss.iloc[-1]:.2g}"]
+    return [*columns, "slope", "theory", "kept rate costs", f"loss at {depths[-1]}"], rows
 
 
 def _best(cell: pd.Series) -> str:
@@ -171,21 +176,26 @@ def sentences(slopes: pd.DataFrame) -> list[str]:
     """What moves with depth and what does not, from the data."""
     lines = [_moves(optimiser, rows) for optimiser, rows in slopes.groupby("optimiser", sort=False)]
     lines += [_agreement(slopes, "rate", "rate_theory", "the best rate")]
+    first = _changes(slopes)[:1]  # theory is of one step
     lines += [
-        _agreement(slopes, name, "change_theory", f"the features' change after {name[7:]} steps")
-        for name in _changes(slopes)
+        _agreement(slopes, name, "change_theory", "the features' change in the first step")
+        for name in first
     ]
     lines += [_prices(slopes), _edges(slopes)]
     return [line for line in lines if line]
 
 
 def _moves(optimiser: str, rows: pd.DataFrame) -> str:
-    """In which parametrisations of an optimiser the best rate moves."""
-    clauses = []
+    """In which parametrisations of an optimiser the best rate moves.
+
+    Nothing is said of those whose best rates are mostly the lowest or highest tried.
+    """
+    rows, clauses = rows[2 * rows.at_edge <= rows.optima], []
+    falls, rises = rows.rate_high < -_NO_SLOPE, rows.rate_low > _NO_SLOPE
     for verb, these in (
-        ("falls with", rows.rate_high < 0),
-        ("rises with", rows.rate_low > 0),
-        ("shows no slope with", (rows.rate_low <= 0) & (rows.rate_high >= 0)),
+        ("falls with", falls),
+        ("rises with", rises),
+        ("shows no slope with", rows.rate_low.notna() & ~falls & ~rises),
     ):
         names = [
             f"{row.parametrisation} ({_give_or_take(row)})" for _, row in rows[these].iterrows()
@@ -201,6 +211,8 @@ def _give_or_take(row: pd.Series) -> str:
 
 def _agreement(slopes: pd.DataFrame, name: str, theory: str, what: str) -> str:
     known = slopes[slopes[f"{name}_low"].notna() & slopes[theory].notna()]
+    if name == "rate":
+        known = known[2 * known.at_edge <= known.optima]
     if known.empty:
         return ""
     low, high = known[f"{name}_low"], known[f"{name}_high"]
@@ -209,7 +221,7 @@ def _agreement(slopes: pd.DataFrame, name: str, theory: str, what: str) -> str:
     return (
         f"Theory's slope of {what} lies in {inside} of {len(known)} intervals, and at most "
         f"{off:.2f} from what was measured."
-    ).replace("after 1 steps", "after 1 step")
+    )
 
 
 def _prices(slopes: pd.DataFrame) -> str:

@@ -27,7 +27,7 @@ def test_best_rates_and_first_steps_over_depth(tmp_path):
     folder = tmp_path / "runs" / "depth_transfer"
     results = pd.read_csv(folder / "results.csv")
     rates = results.groupby("optimizer").learning_rate.unique()
-    np.testing.assert_allclose(rates["adam"], rates["momentum"] / 4)
+    np.testing.assert_allclose(rates["adam"], rates["momentum"] / 8)
     # Two blocks are the base depth, at which scaling by depth changes nothing.
     adam = results[(results.optimizer == "adam") & (results.depth == 6)]
     digests = adam.pivot(

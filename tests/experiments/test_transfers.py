@@ -70,7 +70,7 @@ def test_sentences_follow_the_slopes():
     assert "it rises with depth-scaled, α = 1 (0.25 ± 0.05)" in said
     off = f"{abs(slopes.rate - slopes.rate_theory).max():.2f}"
     assert f"slope of the best rate lies in 0 of 3 intervals, and at most {off} from" in said
-    assert "after 1 step lies in 0 of 3" in said and "lowest or highest" not in said
+    assert "in the first step lies in 0 of 3" in said and "lowest or highest" not in said
     agreeing = transfers.sentences(slopes.assign(rate_theory=[0.04, -0.54, 0.4]))
     assert "slope of the best rate lies in 2 of 3 intervals, and at most 0.15 from" in " ".join(
         agreeing
@@ -85,6 +85,15 @@ def test_a_best_rate_at_the_edge_is_said_and_marked():
     columns, rows = transfers.rate_texts(slopes, summary)
     assert columns[2:5] == ["4 layers", "10 layers", "34 layers"]
     assert rows[0][2] == "0.062" and rows[0][4].endswith("↓")
+
+
+def test_nothing_is_said_of_slopes_along_the_edge():
+    """Best at the lowest rate everywhere: a slope of 0 that means nothing."""
+    slopes, _ = study({("adam", "one"): -2.0}, depths=(34, 66))
+    assert slopes.at_edge[0] == slopes.optima[0] == 6
+    lines = transfers.sentences(slopes)
+    assert not any("as depth grows" in line or "slope of the best rate" in line for line in lines)
+    assert "(6)" in lines[-1]
 
 
 @pytest.mark.parametrize("short", [{"seeds": 1}, {"depths": (34,)}, {"depths": (2,)}])
