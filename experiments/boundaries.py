@@ -3,15 +3,19 @@
 By :mod:`experiments.reach` of the mean training error at the chosen rates.  Theory's boundary
 is where the squared gradient, on its way back through the network as initialised, has grown as much
 as in the deepest plain network that trains: one number is taken from the measurement, at weight 0.
+
+Networks whose shortcuts are annealed are plain in the end, and have a boundary beside those whose
+shortcuts keep their weight.
 """
 
+import dataclasses
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from experiments import labels
-from experiments.config import VARIANT_FIELDS, Variant
+from experiments.config import Variant
 from experiments.findings import percent
 from experiments.predictions import setting_of
 from experiments.reach import TRAINED, reach
@@ -34,6 +38,29 @@ class Boundary(NamedTuple):
     theory: float
 
 
+def kept(table: pd.DataFrame) -> pd.DataFrame:
+    """The rows of the first variant, of those whose shortcuts keep their weight if there are any.
+
+    Args:
+      table: with the columns of a variant.
+    """
+    constant = table[table.shortcut_schedule == "constant"]
+    first = labels.variant_of((constant if len(constant) else table).iloc[0])
+    return labels.of(table, first.names())
+
+
+def annealed(table: pd.DataFrame) -> pd.DataFrame:
+    """The rows of the same variant with shortcuts annealed, and none where it is not there besides.
+
+    Args:
+      table: with the columns of a variant.
+    """
+    beside = labels.variant_of(kept(table).iloc[0])
+    if beside.shortcut_schedule == "annealed":
+        return table.iloc[:0]
+    return labels.of(table, dataclasses.replace(beside, shortcut_schedule="annealed").names())
+
+
 def of_weights(summary: pd.DataFrame, knows: bool = True) -> list[Boundary]:
     """The boundary of every weight of a summary's first variant.
 
@@ -41,12 +68,9 @@ def of_weights(summary: pd.DataFrame, knows: bool = True) -> list[Boundary]:
       summary: of a study.
       knows: whether theory knows the networks' blocks.
     """
-    first = Variant(*summary[list(VARIANT_FIELDS)].iloc[0])
-    table = labels.of(summary, first.names())
-    measured = [
-        Boundary(float(weight), *reach(curve.set_index("depth").train_error)[:2], np.nan)
-        for weight, curve in table.groupby("shortcut_weight")
-    ]
+    table = kept(summary)
+    first = labels.variant_of(table.iloc[0])
+    measured = measured_of(table)
     plain = next((each for each in measured if each.weight == 0), None)
     knows = knows and (table.family == "dense").all() and first.branch_scale == "one"
     knows = knows and first.shortcut_schedule == "constant"
@@ -54,6 +78,14 @@ def of_weights(summary: pd.DataFrame, knows: bool = True) -> list[Boundary]:
         return measured
     growth = _growth(first, plain)
     return [each._replace(theory=_predicted(first, each.weight, growth)) for each in measured]
+
+
+def measured_of(table: pd.DataFrame) -> list[Boundary]:
+    """The boundary of every weight of one variant, without theory; none of an empty table."""
+    return [
+        Boundary(float(weight), *reach(curve.set_index("depth").train_error)[:2], np.nan)
+        for weight, curve in table.groupby("shortcut_weight")
+    ]
 
 
 def _growth(variant: Variant, plain: Boundary) -> float | None:
@@ -97,6 +129,35 @@ def _agrees(each: Boundary) -> bool:
     low = 0 if np.isnan(each.trains) else each.trains
     high = np.inf if np.isnan(each.fails) else each.fails
     return bool(low <= each.theory <= high)
+
+
+def sentences_annealed(found: list[Boundary], annealed: list[Boundary]) -> list[str]:
+    """To which depth annealed networks train, beside those whose shortcuts stay, from the data.
+
+    Args:
+      found: with shortcuts that keep their weights.
+      annealed: by the weight that annealing begins at.
+    """
+    plain = next((each for each in found if each.weight == 0), None)
+    lines = []
+    for each in annealed:
+        same = next((other for other in found if other.weight == each.weight), None)
+        beside = [
+            f"{_text(other)}{what}"
+            for other, what in ((plain, " plain from the start"), (same, " with shortcuts kept"))
+            if other
+        ]
+        lines.append(
+            f"Shortcuts annealed from {each.weight:g} to 0 in training: networks, plain in the "
+            f"end, train to {_text(each)}" + (f"; to {', to '.join(beside)}." if beside else ".")
+        )
+    return lines
+
+
+def _text(each: Boundary) -> str:
+    if np.isnan(each.trains):
+        return "no depth tried"
+    return f"{each.trains:.0f} layers{' (the deepest tried)' if np.isnan(each.fails) else ''}"
 
 
 def sentences_turned_down(turned: pd.DataFrame) -> list[str]:

@@ -129,7 +129,8 @@ class Config:
     )
     shortcut_schedule: tuple[str, ...] = _option(
         ("constant",),
-        "shortcut weights over the steps, or one a variant: as they are, or falling to 0",
+        "shortcut weights over the steps, or one a variant: as they are, or falling to 0 "
+        "(annealed; where others are constant, from the greatest weight alone)",
         GRID,
     )
     init: tuple[str, ...] = _option(("he",), "initialisation, or one for each variant", GRID)
@@ -197,10 +198,18 @@ class Config:
         return tuple(rate * share for rate in self.learning_rates)
 
     def shortcut_weights_of(self, depth: int, variant: Variant) -> tuple[float, ...]:
-        """The kinds of network to train at a depth of a variant."""
+        """The kinds of network to train at a depth of a variant.
+
+        Beside the same networks with shortcuts that are kept, annealing begins at the greatest
+        weight alone: it passes through those below, and from 0 it would be the plain network.
+        """
         plain = not self.deepest_plain or depth <= self.deepest_plain
         plain = plain and (self.silent_plain or variant.carries(0.0))
-        return tuple(weight for weight in self.shortcut_weights if weight or plain)
+        weights = tuple(weight for weight in self.shortcut_weights if weight or plain)
+        kept = dataclasses.replace(variant, shortcut_schedule="constant")
+        if variant == kept or kept not in self.variants():
+            return weights
+        return tuple(weight for weight in weights if weight and weight == max(weights))
 
     def variants(self) -> tuple[Variant, ...]:
         """The networks to compare, besides their shortcut weights."""

@@ -35,6 +35,7 @@ STUDIES = (
     "dynamics",
     "shortcut_strength",
     "lesion",
+    "landscape",
     "trainable_depth",
     "depth_transfer",
 )

@@ -2,7 +2,8 @@
 
 Every depth is trained with shortcut weights from 0 (plain) to 1 (residual), as one population, and
 beside the boundary stands theory's: where gradients explode as much as in the deepest plain network
-that trains.  The trained networks then have their shortcuts turned down.
+that trains.  Others have whole shortcuts annealed to none while they train, so that in the end they
+are plain networks.  The trained networks then have their shortcuts turned down.
 """
 
 import pathlib
@@ -13,11 +14,16 @@ from experiments import manifest, readings, runner, store
 from experiments.config import Config
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from experiments.boundaries import Boundary
 
 _CAPTIONS = {
     "shortcut_strength": "Training error over shortcut weight and depth, mean over seeds at the "
     "chosen rates; the line is theory's boundary.",
+    "annealed": "Training error over depth of plain and residual networks, and of those whose "
+    "shortcuts are annealed in training, measured without them: mean over seeds, 95% interval, a "
+    "point a seed.",
     "turned_down": "Training error of networks trained with shortcuts, as these are turned down: "
     "mean over seeds, 95% interval.",
 }
@@ -36,33 +42,56 @@ def report(workdir: pathlib.Path) -> None:
     table = summary.summarise(runs)
     store.write_text(workdir / store.SUMMARY, table.to_csv(index=False, lineterminator="\n"))
     turned = results.readings_of(workdir, "turned_down", terminal.warn)
-    turned = summary.at_chosen_rates(turned, summary.choose_rates(runs))
+    turned = boundaries.kept(summary.at_chosen_rates(turned, summary.choose_rates(runs)))
     found = boundaries.of_weights(table, knows=not settings.get("own_block"))
-    drawn = {
-        "shortcut_strength": heatmaps.over_weight_and_depth(table, found),
-        "turned_down": heatmaps.turned_down(turned),
-    }
+    annealed = boundaries.measured_of(boundaries.annealed(table))
+    drawn = {"shortcut_strength": heatmaps.over_weight_and_depth(table, found)}
+    if annealed:
+        drawn["annealed"] = figures.over_depth(_plain_in_the_end(runs), {"train_error": ""})
+    drawn["turned_down"] = heatmaps.turned_down(turned)
     for name, figure in drawn.items():
         figures.save(figure, workdir / store.FIGURES, name)
-    sentences = [*boundaries.sentences(found), *boundaries.sentences_turned_down(turned)]
-    terminal.show_table(*_texts(found))
+    sentences = [
+        *boundaries.sentences(found),
+        *boundaries.sentences_annealed(found, annealed),
+        *boundaries.sentences_turned_down(turned),
+    ]
+    texts = _texts(found, annealed)
+    terminal.show_table(*texts)
     terminal.show_lines([*sentences, f"Tables, figures and report: {workdir}"])
-    store.write_text(workdir / store.REPORT, _page(workdir, settings, found, sentences))
+    store.write_text(
+        workdir / store.REPORT, _page(workdir, settings, texts, list(drawn), sentences)
+    )
 
 
-def _texts(found: "list[Boundary]") -> tuple[tuple[str, ...], list[list[str]]]:
+def _plain_in_the_end(runs: "pd.DataFrame") -> "pd.DataFrame":
+    """The runs whose shortcuts are annealed, and beside them those without and with whole ones."""
+    import pandas as pd
+
+    from experiments import boundaries
+
+    kept, annealed = boundaries.kept(runs), boundaries.annealed(runs)
+    beside = kept[kept.shortcut_weight.isin([0, *annealed.shortcut_weight.unique()])]
+    return pd.concat([beside, annealed])
+
+
+Texts = tuple[tuple[str, ...], list[list[str]]]
+
+
+def _texts(found: "list[Boundary]", annealed: "list[Boundary]") -> Texts:
     """Columns and rows of the table of boundaries."""
     depth = lambda value: "" if value != value else f"{value:.0f}"  # NaN where it is not known
     columns = ("shortcut weight", "trains to", "next tried", "theory says")
     rows = [
-        [f"{each.weight:g}", depth(each.trains), depth(each.fails), depth(each.theory)]
-        for each in found
+        [f"{each.weight:g}{end}", depth(each.trains), depth(each.fails), depth(each.theory)]
+        for boundaries, end in ((found, ""), (annealed, "→0, annealed"))
+        for each in boundaries
     ]
     return columns, rows
 
 
 def _page(
-    workdir: pathlib.Path, settings: dict, found: "list[Boundary]", sentences: list[str]
+    workdir: pathlib.Path, settings: dict, texts: Texts, drawn: list[str], sentences: list[str]
 ) -> str:
     from experiments import page, results
 
@@ -74,10 +103,10 @@ def _page(
             found=sentences,
             warnings=results.failures_of(workdir),
             figures=[
-                page.picture(workdir / store.FIGURES / f"{name}.svg", caption)
-                for name, caption in _CAPTIONS.items()
+                page.picture(workdir / store.FIGURES / f"{name}.svg", _CAPTIONS[name])
+                for name in drawn
             ],
-            tables=[page.Table("", *_texts(found))],
+            tables=[page.Table("", *texts)],
             listings=results.listings(workdir, settings),
             footer=page.FOOTER,
         )
@@ -98,6 +127,7 @@ STUDY = runner.Study(
         num_seeds=6,
         learning_rates=(0.05, 0.02),
         shortcut_weights=(0.0, 0.2, 0.4, 0.6, 0.7, 0.8, 0.9, 1.0),
+        shortcut_schedule=("constant", "annealed"),
     ),
     report,
     _reading,

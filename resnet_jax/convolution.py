@@ -195,8 +195,7 @@ def _stock_gradients(x, kernel, dy, stride):
     return jax.vjp(stock, x, kernel)[1](dy)
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
-def _convolve(x: jax.Array, kernel: jax.Array, stride: int) -> jax.Array:
+def _value(x: jax.Array, kernel: jax.Array, stride: int) -> jax.Array:
     padding = _even(kernel.shape[0])
     return jax.lax.platform_dependent(
         x,
@@ -206,8 +205,11 @@ def _convolve(x: jax.Array, kernel: jax.Array, stride: int) -> jax.Array:
     )
 
 
-def _forward(x, kernel, stride):
-    return keep(_convolve(x, kernel, stride)), (x, kernel)
+_convolve = jax.custom_vjp(_value, nondiff_argnums=(2,))
+
+
+def _forward(x, kernel, stride):  # of plain operations, so that gradients have a forward mode
+    return keep(_value(x, kernel, stride)), (x, kernel)
 
 
 def _backward(stride, residuals, dy):
@@ -242,7 +244,8 @@ def _kernel_of_image(kernel: jax.Array, height: int, width: int) -> jax.Array:
 def convolve(x: jax.Array, kernel: jax.Array, stride: int = 1) -> jax.Array:
     """Cross-correlation of images with a square kernel, padded by (size - 1) / 2 on every side.
 
-    Differentiable in reverse mode, any number of times; forward mode is a ``TypeError``.
+    Differentiable in reverse mode, any number of times, and its gradients in forward mode; forward
+    mode alone is a ``TypeError``.
 
     Args:
       x: images ``[batch, height, width, in]``.

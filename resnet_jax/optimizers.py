@@ -10,6 +10,7 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
+import jax.numpy as jnp
 import optax
 
 Optimizer = Callable[[optax.ScalarOrSchedule, float], optax.GradientTransformation]
@@ -66,8 +67,9 @@ def constant(steps: int) -> optax.Schedule:
 
 
 def linear(steps: int) -> optax.Schedule:
-    """A straight line from 1 to 0."""
-    return optax.linear_schedule(1.0, 0.0, max(steps, 1))
+    """A straight line from 1 to 0, which it reaches exactly."""
+    last = max(steps, 1)
+    return lambda step: jnp.maximum(last - step, 0) / last
 
 
 def step_decay(steps: int) -> optax.Schedule:

@@ -19,7 +19,7 @@ from resnet_jax.augmentation import Augmentation
 from resnet_jax.batches import batch_indices
 from resnet_jax.functional import Array, Network, Params, Statistics
 
-_INIT, _BATCHES, _NOISE, _AUGMENTATION = range(4)  # purposes of a run's keys
+_INIT, _BATCHES, _NOISE, _AUGMENTATION, _READINGS = range(5)  # purposes of a run's keys
 
 #: How much of the running statistics and of the running error a step keeps.
 _MEMORY = 0.9
@@ -88,6 +88,11 @@ def _key(run: Run, purpose: int) -> jax.Array:
     return jax.random.fold_in(jax.random.fold_in(jax.random.key(0), run.seed), purpose)
 
 
+def reading_key(run: Run) -> jax.Array:
+    """Of what is drawn to look at a run, which training never sees."""
+    return _key(run, _READINGS)
+
+
 def _step_key(run: Run, purpose: int, step: jax.Array) -> jax.Array:
     return jax.random.fold_in(_key(run, purpose), step)
 
@@ -98,7 +103,7 @@ def _losses_and_errors(logits: jax.Array, labels: Array) -> tuple[jax.Array, jax
     return losses, (jnp.argmax(logits, -1) != labels) | ~jnp.isfinite(logits).all(-1)
 
 
-def _loss_and_error(logits: jax.Array, labels: Array) -> tuple[jax.Array, jax.Array]:
+def loss_and_error(logits: jax.Array, labels: Array) -> tuple[jax.Array, jax.Array]:
     """Mean cross-entropy in nats and the share of errors."""
     losses, wrong = _losses_and_errors(logits, labels)
     return losses.mean(), wrong.mean()
@@ -210,9 +215,9 @@ class Training:
             test_loss, test_error = _measure_in_pieces(predict, data.x_test, data.y_test)
         else:
             logits, statistics = self.network.forward(state.params, data.x_train, weight, None)
-            train_loss, train_error = _loss_and_error(logits, data.y_train)
+            train_loss, train_error = loss_and_error(logits, data.y_train)
             logits = self.network.predict(state.params, statistics, data.x_test, weight)
-            test_loss, test_error = _loss_and_error(logits, data.y_test)
+            test_loss, test_error = loss_and_error(logits, data.y_test)
         healthy = state.diverged_at < 0
 
         def loss_of(loss):  # a diverged run has no loss, and classifies nothing
@@ -250,7 +255,7 @@ class Training:
 
         def batch_loss(params):
             logits, statistics = self.network.forward(params, x, weight, key)
-            loss, error = _loss_and_error(logits, y)
+            loss, error = loss_and_error(logits, y)
             return loss, (error, statistics)
 
         (loss, (error, statistics)), gradient = jax.value_and_grad(batch_loss, has_aux=True)(

@@ -18,6 +18,7 @@ import pytest
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 jax.config.update("jax_num_cpu_devices", 2)
+jax.devices()  # made now, so that no command that a test runs in this process makes others
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
 

@@ -36,6 +36,8 @@ FLOORS = [
     {"resnet_jax.networks", "resnet_jax.training"},
     {
         "resnet_jax.counting",
+        "resnet_jax.curvature",
+        "resnet_jax.directions",
         "resnet_jax.families",
         "resnet_jax.population",
         "resnet_jax.probes",
@@ -104,12 +106,15 @@ FLOORS = [
     },
     {
         "experiments.agreement",
-        "experiments.coordinate_check",
         "experiments.charts",
+        "experiments.contours",
+        "experiments.coordinate_check",
         "experiments.heatmaps",
         "experiments.layerwise",
         "experiments.lesioning",
         "experiments.rate_curves",
+        "experiments.sharpness",
+        "experiments.slices",
         "experiments.sweep",
         "experiments.trajectories",
         "experiments.turning_down",
@@ -119,6 +124,7 @@ FLOORS = [
     {
         "experiments.degradation",
         "experiments.dynamics",
+        "experiments.landscape",
         "experiments.lesion",
         "experiments.depth_transfer",
         "experiments.networks",

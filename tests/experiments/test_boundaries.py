@@ -52,6 +52,34 @@ def test_theory_is_silent_where_it_knows_nothing():
     assert all(np.isnan(each.theory) for each in no_plain)
 
 
+def with_annealed(kept, annealed):
+    """A summary whose annealed variant comes first, as its name does."""
+    beside = summary(annealed).assign(shortcut_schedule="annealed")
+    return pd.concat([beside, summary(kept)], ignore_index=True)
+
+
+def test_annealed_networks_stand_beside_the_others():
+    row = [0.0, 0.01, 0.3, 0.8]
+    table = with_annealed({0.0: row, 1.0: [0.0, 0.0, 0.0, 0.0]}, {1.0: [0.0, 0.0, 0.01, 0.9]})
+    found = boundaries.of_weights(table)
+    assert [each[:2] for each in found] == [(0.0, 16), (1.0, 64)] and found[0].theory == 16
+    (annealed,) = boundaries.measured_of(boundaries.annealed(table))
+    assert annealed[:3] == (1.0, 32, 64)
+    (said,) = boundaries.sentences_annealed(found, [annealed])
+    assert "from 1 to 0" in said and "train to 32 layers; to 16 layers plain from" in said
+    assert "to 64 layers (the deepest tried) with shortcuts kept" in said
+
+
+def test_without_both_nothing_stands_beside():
+    row = [0.0, 0.01, 0.3, 0.8]
+    assert boundaries.annealed(summary({0.0: row, 1.0: row})).empty
+    alone = summary({0.0: row, 1.0: row}).assign(shortcut_schedule="annealed")
+    assert boundaries.annealed(alone).empty and len(boundaries.of_weights(alone)) == 2
+    assert boundaries.measured_of(alone.iloc[:0]) == []
+    nothing = boundaries.sentences_annealed([], [Boundary(1.0, np.nan, 8, np.nan)])
+    assert nothing[0].endswith("train to no depth tried.")
+
+
 def test_sentences_count_where_theory_agrees():
     nan = np.nan
     found = [Boundary(0.0, 16, 32, 16), Boundary(0.5, 16, 32, 20), Boundary(1.0, 64, nan, 50)]

@@ -1,5 +1,6 @@
 import pytest
 
+from experiments import grid
 from experiments.config import NETWORK_FIELDS, Config, Variant
 from experiments.errors import UserError
 from experiments.validation import validate
@@ -37,6 +38,27 @@ def test_plain_networks_can_stop_at_a_depth():
     assert config.shortcut_weights_of(8, variant) == (0.0, 1.0)
     assert config.shortcut_weights_of(16, variant) == (1.0,)
     assert Config().shortcut_weights_of(10**6, variant) == (0.0, 1.0)
+
+
+def test_annealing_begins_at_the_greatest_weight_where_shortcuts_are_kept_besides():
+    config = Config(
+        shortcut_weights=(0.0, 0.5, 1.0), shortcut_schedule=("constant", "annealed"), depths=(8,)
+    )
+    kept, annealed = config.variants()
+    assert config.shortcut_weights_of(8, kept) == (0.0, 0.5, 1.0)
+    assert config.shortcut_weights_of(8, annealed) == (1.0,)
+    alone = Config(shortcut_weights=(0.0, 0.5, 1.0), shortcut_schedule=("annealed",))
+    assert alone.shortcut_weights_of(8, annealed) == (0.0, 0.5, 1.0)
+    other = Config(norm=("batch", "none"), shortcut_schedule=("annealed", "constant"))
+    assert other.shortcut_weights_of(8, other.variants()[0]) == (0.0, 1.0)  # no twin is kept
+
+
+def test_cells_without_runs_are_none():
+    config = Config(
+        shortcut_weights=(0.0,), shortcut_schedule=("constant", "annealed"), depths=(8, 16)
+    )
+    validate(config)
+    assert [cell.variant.shortcut_schedule for cell in grid.cells(config)] == ["constant"] * 2
 
 
 @pytest.mark.parametrize(

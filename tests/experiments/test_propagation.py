@@ -75,13 +75,19 @@ def test_every_family_runs_without_further_flags(family, depth, width):
     assert STUDY.configuration([f"--family={family}", "--depths=8", "--width=4"]).depths == (8,)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_convolutions_are_measured_without_theory(tmp_path):
-    flags = ["--family=cifar", "--depths=14", "--num_seeds=2", "--width=4", "--norm=none"]
-    flags += ["--order=original", "--branch_scale=one", "--init=he", "--examples=16"]
-    run(tmp_path, "-m", "experiments.propagation", *flags)
+    flags = ["--family=cifar", "--depths=8", "--num_seeds=2", "--width=4", "--norm=none"]
+    flags += [
+        "--order=original",
+        "--branch_scale=one",
+        "--init=he",
+        "--examples=16",
+        "--batch_size=16",
+    ]
+    said = run(tmp_path, "-m", "experiments.propagation", *flags)
     folder = tmp_path / "runs" / "propagation"
     summary = pd.read_csv(folder / "summary.csv").set_index("network")
     assert summary.power_theory.isna().all() and summary.power.notna().all()
-    assert summary.power["plain"] < 0.2  # zeros around images of 8x8, 4x4 and 2x2
-    assert len(pd.read_csv(folder / "blocks.readings.csv")) == 2 * 2 * 7
+    assert "Theory is drawn for fully connected networks" in said and "power*" not in said
+    assert len(pd.read_csv(folder / "blocks.readings.csv")) == 2 * 2 * 4

@@ -18,12 +18,19 @@ def test_shortcuts_are_strengthened_and_turned_down(tmp_path):
     folder = tmp_path / "runs" / "shortcut_strength"
     turned = pd.read_csv(folder / "turned_down.readings.csv")
     results = pd.read_csv(folder / "results.csv")
-    keys = ["depth", "shortcut_weight", "seed"]
+    keys = ["depth", "shortcut_weight", "shortcut_schedule", "seed"]
     whole = turned[np.isclose(turned.share, 1)].merge(results, on=keys, suffixes=("", "_end"))
-    assert len(whole) == len(results) == 12 and (turned.step == 120).all()
+    assert len(whole) == len(results) == 16 and (turned.step == 120).all()
     np.testing.assert_allclose(whole.train_error, whole.train_error_end)
     plain = turned[turned.shortcut_weight == 0]  # nothing is left to turn down
     assert plain.groupby(["depth", "seed"]).train_loss.nunique().eq(1).all()
+    annealed = turned[turned.shortcut_schedule == "annealed"]  # plain in the end, as well
+    assert set(annealed.shortcut_weight) == {1} and len(annealed) == 4 * 11
+    assert annealed.groupby(["depth", "seed"]).train_loss.nunique().eq(1).all()
+    turned = turned[turned.shortcut_schedule == "constant"]
     cut = turned[(turned.shortcut_weight == 1) & (turned.depth == 16) & (turned.share == 0)]
     assert (cut.train_error > 0.5).all()
-    assert "Greatest depth" in done.stdout and (folder / "figures" / "turned_down.svg").exists()
+    assert "Greatest depth" in done.stdout and "annealed from 1 to 0" in done.stdout
+    assert (folder / "figures" / "annealed.svg").exists() and (
+        folder / "figures" / "turned_down.svg"
+    ).exists()

@@ -141,6 +141,20 @@ def test_forward_mode_is_refused():
         jax.jvp(convolve, (x, kernel), (x, kernel))
 
 
+def test_gradients_have_a_forward_mode_in_loops_too(float64):
+    x, kernel = arguments(3, (5, 6), 2, (2, 2))
+    kernels = jnp.stack([kernel, kernel[::-1]])
+
+    def product(operation):
+        def loss(kernels):
+            layer = lambda a, kernel: (jnp.sin(operation(a, kernel)), None)
+            return jax.lax.scan(layer, x, kernels)[0].sum()
+
+        return jax.jit(lambda v: jax.jvp(jax.grad(loss), (kernels,), (v,))[1])(jnp.cos(kernels))
+
+    chex.assert_trees_all_close(product(convolve), product(stock), rtol=1e-9, atol=1e-9)
+
+
 @pytest.mark.parametrize(("image", "stride"), [((6, 5), 2), ((3, 4), 1)])
 def test_runs_may_be_vectorised(float64, image, stride):
     runs = [arguments(3, image, 2, (2, 3)), arguments(3, image, 2, (2, 3))]
