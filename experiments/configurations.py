@@ -11,7 +11,6 @@ import pandas as pd
 
 from experiments import labels, predictions, verdicts
 from experiments.config import VARIANT_FIELDS, Config, Variant
-from experiments.verdicts import Ends
 from resnet_jax.propagation import Propagation
 from resnet_jax.statistics import log_interval, t_interval
 
@@ -113,7 +112,9 @@ def _configuration(key: tuple, runs: pd.DataFrame, follows_theory: bool) -> Conf
         name: _curve(values, name in FACTORS, getattr(theory, name) if theory else None)
         for name, values in samples.items()
     }
-    return Configuration(variant, weight, depth, curves, verdicts.verdict(_ends(variant, curves)))
+    power, gradient, cosine, correlation = (curves[name].mean for name in QUANTITIES)
+    ends = verdicts.ends(power, gradient, cosine, correlation, variant.norm == "batch")
+    return Configuration(variant, weight, depth, curves, verdicts.verdict(ends))
 
 
 def _theory(variant: Variant, weight: float, samples: dict[str, np.ndarray]) -> Propagation | None:
@@ -140,19 +141,6 @@ def _quantile(seeds: int) -> float:
     from scipy import stats  # as in resnet_jax.statistics
 
     return float(stats.t.ppf(0.975, seeds - 1)) if seeds > 1 else np.nan
-
-
-def _ends(variant: Variant, curves: dict[str, Curve]) -> Ends:
-    power, gradient = curves["power"].mean, curves["gradient"].mean
-    correlation = curves["gradient_correlation"].mean
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return Ends(
-            float(np.sqrt(power[-1] / power[0])),
-            float(np.sqrt(gradient[0])),
-            float(curves["cosine"].mean[-1]),
-            float(correlation[0] / correlation[-1]),
-            variant.norm == "batch",
-        )
 
 
 def summary(found: list[Configuration]) -> pd.DataFrame:

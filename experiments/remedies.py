@@ -133,14 +133,13 @@ def foretold(variant: Variant, weight: float, depth: int) -> str:
         return ""
     follow, setting = known
     there = follow(blocks, setting)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        ends = verdicts.Ends(
-            float(np.sqrt(there.power[-1] / there.power[0])),
-            float(np.sqrt(there.gradient[0] / there.gradient[-1])),
-            float(there.cosine[-1]),
-            float(there.gradient_correlation[0] / there.gradient_correlation[-1]),
-            variant.norm == "batch",
-        )
+    ends = verdicts.ends(
+        there.power,
+        there.gradient,
+        there.cosine,
+        there.gradient_correlation,
+        batch_norm=variant.norm == "batch",
+    )
     return verdicts.verdict(ends)
 
 

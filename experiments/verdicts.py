@@ -15,6 +15,8 @@ From what enters its first block to what leaves its last, in this order:
 import math
 from typing import NamedTuple
 
+import numpy as np
+
 FACTOR, ALIKE, SHARE = 100.0, 0.95, 0.02
 
 VERDICTS = ("vanishing", "BN-explosion", "exploding", "angle collapse", "shattered", "healthy")
@@ -36,6 +38,24 @@ class Ends(NamedTuple):
     cosine: float
     correlation: float
     batch_norm: bool
+
+
+def ends(
+    power: np.ndarray,
+    gradient: np.ndarray,
+    cosine: np.ndarray,
+    correlation: np.ndarray,
+    batch_norm: bool,
+) -> Ends:
+    """The ends of curves over the blocks ``[blocks + 1]``; powers and gradients are squares."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return Ends(
+            float(np.sqrt(power[-1] / power[0])),
+            float(np.sqrt(gradient[0] / gradient[-1])),
+            float(cosine[-1]),
+            float(correlation[0] / correlation[-1]),
+            batch_norm,
+        )
 
 
 def verdict(ends: Ends) -> str:
