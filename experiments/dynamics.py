@@ -9,7 +9,7 @@ import pathlib
 import sys
 from typing import TYPE_CHECKING
 
-from experiments import manifest, readings, runner, store
+from experiments import manifest, readings, runner, store, validation
 from experiments.config import Config
 
 if TYPE_CHECKING:
@@ -173,6 +173,7 @@ STUDY = runner.Study(
     ),
     report,
     _reading,
+    validation.problems_without_blocks,
 )
 
 
