@@ -9,7 +9,7 @@ import pathlib
 import sys
 from typing import TYPE_CHECKING
 
-from experiments import manifest, readings, runner, store
+from experiments import manifest, readings, runner, store, validation
 from experiments.config import Config
 
 if TYPE_CHECKING:
@@ -163,9 +163,9 @@ STUDY = runner.Study(
     __doc__,
     Config(
         depths=(56,),
-        num_seeds=4,
+        num_seeds=3,
         silent_plain=False,
-        learning_rates=(0.03, 0.01, 0.003),
+        learning_rates=(0.03, 0.01, 0.003, 0.001),
         norm=tuple(norm for norm in _NORMS for _ in _KINDS),
         order=tuple(order for order, _, _ in _KINDS) * len(_NORMS),
         branch_scale=tuple(scale for _, scale, _ in _KINDS) * len(_NORMS),
@@ -173,6 +173,7 @@ STUDY = runner.Study(
     ),
     report,
     _reading,
+    validation.problems_without_blocks,
 )
 
 

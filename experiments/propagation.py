@@ -8,7 +8,7 @@ import pathlib
 import sys
 from typing import TYPE_CHECKING
 
-from experiments import manifest, readings, runner, store
+from experiments import manifest, readings, runner, store, validation
 from experiments.config import Config
 
 if TYPE_CHECKING:
@@ -176,6 +176,7 @@ STUDY = runner.Study(
     ),
     report,
     _reading,
+    problems=validation.problems_without_blocks,
     of_family=_OF_FAMILY,
 )
 

@@ -195,6 +195,12 @@ def _depth_problems(config: Config, depth: int, own_layers: int | None) -> Itera
         )
 
 
+def problems_without_blocks(config: Config) -> Iterator[str]:
+    """Of studies that look between blocks."""
+    if min(config.depths) == 2:
+        yield "--depths=2: such a network has no blocks to look between; take deeper ones"
+
+
 def depths_up_to(config: Config, depth: int, own_layers: int | None = None) -> Sequence[int]:
     """The depths of the form of a study's family, up to one that is, made of the same blocks."""
     layers = own_layers or (2 if config.family == "dense" else BLOCK_LAYERS[config.block_at(depth)])

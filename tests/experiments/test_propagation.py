@@ -6,6 +6,7 @@ import sys
 import pandas as pd
 import pytest
 
+from experiments import dynamics, propagation
 from experiments.propagation import STUDY
 from experiments.validation import validate
 
@@ -73,6 +74,12 @@ def test_every_family_runs_without_further_flags(family, depth, width):
     validate(config)
     assert config.depths == (depth,) and config.base_width() == width
     assert STUDY.configuration([f"--family={family}", "--depths=8", "--width=4"]).depths == (8,)
+
+
+@pytest.mark.parametrize("study", [propagation, dynamics])
+def test_networks_without_blocks_are_refused(study, capsys):
+    assert study.main(["--depths=2,8"]) == 2
+    assert "no blocks to look between" in capsys.readouterr().err
 
 
 @pytest.mark.long
