@@ -11,10 +11,10 @@ import numpy as np
 import pandas as pd
 
 from experiments import labels, verdicts
-from experiments.boundaries import TRAINED
 from experiments.config import VARIANT_FIELDS
 from experiments.configurations import Configuration
 from experiments.findings import percent
+from experiments.reach import TRAINED
 from resnet_jax.statistics import Interval, exact_test, share_interval
 
 HEALTHY = "healthy"
@@ -111,4 +111,4 @@ def sentences(table: pd.DataFrame) -> list[str]:
 
 def full_name(row: pd.Series) -> str:
     """What the networks of a row are called: with their normalisation and depth."""
-    return f"{row.network}, {labels.norm(row.norm)}, {row.depth} layers"
+    return f"{row.network}, {labels.with_norm(row.norm)}, {row.depth} layers"

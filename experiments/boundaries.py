@@ -18,24 +18,23 @@ from experiments import labels
 from experiments.config import Variant
 from experiments.findings import percent
 from experiments.predictions import setting_of
-from experiments.reach import TRAINED, reach
+from experiments.reach import TRAINED, Reach, reach
 from resnet_jax import theory
 
 
 class Boundary(NamedTuple):
-    """Of one shortcut weight; depths in weight layers, NaN where there is none.
+    """Of one shortcut weight.
 
     Attributes:
       weight: of the shortcuts.
-      trains: the greatest depth up to which all that were tried are trained.
-      fails: the next that was tried.
-      theory: the greatest that theory says is trained; infinite where it finds none that is not.
+      reach: to which depth its networks train.
+      theory: the greatest depth that theory says is trained, in weight layers; infinite where it
+        finds none that is not, NaN where it says nothing.
     """
 
     weight: float
-    trains: float
-    fails: float
-    theory: float
+    reach: Reach
+    theory: float = np.nan
 
 
 def kept(table: pd.DataFrame) -> pd.DataFrame:
@@ -72,9 +71,8 @@ def of_weights(summary: pd.DataFrame, knows: bool = True) -> list[Boundary]:
     first = labels.variant_of(table.iloc[0])
     measured = measured_of(table)
     plain = next((each for each in measured if each.weight == 0), None)
-    knows = knows and (table.family == "dense").all() and first.branch_scale == "one"
-    knows = knows and first.shortcut_schedule == "constant"
-    if not knows or plain is None or np.isnan(plain.trains):
+    knows = knows and first.branch_scale == "one" and first.shortcut_schedule == "constant"
+    if not knows or plain is None or not plain.reach.order:
         return measured
     growth = _growth(first, plain)
     return [each._replace(theory=_predicted(first, each.weight, growth)) for each in measured]
@@ -83,7 +81,7 @@ def of_weights(summary: pd.DataFrame, knows: bool = True) -> list[Boundary]:
 def measured_of(table: pd.DataFrame) -> list[Boundary]:
     """The boundary of every weight of one variant, without theory; none of an empty table."""
     return [
-        Boundary(float(weight), *reach(curve.set_index("depth").train_error)[:2], np.nan)
+        Boundary(float(weight), reach(curve.set_index("depth").train_error))
         for weight, curve in table.groupby("shortcut_weight")
     ]
 
@@ -94,7 +92,7 @@ def _growth(variant: Variant, plain: Boundary) -> float | None:
     if known is None:
         return None
     follow, setting = known
-    return float(follow(round(plain.trains - 2) // 2, setting).gradient[0])
+    return float(follow(round(plain.reach.trains - 2) // 2, setting).gradient[0])
 
 
 def _predicted(variant: Variant, weight: float, growth: float | None) -> float:
@@ -106,14 +104,10 @@ def _predicted(variant: Variant, weight: float, growth: float | None) -> float:
 
 def sentences(found: list[Boundary]) -> list[str]:
     """To which depth the weights train, and how theory's boundary lies to that, from the data."""
-    reach = ", ".join(
-        f"{each.weight:g}: {'none' if np.isnan(each.trains) else f'{each.trains:.0f}'}"
-        f"{' (the deepest tried)' if np.isnan(each.fails) else ''}"
-        for each in found
-    )
+    depths = ", ".join(f"{each.weight:g}: {each.reach.words}" for each in found)
     lines = [
         f"Greatest depth with a training error below {percent(TRAINED)}, by shortcut weight: "
-        f"{reach}."
+        f"{depths}."
     ]
     told = [each for each in found if each.weight and not np.isnan(each.theory)]
     if told:
@@ -126,9 +120,8 @@ def sentences(found: list[Boundary]) -> list[str]:
 
 
 def _agrees(each: Boundary) -> bool:
-    low = 0 if np.isnan(each.trains) else each.trains
-    high = np.inf if np.isnan(each.fails) else each.fails
-    return bool(low <= each.theory <= high)
+    high = each.reach.fails if each.reach.known else np.inf
+    return bool(each.reach.order <= each.theory <= high)
 
 
 def sentences_annealed(found: list[Boundary], annealed: list[Boundary]) -> list[str]:
@@ -143,21 +136,16 @@ def sentences_annealed(found: list[Boundary], annealed: list[Boundary]) -> list[
     for each in annealed:
         same = next((other for other in found if other.weight == each.weight), None)
         beside = [
-            f"{_text(other)}{what}"
-            for other, what in ((plain, " plain from the start"), (same, " with shortcuts kept"))
+            f"{other.reach.words} {what}"
+            for other, what in ((plain, "plain from the start"), (same, "with shortcuts kept"))
             if other
         ]
         lines.append(
             f"Shortcuts annealed from {each.weight:g} to 0 in training: networks, plain in the "
-            f"end, train to {_text(each)}" + (f"; to {', to '.join(beside)}." if beside else ".")
+            f"end, train to {each.reach.words} layers"
+            + (f"; to {', to '.join(beside)}." if beside else ".")
         )
     return lines
-
-
-def _text(each: Boundary) -> str:
-    if np.isnan(each.trains):
-        return "no depth tried"
-    return f"{each.trains:.0f} layers{' (the deepest tried)' if np.isnan(each.fails) else ''}"
 
 
 def sentences_turned_down(turned: pd.DataFrame) -> list[str]:

@@ -14,10 +14,10 @@ from experiments.figures import (
     STYLE,
     depth_axis,
     error_axis,
+    legend_above,
     mean_over_depth,
     seeds_over_depth,
 )
-from experiments.profiles import legend_above
 from experiments.reach import TRAINED, Reach
 from experiments.remedies import Remedy
 
@@ -38,7 +38,7 @@ def errors(found: Sequence[Remedy]) -> Figure:
     panels: dict[tuple, list[Remedy]] = {}
     for each in found:
         panels.setdefault(each.variant.names(), []).append(each)
-    columns = min(len(panels), 4)
+    columns = min(len(panels), *(4, 3), key=lambda count: (-len(panels) % count, -count))
     rows = -(-len(panels) // columns)
     depths = sorted({depth for each in found for depth in each.curve.depth})
     color_of = _colors(found)
@@ -67,7 +67,7 @@ def errors(found: Sequence[Remedy]) -> Figure:
             axes.tick_params(labelbottom=True)
         figure.supxlabel("depth (weight layers)")
         figure.supylabel("training error, %")
-        legend_above(figure, grid.flat, {})
+        legend_above(figure, grid.flat)
     return figure
 
 
@@ -78,9 +78,7 @@ def _colors(found: Sequence[Remedy]) -> dict[float, int]:
 
 
 def _title(remedy: Remedy) -> str:
-    words = configurations.name_of(remedy.shortcut_weight, remedy.variant).partition(", ")[2]
-    norm = labels.NORMS.get(remedy.variant.norm, remedy.variant.norm)
-    return f"{norm}\n{words}" if words else f"{norm}\nthe lecture's block"
+    return f"{labels.norm(remedy.variant.norm)}\n{configurations.way(remedy.variant)}"
 
 
 def reaches(found: Sequence[Remedy]) -> Figure:
@@ -106,7 +104,7 @@ def reaches(found: Sequence[Remedy]) -> Figure:
         axes.spines["left"].set_visible(False)
         axes.set_xlabel(f"greatest depth with a training error below {_PERCENT}")
         _legend(axes, color_of, found)
-        legend_above(figure, [axes], {})
+        legend_above(figure, [axes])
     return figure
 
 

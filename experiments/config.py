@@ -1,6 +1,8 @@
 """The configuration of a study: one frozen dataclass, whose fields are the flags."""
 
 import dataclasses
+from collections.abc import Sequence
+from typing import Any
 
 from experiments.names import ADAPTIVE, canonical
 
@@ -34,6 +36,9 @@ class Variant:
         """Whether its networks pass on what enters: by shortcuts, or by branches of full size."""
         return shortcut_weight != 0 or (self.branch_scale == "one" and self.init != "zero_last")
 
+
+#: The lecture's network with batch normalisation, as it is trained without flags.
+USUAL = Variant("batch", "original", "A", "one", "he")
 
 VARIANT_FIELDS = tuple(field.name for field in dataclasses.fields(Variant))
 
@@ -222,7 +227,15 @@ class Config:
 
     def varying(self) -> list[str]:
         """The fields in which its variants differ."""
-        return [name for name in VARIANT_FIELDS if len(getattr(self, name)) > 1]
+        return [name for name in VARIANT_FIELDS if len(set(getattr(self, name))) > 1]
+
+    def comparing(self, variants: Sequence[Variant]) -> "Config":
+        """The same of the variants given; of a field in which all agree, one value is kept."""
+        columns: dict[str, Any] = {}
+        for name in VARIANT_FIELDS:
+            values = tuple(getattr(variant, name) for variant in variants)
+            columns[name] = values if len(set(values)) > 1 else values[:1]
+        return dataclasses.replace(self, **columns)
 
     def base_width(self) -> int:
         """Units of a dense network's layers, or channels of a convolutional one's stem."""

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from experiments import labels, predictions, verdicts
-from experiments.config import VARIANT_FIELDS, Config, Variant
+from experiments.config import USUAL, VARIANT_FIELDS, Variant
 from resnet_jax.propagation import Propagation
 from resnet_jax.statistics import log_interval, t_interval
 
@@ -71,12 +71,20 @@ class Configuration(NamedTuple):
 
 def name_of(shortcut_weight: float, variant: Variant) -> str:
     """What networks are called, but for their normalisation."""
-    words = [labels.kind(shortcut_weight)]
-    (usual,) = Config().variants()
-    for field in OF_KIND:
-        value = getattr(variant, field)
-        words += [labels.words(field, value)] if value != getattr(usual, field) else []
-    return ", ".join(words)
+    return ", ".join([labels.kind(shortcut_weight), *_unusual(variant)])
+
+
+def way(variant: Variant) -> str:
+    """How networks are composed and trained, but for shortcut weight and normalisation."""
+    return ", ".join(_unusual(variant)) or "the lecture's block"
+
+
+def _unusual(variant: Variant) -> list[str]:
+    """In which fields, but for the normalisation, a variant is not the usual one."""
+    names = {field: getattr(variant, field) for field in OF_KIND}
+    return [
+        labels.words(field, name) for field, name in names.items() if name != getattr(USUAL, field)
+    ]
 
 
 def of_blocks(blocks: pd.DataFrame, follows_theory: bool, step: int = 0) -> list[Configuration]:

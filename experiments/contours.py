@@ -35,13 +35,13 @@ def planes(plane: pd.DataFrame, results: pd.DataFrame) -> Figure:
       plane: of the readings, at the chosen rates.
       results: of the same runs.
     """
-    seed = plane.seed.min()
+    here = plane[plane.seed == plane.seed.min()]
     rows = [
         [
-            _panel(labels.of(plane[(plane.depth == depth) & (plane.seed == seed)], key), results)
-            for depth in sorted(plane.depth.unique())
+            _panel(labels.of(here[here.depth == depth], key), name, results)
+            for depth in sorted(here.depth.unique())
         ]
-        for key in labels.series(plane)
+        for key, name in labels.series(here).items()
     ]
     return _contours(rows)
 
@@ -51,15 +51,15 @@ def every_seed(plane: pd.DataFrame, results: pd.DataFrame) -> Figure:
     deepest = plane[plane.depth == plane.depth.max()]
     rows = [
         [
-            _panel(labels.of(deepest[deepest.seed == seed], key), results)
+            _panel(labels.of(deepest[deepest.seed == seed], key), name, results)
             for seed in sorted(deepest.seed.unique())
         ]
-        for key in labels.series(deepest)
+        for key, name in labels.series(deepest).items()
     ]
     return _contours(rows)
 
 
-def _panel(plane: pd.DataFrame, results: pd.DataFrame) -> Panel | None:
+def _panel(plane: pd.DataFrame, name: str, results: pd.DataFrame) -> Panel | None:
     """None for a network that was not trained."""
     if plane.empty:
         return None
@@ -67,7 +67,6 @@ def _panel(plane: pd.DataFrame, results: pd.DataFrame) -> Panel | None:
     keys = ["depth", "shortcut_weight", "seed"]
     same = results[(results[keys] == run[keys]).all(axis=1)]
     same = labels.of(same, labels.variant_of(run).names())
-    (name,) = labels.series(plane).values()
     return Panel(
         plane,
         f"{name}, {run.depth} layers, seed {run.seed}\n"

@@ -6,12 +6,13 @@ by Adam.  Beside the best rates stands the coordinate check: how far the first s
 features at one rate.  Where a parametrisation transfers, neither depends on depth.
 """
 
+import functools
 import pathlib
 import sys
 from collections.abc import Iterator
 
 from experiments import manifest, readings, runner, store
-from experiments.config import Config
+from experiments.config import Config, Variant
 
 #: Beside the summary of every cell: how each parametrisation moves with depth.
 SLOPES = "slopes.csv"
@@ -34,39 +35,47 @@ def report(workdir: pathlib.Path) -> None:
     """
     from experiments import (
         coordinate_check,
-        figures,
         optima,
+        page,
         rate_curves,
         results,
         terminal,
         transfers,
     )
+    from experiments.presentation import Drawn, Presentation, publish
 
     settings = manifest.read(workdir)["settings"]
     runs, _ = results.tables_of(workdir, terminal.warn)
     read = results.readings_of(workdir, coordinate_check.FEATURES, terminal.warn)
     best, changes = optima.of_seeds(runs), coordinate_check.at_lowest_rates(read)
     summary = optima.over_seeds(best)
-    knows = settings.get("family") == "dense" and not settings.get("own_block")
+    knows = results.theory_knows(settings)
     theory = transfers.predicted(changes, knows)
     slopes = transfers.of_parametrisations(runs, best, changes, theory)
-    for name, table in ((store.SUMMARY, summary), (SLOPES, slopes)):
-        store.write_text(workdir / name, table.to_csv(index=False, lineterminator="\n"))
     drawn = {
         "loss_over_rate": rate_curves.loss_over_rate(runs, summary),
         "best_rate": rate_curves.best_rate_over_depth(best, summary, theory),
         "feature_change": rate_curves.feature_change(changes, theory),
     }
-    for name, figure in drawn.items():
-        figures.save(figure, workdir / store.FIGURES, name)
-    tables = [transfers.rate_texts(slopes, summary), transfers.change_texts(slopes)]
-    sentences = transfers.sentences(slopes)
-    for texts in tables:
-        terminal.show_table(*texts)
-    terminal.show_lines([*sentences, *_NOTES, f"Tables, figures and report: {workdir}"])
-    store.write_text(workdir / store.REPORT, _page(workdir, settings, tables, sentences))
+    texts = transfers.rate_texts(slopes, summary), transfers.change_texts(slopes)
+    publish(
+        workdir,
+        Presentation(
+            title="Does the best learning rate move with depth?",
+            about=f"{settings.get('num_seeds')} seeds of each depth, parametrisation and rate, on "
+            f"{settings.get('dataset')}; training loss after {settings.get('steps')} steps.",
+            found=transfers.sentences(slopes),
+            figures={name: Drawn(figure, _CAPTIONS[name]) for name, figure in drawn.items()},
+            shown=[
+                page.Table(title, *these, note)
+                for title, these, note in zip(_TITLES, texts, _NOTES, strict=True)
+            ],
+            written={store.SUMMARY: summary, SLOPES: slopes},
+        ),
+    )
 
 
+_TITLES = ("Best rates", "Coordinate check")
 _NOTES = (
     "Best rate: each seed's own, geometric mean. Slopes: of the logarithm over that of depth, with "
     "a 95% interval over seeds. ↓ and ↑: in some seeds the lowest or highest rate tried. Kept: the "
@@ -74,32 +83,6 @@ _NOTES = (
     "Second table: slopes of the change of the features behind the last block, after so many steps "
     "at the lowest rate tried. Theory is of one step.",
 )
-
-
-#: Columns and rows.
-Texts = tuple[list[str], list[list[str]]]
-
-
-def _page(workdir: pathlib.Path, settings: dict, tables: list[Texts], sentences: list[str]) -> str:
-    from experiments import page, results
-
-    titles = zip(("Best rates", "Coordinate check"), tables, _NOTES, strict=True)
-    return page.html(
-        page.Page(
-            title="Does the best learning rate move with depth?",
-            about=f"{settings.get('num_seeds')} seeds of each depth, parametrisation and rate, on "
-            f"{settings.get('dataset')}; training loss after {settings.get('steps')} steps.",
-            found=sentences,
-            warnings=results.failures_of(workdir),
-            figures=[
-                page.picture(workdir / store.FIGURES / f"{name}.svg", caption)
-                for name, caption in _CAPTIONS.items()
-            ],
-            tables=[page.Table(title, *texts, note=note) for title, texts, note in titles],
-            listings=results.listings(workdir, settings),
-            footer=page.FOOTER,
-        )
-    )
 
 
 def _reading() -> readings.Reading:
@@ -115,8 +98,11 @@ def _problems(config: Config) -> Iterator[str]:
         yield "--learning_rates: no best one lies between two or fewer; give three or more"
 
 
-_SCALES = ("one", "inverse_sqrt", "depth:0.5", "depth:1")
-_OPTIMIZERS = ("momentum", "adam")
+_PARAMETRISATIONS = tuple(
+    Variant("layer", "pre_activation", "A", scale, "he", optimizer)
+    for optimizer in ("momentum", "adam")
+    for scale in ("one", "inverse_sqrt", "depth:0.5", "depth:1")
+)
 
 STUDY = runner.Study(
     "depth_transfer",
@@ -130,21 +116,15 @@ STUDY = runner.Study(
         width=32,
         steps=60,
         schedule="constant",
-        norm=("layer",),
-        order=("pre_activation",),
-        branch_scale=_SCALES * len(_OPTIMIZERS),
-        optimizer=tuple(name for name in _OPTIMIZERS for _ in _SCALES),
-    ),
+    ).comparing(_PARAMETRISATIONS),
     report,
     _reading,
     _problems,
 )
 
 
-def main(argv: list[str] | None = None, **own_block) -> int:
-    """Runs the study as a command; see :func:`experiments.runner.main` for ``own_block``."""
-    return runner.main(STUDY, argv, **own_block)
-
+#: The study as a command; see :func:`experiments.runner.main`.
+main = functools.partial(runner.main, STUDY)
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -5,26 +5,20 @@ gradients, updates, dead units.  The verdict on every configuration as initialis
 ``propagation``, is then held against whether it trains.
 """
 
+import functools
 import pathlib
 import sys
 from typing import TYPE_CHECKING
 
 from experiments import manifest, readings, runner, store, validation
 from experiments.config import Config
+from experiments.kinds import KINDS, NORMS
 
 if TYPE_CHECKING:
     import pandas as pd
-    from matplotlib.figure import Figure
 
+    from experiments.presentation import Drawn
     from experiments.trajectories import Trajectory
-
-_KINDS = (
-    ("original", "one", "he"),
-    ("pre_activation", "one", "he"),
-    ("pre_activation", "inverse_sqrt", "he"),
-    ("pre_activation", "one", "zero_last"),
-)
-_NORMS = ("none", "batch", "layer")
 
 _COLUMNS = (
     "depth",
@@ -53,8 +47,9 @@ def report(workdir: pathlib.Path) -> None:
     A pure function of config.json, results.csv, history.csv and the readings (or the records that
     these are made from).
     """
-    from experiments import agreement, configurations, figures, results, summary, terminal
+    from experiments import agreement, configurations, page, results, summary, terminal
     from experiments import trajectories as tracks
+    from experiments.presentation import Presentation, publish
 
     settings = manifest.read(workdir)["settings"]
     runs, history = results.tables_of(workdir, terminal.warn)
@@ -64,45 +59,49 @@ def report(workdir: pathlib.Path) -> None:
     at = lambda step: configurations.of_blocks(tables["blocks"], False, step)
     ends = at(0), at(tables["blocks"].step.max())
     table = agreement.of_configurations(summary.summarise(runs), *ends)
-    store.write_text(workdir / store.SUMMARY, table.to_csv(index=False, lineterminator="\n"))
     found = tracks.of_runs(chosen, summary.at_chosen_rates(history, chosen), **tables)
     judged = agreement.judged(table)
-    drawn = _figures(tables, tracks.deepest(found), judged, chosen)
-    for name, (figure, _) in drawn.items():
-        figures.save(figure, workdir / store.FIGURES, name)
-    captions = {name: caption for name, (_, caption) in drawn.items()}
-    sentences = [*tracks.sentences(found), *agreement.sentences(judged)]
-    terminal.show_table(_COLUMNS, _texts(judged))
-    terminal.show_lines([*sentences, *_NOTES, f"Tables, figures and report: {workdir}"])
-    page = _page(workdir, settings, captions, _texts(judged), sentences)
-    store.write_text(workdir / store.REPORT, page)
+    publish(
+        workdir,
+        Presentation(
+            title="When do plain networks fail, and was it foretold?",
+            about=f"{settings.get('num_seeds')} seeds of each configuration and rate, on "
+            f"{settings.get('dataset')}, read at chosen steps of their training.",
+            found=[*tracks.sentences(found), *agreement.sentences(judged)],
+            figures=_figures(tables, found, judged, chosen),
+            shown=[page.Table("", _COLUMNS, _texts(judged), " ".join(_NOTES))],
+            written={store.SUMMARY: table},
+        ),
+    )
 
 
 def _figures(
     tables: "dict[str, pd.DataFrame]",
-    deepest: "list[Trajectory]",
+    found: "list[Trajectory]",
     judged: "pd.DataFrame",
     chosen: "pd.DataFrame",
-) -> "dict[str, tuple[Figure, str]]":
+) -> "dict[str, Drawn]":
     """Figures and their captions by name; none where there is nothing to draw."""
     from experiments import evolution, trajectories
+    from experiments.presentation import Drawn
 
+    deepest = trajectories.deepest(found)
     if not deepest:
         return {}
-    depth = deepest[0].depth
+    depth, names = deepest[0].depth, list(dict.fromkeys(each.name for each in found))
     drawn = {
-        "errors_by_verdict": (
-            evolution.errors_by_verdict(judged, chosen),
+        "errors_by_verdict": Drawn(
+            evolution.errors_by_verdict(judged, chosen, names),
             "Final training error by the verdict on the networks as initialised; a point is a "
             "seed, and below the dotted line networks count as trained.",
         ),
-        "over_steps": (
-            evolution.over_steps(deepest),
+        "over_steps": Drawn(
+            evolution.over_steps(deepest, names),
             f"Over the steps, {depth} layers: thin lines are seeds, thick ones medians.",
         ),
     }
     for number, (kind, these) in enumerate(trajectories.by_kind(deepest).items(), 1):
-        drawn["over_layers" if number == 1 else f"over_layers_{number}"] = (
+        drawn["over_layers" if number == 1 else f"over_layers_{number}"] = Drawn(
             evolution.over_layers(tables, these),
             f"Over the layers, {depth} of them, {kind}: median over seeds, from the lowest to the "
             "highest.",
@@ -114,7 +113,7 @@ def _texts(judged: "pd.DataFrame") -> list[list[str]]:
     """The rows of the table, by :data:`_COLUMNS`."""
     from experiments import findings
 
-    rank = lambda values: values.map(_NORMS.index) if values.name == "norm" else values
+    rank = lambda values: values.map(NORMS.index) if values.name == "norm" else values
     ranked = judged.sort_values(["depth", "norm"], key=rank, kind="stable")
     shown = ("training error", "95% interval", "rate", "failed")
     return [
@@ -123,33 +122,6 @@ def _texts(judged: "pd.DataFrame") -> list[list[str]]:
         + ["yes" if row.trains else "no"]
         for row, texts in zip(ranked.itertuples(), findings.texts(ranked), strict=True)
     ]
-
-
-def _page(
-    workdir: pathlib.Path,
-    settings: dict,
-    captions: dict[str, str],
-    rows: list[list[str]],
-    sentences: list[str],
-) -> str:
-    from experiments import page, results
-
-    return page.html(
-        page.Page(
-            title="When do plain networks fail, and was it foretold?",
-            about=f"{settings.get('num_seeds')} seeds of each configuration and rate, on "
-            f"{settings.get('dataset')}, read at chosen steps of their training.",
-            found=sentences,
-            warnings=results.failures_of(workdir),
-            figures=[
-                page.picture(workdir / store.FIGURES / f"{name}.svg", caption)
-                for name, caption in captions.items()
-            ],
-            tables=[page.Table("", _COLUMNS, rows, " ".join(_NOTES))],
-            listings=results.listings(workdir, settings),
-            footer=page.FOOTER,
-        )
-    )
 
 
 def _reading() -> readings.Reading:
@@ -166,21 +138,15 @@ STUDY = runner.Study(
         num_seeds=3,
         silent_plain=False,
         learning_rates=(0.03, 0.01, 0.003, 0.001),
-        norm=tuple(norm for norm in _NORMS for _ in _KINDS),
-        order=tuple(order for order, _, _ in _KINDS) * len(_NORMS),
-        branch_scale=tuple(scale for _, scale, _ in _KINDS) * len(_NORMS),
-        init=tuple(init for _, _, init in _KINDS) * len(_NORMS),
-    ),
+    ).comparing(KINDS),
     report,
     _reading,
     validation.problems_without_blocks,
 )
 
 
-def main(argv: list[str] | None = None, **own_block) -> int:
-    """Runs the study as a command; see :func:`experiments.runner.main` for ``own_block``."""
-    return runner.main(STUDY, argv, **own_block)
-
+#: The study as a command; see :func:`experiments.runner.main`.
+main = functools.partial(runner.main, STUDY)
 
 if __name__ == "__main__":
     sys.exit(main())

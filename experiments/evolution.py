@@ -12,9 +12,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter
 
 from experiments import labels, trajectories
-from experiments.agreement import TRAINED
-from experiments.figures import COLORS, STYLE, error_axis
-from experiments.profiles import legend_above, within
+from experiments.figures import COLORS, STYLE, error_axis, legend_above
+from experiments.profiles import within
+from experiments.reach import TRAINED
 from experiments.trajectories import Trajectory
 from experiments.verdicts import VERDICTS
 
@@ -90,7 +90,7 @@ def over_layers(tables: Mapping[str, pd.DataFrame], found: Sequence[Trajectory])
                 _logarithmic(axes)
             else:
                 axes.set_ylim(-0.05, 1.05)
-        legend_above(figure, grid.flat, {})
+        legend_above(figure, grid.flat)
     return figure
 
 
@@ -107,14 +107,14 @@ def _of(table: pd.DataFrame, each: Trajectory) -> pd.DataFrame:
 
 def _title(each: Trajectory) -> str:
     lost = f"\n{each.diverged} diverged" if each.diverged else ""
-    norm = labels.NORMS.get(each.variant.norm, each.variant.norm)
-    return f"{labels.kind(each.shortcut_weight)},\n{norm}{lost}"
+    return f"{labels.kind(each.shortcut_weight)},\n{labels.norm(each.variant.norm)}{lost}"
 
 
 def _draw(axes: Axes, runs: pd.DataFrame, row: Row, depth: int, color: Any, label: str) -> None:
     values = runs.pivot(index="place", columns="seed", values=row.column) ** row.power
     values = values.where(np.isfinite(values) & ((values > 0) | (not row.logarithmic)))
-    places = np.linspace(1, depth, len(values))  # the first layer to the last
+    last = depth - (row.table == "blocks")  # blocks begin behind the stem and end at the head
+    places = np.linspace(1, last, len(values))
     look: dict[str, Any] = {"color": color, "lw": 1.2, "label": label}
     axes.plot(places, values.median(axis=1), **look)
     low, high = values.min(axis=1), values.max(axis=1)
@@ -143,13 +143,16 @@ _CURVES: dict[str, Callable[[Trajectory], np.ndarray]] = {
 _LOGARITHMIC = tuple(_CURVES)[:3]
 
 
-def over_steps(found: Sequence[Trajectory]) -> Figure:
+def over_steps(found: Sequence[Trajectory], names: Sequence[str]) -> Figure:
     """Every quantity over the steps: a row a quantity, a column a normalisation.
 
     A thin line is a seed, a thick one the median.
+
+    Args:
+      found: the networks.
+      names: of theirs and others, in the order of their colours in all figures.
     """
     norms = list(dict.fromkeys(each.variant.norm for each in found))
-    names = list(dict.fromkeys(each.name for each in found))
     with plt.style.context(STYLE):
         figure, grid = plt.subplots(
             len(_CURVES),
@@ -165,14 +168,14 @@ def over_steps(found: Sequence[Trajectory]) -> Figure:
                     if each.variant.norm == norm:
                         color = COLORS[names.index(each.name) % len(COLORS)]
                         _over_steps(axes, each.steps, curve(each), color, each.name)
-            column[0].set_title(labels.NORMS.get(norm, norm))
+            column[0].set_title(labels.norm(norm))
             column[-1].set_xlabel("step")
             _step_axis(column[-1], found[0].steps)
         for axes, title in zip(grid[:, 0], _CURVES, strict=True):
             axes.set_ylabel(title)
             if title in _LOGARITHMIC:
                 _logarithmic(axes)
-        legend_above(figure, grid.flat, {})
+        legend_above(figure, grid.flat)
     return figure
 
 
@@ -188,15 +191,15 @@ def _step_axis(axes: Axes, steps: np.ndarray) -> None:
     axes.set_xticks(ticks, [f"{step}" for step in ticks])
 
 
-def errors_by_verdict(table: pd.DataFrame, runs: pd.DataFrame) -> Figure:
+def errors_by_verdict(table: pd.DataFrame, runs: pd.DataFrame, names: Sequence[str]) -> Figure:
     """Final training error of every run, by the verdict on its configuration as initialised.
 
     Args:
       table: judged rows of :mod:`experiments.agreement`.
       runs: at the chosen rates.
+      names: as above.
     """
     depths, norms = sorted(table.depth.unique()), list(dict.fromkeys(table.norm))
-    names = list(dict.fromkeys(table.network))
     verdicts = [name for name in VERDICTS if name in set(table.verdict)]
     with plt.style.context(STYLE):
         figure, grid = plt.subplots(
@@ -243,5 +246,5 @@ def _handles(names: Sequence[str], norms: Sequence[str]) -> dict[str, Artist]:
         name: dot("o", COLORS[index % len(COLORS)]) for index, name in enumerate(names)
     }
     for index, norm in enumerate(norms):
-        handles[labels.NORMS.get(norm, norm)] = dot(_MARKERS[index % len(_MARKERS)], "0.5")
+        handles[labels.norm(norm)] = dot(_MARKERS[index % len(_MARKERS)], "0.5")
     return handles

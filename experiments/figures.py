@@ -2,7 +2,7 @@
 
 import io
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import matplotlib
@@ -12,6 +12,7 @@ matplotlib.use("Agg")  # no screen is needed, here or on a cluster
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter, NullLocator
@@ -53,10 +54,32 @@ def save(figure: Figure, directory: pathlib.Path, name: str) -> None:
     plt.close(figure)
 
 
-def _legend_above(figure: Figure, axes: Axes) -> None:
-    handles, labels = axes.get_legend_handles_labels()
-    columns = 2 if max(map(len, labels), default=0) > 25 else 4
-    figure.legend(handles, labels, loc="outside upper center", ncols=columns)
+def legend_above(
+    figure: Figure,
+    every: Iterable[Axes],
+    more: Mapping[str, Artist] | None = None,
+    columns: int | None = None,
+) -> None:
+    """One legend for all panels, each label once.
+
+    Args:
+      figure: above which it stands.
+      every: panels.
+      more: artists besides theirs, by label.
+      columns: of the legend; by default up to three, as the figure is wide.
+    """
+    handles: dict[str, Artist] = {}
+    for axes in every:
+        handles |= dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))
+    handles |= more or {}
+    columns = columns or min(3, max(1, int(figure.get_figwidth() / 2.1)))
+    figure.legend([*handles.values()], [*handles], loc="outside upper center", ncols=columns)
+
+
+def _curves_above(figure: Figure, axes: Axes) -> None:
+    """The legend of one panel, which all others share."""
+    _, labels = axes.get_legend_handles_labels()
+    legend_above(figure, [axes], columns=2 if max(map(len, labels), default=0) > 25 else 4)
 
 
 def depth_axis(axes: Axes, depths: Sequence[int]) -> None:
@@ -113,7 +136,7 @@ def over_depth(results: pd.DataFrame, panels: dict[str, str]) -> Figure:
             axes.set_ylabel("error, %" if error else "cross-entropy, nats")
         if (chosen.status == "diverged").any():
             row[0][0].plot([], [], "x", color="0.4", ms=4, label="diverged")
-        _legend_above(figure, row[0][0])
+        _curves_above(figure, row[0][0])
     return figure
 
 
@@ -184,7 +207,7 @@ def training_curves(results: pd.DataFrame, history: pd.DataFrame, metric: str) -
             axes.tick_params(labelbottom=True)
         figure.supxlabel("step")
         figure.supylabel(_metric_label(metric))
-        _legend_above(figure, grid.flat[0])
+        _curves_above(figure, grid.flat[0])
     return figure
 
 
@@ -218,7 +241,7 @@ def rates(results: pd.DataFrame) -> Figure:
             axes.set_visible(False)
         figure.supxlabel("learning rate")
         figure.supylabel("training error, %")
-        _legend_above(figure, grid.flat[0])
+        _curves_above(figure, grid.flat[0])
     return figure
 
 

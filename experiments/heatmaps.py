@@ -1,6 +1,7 @@
 """Figures over shortcut weight and depth."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -8,6 +9,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.colors import SymLogNorm
 from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
 
 from experiments import boundaries
 from experiments.boundaries import Boundary
@@ -61,8 +63,10 @@ def _write(axes: Axes, table: np.ndarray) -> None:
     for row, errors in enumerate(table):
         for column, error in enumerate(errors):
             text = f"{100 * error:.2g}" if np.isfinite(error) else ""
-            color = "w" if error < 0.3 else "k"
-            axes.text(column, row, text, ha="center", va="center", size=7, color=color)
+            color, around = ("w", "k") if error < 0.3 else ("k", "w")
+            halo = [withStroke(linewidth=1.2, foreground=around, alpha=0.6)]  # lines cross some
+            look: dict[str, Any] = {"ha": "center", "va": "center", "size": 7, "path_effects": halo}
+            axes.text(column, row, text, color=color, zorder=3, **look)
 
 
 def turned_down(turned: pd.DataFrame) -> Figure:

@@ -42,8 +42,7 @@ _WORDS = {
     "shortcut_schedule": {"constant": "shortcuts kept", "annealed": "shortcuts annealed"},
 }
 
-#: Of normalisations, wherever networks are told apart by them.
-NORMS = {"none": "no normalisation", "batch": "batch norm", "layer": "layer norm"}
+_NORMS = {"none": "no normalisation", "batch": "batch norm", "layer": "layer norm"}
 
 
 def kind(shortcut_weight: float) -> str:
@@ -52,6 +51,11 @@ def kind(shortcut_weight: float) -> str:
 
 
 def norm(name: str) -> str:
+    """What a normalisation is called, wherever networks are told apart by it."""
+    return _NORMS.get(name, name)
+
+
+def with_norm(name: str) -> str:
     """What the networks of a normalisation are called."""
     return "without norm" if name == "none" else f"with {name} norm"
 

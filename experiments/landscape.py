@@ -4,6 +4,7 @@ Slices along random filter-normalised directions (Li et al. 2018), the same for 
 networks of a seed: contours over a plane, lines of all seeds, and the curvature of the Hessian.
 """
 
+import functools
 import pathlib
 import sys
 
@@ -24,7 +25,8 @@ def report(workdir: pathlib.Path) -> None:
     A pure function of config.json, results.csv, history.csv and the readings (or the records that
     these are made from).
     """
-    from experiments import contours, figures, results, sharpness, summary, terminal
+    from experiments import contours, page, results, sharpness, summary, terminal
+    from experiments.presentation import Drawn, Presentation, publish
 
     settings = manifest.read(workdir)["settings"]
     runs, _ = results.tables_of(workdir, terminal.warn)
@@ -34,44 +36,22 @@ def report(workdir: pathlib.Path) -> None:
         for name in ("lines", "plane", "curvatures")
     )
     table = sharpness.summarise(sharpness.of_runs(lines, curvatures), summary.summarise(runs))
-    store.write_text(workdir / store.SUMMARY, table.to_csv(index=False, lineterminator="\n"))
     drawn = {
         "planes": contours.planes(plane, chosen),
         "lines": contours.along_lines(lines, curvatures),
         "every_seed": contours.every_seed(plane, chosen),
     }
-    for name, figure in drawn.items():
-        figures.save(figure, workdir / store.FIGURES, name)
-    sentences = sharpness.sentences(table)
-    texts = sharpness.texts(table)
-    terminal.show_table(*texts)
-    terminal.show_lines([*sentences, sharpness.NOTE, f"Tables, figures and report: {workdir}"])
-    store.write_text(workdir / store.REPORT, _page(workdir, settings, texts, sentences))
-
-
-def _page(
-    workdir: pathlib.Path,
-    settings: dict,
-    texts: tuple[tuple[str, ...], list[list[str]]],
-    sentences: list[str],
-) -> str:
-    from experiments import page, results, sharpness
-
-    return page.html(
-        page.Page(
+    publish(
+        workdir,
+        Presentation(
             title="What does the loss look like around trained networks?",
             about=f"{settings.get('num_seeds')} seeds of each kind and depth, on "
             f"{settings.get('dataset')}; final step.",
-            found=sentences,
-            warnings=results.failures_of(workdir),
-            figures=[
-                page.picture(workdir / store.FIGURES / f"{name}.svg", caption)
-                for name, caption in _CAPTIONS.items()
-            ],
-            tables=[page.Table("", *texts, sharpness.NOTE)],
-            listings=results.listings(workdir, settings),
-            footer=page.FOOTER,
-        )
+            found=sharpness.sentences(table),
+            figures={name: Drawn(figure, _CAPTIONS[name]) for name, figure in drawn.items()},
+            shown=[page.Table("", *sharpness.texts(table), sharpness.NOTE)],
+            written={store.SUMMARY: table},
+        ),
     )
 
 
@@ -90,10 +70,8 @@ STUDY = runner.Study(
 )
 
 
-def main(argv: list[str] | None = None, **own_block) -> int:
-    """Runs the study as a command; see :func:`experiments.runner.main` for ``own_block``."""
-    return runner.main(STUDY, argv, **own_block)
-
+#: The study as a command; see :func:`experiments.runner.main`.
+main = functools.partial(runner.main, STUDY)
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -5,6 +5,7 @@ al. 2016); and the gradient is followed along paths through each number of branc
 and after it.
 """
 
+import functools
 import pathlib
 import sys
 from typing import TYPE_CHECKING
@@ -32,14 +33,15 @@ def report(workdir: pathlib.Path) -> None:
     from).
     """
     from experiments import (
-        figures,
         lesion_curves,
         lesion_figures,
         lesion_findings,
+        page,
         results,
         summary,
         terminal,
     )
+    from experiments.presentation import Drawn, Presentation, publish
 
     settings = manifest.read(workdir)["settings"]
     runs, _ = results.tables_of(workdir, terminal.warn)
@@ -48,16 +50,20 @@ def report(workdir: pathlib.Path) -> None:
         for name in ("removed", "swapped", "paths")
     )
     found = lesion_curves.of_tables(removed, swapped, paths, summary.choose_rates(runs))
-    table = _summary(summary.summarise(runs), found)
-    store.write_text(workdir / store.SUMMARY, table.to_csv(index=False, lineterminator="\n"))
     drawn = {"lesions": lesion_figures.lesions(found), "paths": lesion_figures.paths(found)}
-    for name, figure in drawn.items():
-        figures.save(figure, workdir / store.FIGURES, name)
-    sentences = lesion_findings.sentences(found)
-    terminal.show_table(lesion_findings.COLUMNS, lesion_findings.texts(found))
-    said = [*sentences, *lesion_findings.NOTES, f"Tables, figures and report: {workdir}"]
-    terminal.show_lines(said)
-    store.write_text(workdir / store.REPORT, _page(workdir, settings, found, sentences))
+    rows, notes = lesion_findings.texts(found), " ".join(lesion_findings.NOTES)
+    publish(
+        workdir,
+        Presentation(
+            title="Does a trained network need each of its blocks?",
+            about=f"{settings.get('num_seeds')} seeds of each kind and depth, on "
+            f"{settings.get('dataset')}; final step.",
+            found=lesion_findings.sentences(found),
+            figures={name: Drawn(figure, _CAPTIONS[name]) for name, figure in drawn.items()},
+            shown=[page.Table("", lesion_findings.COLUMNS, rows, notes)],
+            written={store.SUMMARY: _summary(summary.summarise(runs), found)},
+        ),
+    )
 
 
 def _summary(table: "pd.DataFrame", found: "list[Lesioned]") -> "pd.DataFrame":
@@ -72,30 +78,6 @@ def _summary(table: "pd.DataFrame", found: "list[Lesioned]") -> "pd.DataFrame":
         for each in found
     ]
     return table.merge(pd.DataFrame(rows), on=KIND)
-
-
-def _page(
-    workdir: pathlib.Path, settings: dict, found: "list[Lesioned]", sentences: list[str]
-) -> str:
-    from experiments import lesion_findings, page, results
-
-    rows = lesion_findings.texts(found)
-    return page.html(
-        page.Page(
-            title="Does a trained network need each of its blocks?",
-            about=f"{settings.get('num_seeds')} seeds of each kind and depth, on "
-            f"{settings.get('dataset')}; final step.",
-            found=sentences,
-            warnings=results.failures_of(workdir),
-            figures=[
-                page.picture(workdir / store.FIGURES / f"{name}.svg", caption)
-                for name, caption in _CAPTIONS.items()
-            ],
-            tables=[page.Table("", lesion_findings.COLUMNS, rows, " ".join(lesion_findings.NOTES))],
-            listings=results.listings(workdir, settings),
-            footer=page.FOOTER,
-        )
-    )
 
 
 def _reading() -> readings.Reading:
@@ -118,10 +100,8 @@ STUDY = runner.Study(
 )
 
 
-def main(argv: list[str] | None = None, **own_block) -> int:
-    """Runs the study as a command; see :func:`experiments.runner.main` for ``own_block``."""
-    return runner.main(STUDY, argv, **own_block)
-
+#: The study as a command; see :func:`experiments.runner.main`.
+main = functools.partial(runner.main, STUDY)
 
 if __name__ == "__main__":
     sys.exit(main())

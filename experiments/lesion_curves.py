@@ -148,15 +148,16 @@ def _paths(rows: pd.DataFrame, blocks: int) -> Paths:
     table = lambda column: rows.pivot(index="seed", columns="length", values=column)
     single, square, share = table("path_norm"), table("path_rms") ** 2, table("length_share")
     counts = theory.path_lengths(blocks)[: single.shape[1]]
-    if blocks > MOST:
-        counts = np.full(len(counts), np.nan)
+    lengths = share.columns.to_numpy(float)
+    if blocks > MOST:  # the last length stands for all from there on
+        counts, lengths = np.full((2, len(counts)), np.nan)
     as_share = lambda values: values.div(values.sum(axis=1, skipna=False), axis=0)
     return Paths(
         _curve(single.div(single[0], axis=0), log_interval),
         _curve(as_share(single * counts)),
         as_share(square * counts).mean().to_numpy(),
         _curve(share),
-        t_interval((share * share.columns).sum(axis=1, skipna=False).to_numpy()),
+        t_interval((share * lengths).sum(axis=1, skipna=False).to_numpy()),
     )
 
 

@@ -1,6 +1,7 @@
 """Figures of networks with blocks removed or exchanged, and of the gradient's paths."""
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -8,16 +9,23 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from experiments.figures import COLORS, STYLE, error_axis
+from experiments.figures import COLORS, STYLE, error_axis, legend_above
 from experiments.lesion_curves import Curve, Lesioned, at_depths, curve
-from experiments.profiles import legend_above
 from resnet_jax import theory
 
-#: Draws a network into a panel, in a colour.
-Draw = Callable[[Axes, Lesioned, str], None]
+
+class Panel(NamedTuple):
+    """What lies along a panel, and how a network is drawn into it, in a colour."""
+
+    label: str
+    draw: Callable[[Axes, Lesioned, str], None]
+
 
 _DASHES = (0, (4, 2))
 _DOTS = (0, (1, 1.5))
+
+#: A share of the gradient that a figure shows.
+_TO_BE_SEEN = 2e-3
 
 
 def lesions(found: Sequence[Lesioned]) -> Figure:
@@ -26,11 +34,11 @@ def lesions(found: Sequence[Lesioned]) -> Figure:
     A line is the mean over seeds, its band the 95% interval; where it is dotted, normalisations are
     measured anew.  Dashes are the intact network.
     """
-    panels: dict[str, Draw] = {
-        "removed block": _one_removed,
-        "blocks removed": _several_removed,
-        "rank correlation of the order": _exchanged,
-    }
+    panels = (
+        Panel("removed block", _one_removed),
+        Panel("blocks removed", _several_removed),
+        Panel("rank correlation of the order", _exchanged),
+    )
     styles = {"intact": _DASHES, "normalisation measured anew": _DOTS}
     figure, grid = _grid(found, found, panels, styles)
     for row in grid:
@@ -48,20 +56,19 @@ def paths(found: Sequence[Lesioned]) -> Figure:
     Left what one path brings, in the middle that times the number of paths, right what all paths of
     a length bring together.
     """
-    panels: dict[str, Draw] = {
-        "branches on the path": _single_path,
-        "branches on the path ": _product,
-        "branches on the path  ": _share,
-    }
+    panels = [Panel("branches on the path", draw) for draw in (_single_path, _product, _share)]
     styles = {"as initialised": _DASHES, "trained": "-", "if paths were independent": _DOTS}
-    figure, grid = _grid(found, [each for each in found if each.paths], panels, styles)
+    shown = [each for each in found if each.paths]
+    figure, grid = _grid(found, shown, panels, styles)
     titles = (
         "norm along one path, over that\nthrough shortcuts alone",
         "number of paths × norm,\nas a share",
         "share of the gradient",
     )
     for axes, title in zip(grid[0], titles, strict=True):
-        axes.set_title(title)
+        axes.set_title(title, size=STYLE["axes.titlesize"])
+    for axes, (_, these) in zip(grid[:, -1], at_depths(shown), strict=False):
+        axes.set_xlim(-0.3, max(_longest(end.share) for each in these for end in each.paths) + 0.3)
     for axes in grid.flat:
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     for axes in grid[:, 0]:
@@ -72,7 +79,7 @@ def paths(found: Sequence[Lesioned]) -> Figure:
 def _grid(
     found: Sequence[Lesioned],
     shown: Sequence[Lesioned],
-    panels: Mapping[str, Draw],
+    panels: Sequence[Panel],
     styles: Mapping,
 ) -> tuple[Figure, np.ndarray]:
     """A row of panels a depth, a colour a kind of network in all figures; and a legend of both."""
@@ -83,14 +90,20 @@ def _grid(
         size = (3.1 * len(panels), 2.3 * height + 0.9)
         figure, grid = plt.subplots(height, len(panels), figsize=size, squeeze=False)
         for row, (depth, these) in zip(grid, rows, strict=False):
-            for axes, (label, draw) in zip(row, panels.items(), strict=True):
+            for axes, panel in zip(row, panels, strict=True):
                 for each in these:
-                    draw(axes, each, COLORS[names.index(each.name) % len(COLORS)])
-                axes.set_xlabel(label)
+                    panel.draw(axes, each, COLORS[names.index(each.name) % len(COLORS)])
+                axes.set_xlabel(panel.label)
             row[0].set_ylabel(f"{depth} layers")
         grey = {name: plt.Line2D([], [], color="0.4", ls=style) for name, style in styles.items()}
         legend_above(figure, grid.flat, grey)
     return figure, grid
+
+
+def _longest(share: Curve) -> float:
+    """The greatest length that brings anything to be seen."""
+    seen = share.x[share.mean > _TO_BE_SEEN]
+    return float(seen.max()) if len(seen) else float(share.x.max())
 
 
 def _line(axes: Axes, shown: Curve, color: str, **look) -> None:

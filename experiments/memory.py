@@ -54,7 +54,7 @@ def needed_bytes(footprint: "Footprint", runs: int, devices: Sequence["jax.Devic
 
 
 def saving_bytes(footprint: "Footprint", runs: int, devices: Sequence["jax.Device"]) -> int:
-    """Bytes that a checkpoint of a group takes where devices are cores: batch is none of them."""
+    """Bytes of a group's checkpoint where devices are cores, whatever its batches; else 0."""
     if devices[0].platform != "cpu":
         return 0
     return (1 + len(devices)) * footprint.data + _SAVED * runs * footprint.state

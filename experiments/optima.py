@@ -90,20 +90,29 @@ def slope(runs: pd.DataFrame, column: str) -> Interval:
     return slope_interval(np.log2(table.columns.to_numpy() - 2.0), table.to_numpy())
 
 
-def price(runs: pd.DataFrame) -> tuple[float, int, int]:
+def price(runs: pd.DataFrame, best: pd.DataFrame) -> tuple[float, int, int]:
     """What it costs the deepest networks of one parametrisation to keep the shallowest ones' rate.
 
     Args:
       runs: of its results.
+      best: their optima; see :func:`of_seeds`.
 
     Returns:
-      The loss at that rate over the lowest (geometric means over seeds), and the two depths.  Both
-      rates are of those tried; infinite where the kept one diverges.
+      The loss at that rate (the geometric mean of the seeds' best) over the lowest of those tried,
+      and the two depths.  Losses are geometric means over seeds, and lie between the rates tried on
+      straight lines in logarithms; infinite where one that diverges is next to the rate kept, NaN
+      where all do at one of the depths.
     """
-    losses = loss_by_rate(runs).unstack("depth")
-    shallow, deep = losses.columns.min(), losses.columns.max()
-    kept = losses[deep][losses[shallow].idxmin()]
-    return float(kept / losses[deep].min()), int(shallow), int(deep)
+    shallow, deep = int(runs.depth.min()), int(runs.depth.max())
+    losses = loss_by_rate(runs[runs.depth == deep]).loc[deep]
+    kept, rates = best[best.depth == shallow].log_rate.mean(), np.log2(losses.index.to_numpy())
+    finite = np.isfinite(losses.to_numpy())
+    if np.isnan(kept) or not finite.any():
+        return np.nan, shallow, deep
+    if np.interp(kept, rates, ~finite) > 0:
+        return np.inf, shallow, deep
+    levels = np.log(losses.where(finite, 1.0).to_numpy())
+    return float(np.exp(np.interp(kept, rates, levels)) / losses.min()), shallow, deep
 
 
 def loss_by_rate(runs: pd.DataFrame) -> pd.Series:

@@ -86,7 +86,7 @@ def feature_change(variant: Variant, shortcut_weight: float, blocks: int, power:
     branch, scale = _branch_weight(variant, blocks), variant.branch_scale
     known = variant.order == "pre_activation" and variant.shortcut == "A" and shortcut_weight == 1
     known = known and variant.shortcut_schedule == "constant"
-    if not known or not branch or not blocks or variant.init != "he":
+    if not known or not branch or not blocks:
         return np.nan
     adaptive = variant.optimizer in ADAPTIVE
     name, numbers = split_name("branch_scale", scale)

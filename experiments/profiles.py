@@ -1,18 +1,17 @@
 """Profiles: figures of what happens over the blocks of a network, beside what theory says."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from experiments import labels
 from experiments.configurations import OF_KIND, Configuration, Curve
-from experiments.figures import COLORS, STYLE
-from experiments.labels import NORMS
+from experiments.figures import COLORS, STYLE, legend_above
 
 
 class Panel(NamedTuple):
@@ -53,7 +52,7 @@ def over_blocks(found: Sequence[Configuration]) -> Figure:
             for axes, (name, panel) in zip(grid[:, column], PANELS.items(), strict=True):
                 for each in here:
                     _draw(axes, each.curves[name], names.index(each.name), each.name, panel)
-            grid[0, column].set_title(NORMS.get(norm, norm))
+            grid[0, column].set_title(labels.norm(norm))
             grid[-1, column].set_xlabel("block")
         for axes, panel in zip(grid[:, 0], PANELS.values(), strict=True):
             _style(axes, panel)
@@ -62,16 +61,6 @@ def over_blocks(found: Sequence[Configuration]) -> Figure:
             theory = {}
         legend_above(figure, grid.flat, theory)
     return figure
-
-
-def legend_above(figure: Figure, every: Iterable[Axes], more: Mapping[str, Artist]) -> None:
-    """One legend for all panels, each label once."""
-    handles: dict[str, Artist] = {}
-    for axes in every:
-        handles |= dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))
-    handles |= more
-    columns = min(3, max(1, int(figure.get_figwidth() / 2.1)))
-    figure.legend([*handles.values()], [*handles], loc="outside upper center", ncols=columns)
 
 
 def _draw(axes: Axes, curve: Curve, index: int, label: str, panel: Panel) -> None:
@@ -117,8 +106,8 @@ def along_lines(line: pd.DataFrame, name_of: Callable[[pd.DataFrame], str]) -> F
                 means = runs.groupby("place").gradient_autocorrelation.mean()
                 color = COLORS[names.index(name) % len(COLORS)]
                 axes.plot(means.index / means.index.max(), means, color=color, label=name)
-            axes.set_title(NORMS.get(norm, norm))
+            axes.set_title(labels.norm(norm))
             axes.set_xlabel("distance along the line")
         grid[0, 0].set_ylabel("autocorrelation\nof the input's gradient")
-        legend_above(figure, grid.flat, {})
+        legend_above(figure, grid.flat)
     return figure

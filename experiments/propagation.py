@@ -4,12 +4,14 @@ Measured over seeds beside what theory predicts for infinitely wide networks (li
 for every configuration: vanishing, exploding, BN-explosion, angle collapse, shattered or healthy.
 """
 
+import functools
 import pathlib
 import sys
 from typing import TYPE_CHECKING
 
 from experiments import manifest, readings, runner, store, validation
 from experiments.config import Config
+from experiments.kinds import KINDS, NORMS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -21,28 +23,20 @@ _CAPTIONS = {
     "shattering": "Gradient of one logit along a line of inputs: autocorrelation over distance.",
 }
 
-_KINDS = (
-    ("original", "one", "he"),
-    ("pre_activation", "one", "he"),
-    ("pre_activation", "inverse_sqrt", "he"),
-    ("pre_activation", "one", "zero_last"),
-)
-_NORMS = ("none", "batch", "layer")
-
 
 def report(workdir: pathlib.Path) -> None:
     """Writes summary.csv, figures/ and report.html, and prints what was found.
 
     A pure function of config.json and of the readings (or the records that these are made from).
     """
-    from experiments import configurations, figures, labels, profiles, results, terminal
+    from experiments import configurations, labels, page, profiles, results, terminal
+    from experiments.presentation import Drawn, Presentation, publish
 
     settings = manifest.read(workdir)["settings"]
-    knows = not settings.get("own_block") and settings.get("family") == "dense"
+    knows = results.theory_knows(settings)
     found = configurations.of_blocks(results.readings_of(workdir, "blocks", terminal.warn), knows)
     line = results.readings_of(workdir, "line", terminal.warn)
     table = configurations.summary(found)
-    store.write_text(workdir / store.SUMMARY, table.to_csv(index=False, lineterminator="\n"))
     seen = [labels.variant_of(row).carries(row.shortcut_weight) for _, row in line.iterrows()]
     name_of = lambda runs: configurations.name_of(
         runs.iloc[0].shortcut_weight, labels.variant_of(runs.iloc[0])
@@ -51,12 +45,18 @@ def report(workdir: pathlib.Path) -> None:
         "propagation": profiles.over_blocks([each for each in found if each.carries]),
         "shattering": profiles.along_lines(line[seen], name_of),
     }
-    for name, figure in drawn.items():
-        figures.save(figure, workdir / store.FIGURES, name)
-    sentences = _sentences(found)
-    terminal.show_table(*_texts(table))
-    terminal.show_lines([*sentences, _notes(table), f"Tables, figures and report: {workdir}"])
-    store.write_text(workdir / store.REPORT, _page(workdir, settings, table, sentences))
+    publish(
+        workdir,
+        Presentation(
+            title="What happens to signals and gradients over depth?",
+            about=f"{settings.get('num_seeds')} seeds of each configuration as initialised, "
+            f"a batch of {settings.get('dataset')}.",
+            found=_sentences(found),
+            figures={name: Drawn(figure, _CAPTIONS[name]) for name, figure in drawn.items()},
+            shown=[page.Table("", *_texts(table), _notes(table))],
+            written={store.SUMMARY: table},
+        ),
+    )
 
 
 #: Measures in the table, and how they are called there.
@@ -92,7 +92,7 @@ def _texts(table: "pd.DataFrame") -> tuple[list[str], list[list[str]]]:
     """Columns and rows of the table, those of theory where there is any."""
     ends = {"": "", "_theory": "*"} if _is_predicted(table) else {"": ""}
     measured = [f"{name}{mark}" for name in _MEASURES.values() for mark in ends.values()]
-    ranked = table.sort_values("norm", key=lambda norms: norms.map(_NORMS.index), kind="stable")
+    ranked = table.sort_values("norm", key=lambda norms: norms.map(NORMS.index), kind="stable")
     number = lambda value: "" if value != value else f"{value:.2g}"  # NaN where there is none
     rows = [
         [row["norm"], row["network"]]
@@ -109,33 +109,10 @@ def _sentences(found: "list[Configuration]") -> list[str]:
 
     lines = []
     for verdict, these in configurations.by_verdict(found):
-        names = [f"{each.name} {labels.norm(each.variant.norm)}" for each in these]
+        names = [f"{each.name} {labels.with_norm(each.variant.norm)}" for each in these]
         lines.append(f"{verdict[0].upper()}{verdict[1:]}: {'; '.join(names)}.")
     healthy = sum(each.verdict == "healthy" for each in found)
     return [f"{healthy} of {len(found)} configurations are healthy as initialised.", *lines]
-
-
-def _page(
-    workdir: pathlib.Path, settings: dict, table: "pd.DataFrame", sentences: list[str]
-) -> str:
-    from experiments import page, results
-
-    return page.html(
-        page.Page(
-            title="What happens to signals and gradients over depth?",
-            about=f"{settings.get('num_seeds')} seeds of each configuration as initialised, "
-            f"a batch of {settings.get('dataset')}.",
-            found=sentences,
-            warnings=results.failures_of(workdir),
-            figures=[
-                page.picture(workdir / store.FIGURES / f"{name}.svg", caption)
-                for name, caption in _CAPTIONS.items()
-            ],
-            tables=[page.Table("", *_texts(table), _notes(table))],
-            listings=results.listings(workdir, settings),
-            footer=page.FOOTER,
-        )
-    )
 
 
 def _reading() -> readings.Reading:
@@ -169,11 +146,7 @@ STUDY = runner.Study(
         steps=0,
         width=128,
         examples=128,
-        norm=tuple(norm for norm in _NORMS for _ in _KINDS),
-        order=tuple(order for order, _, _ in _KINDS) * len(_NORMS),
-        branch_scale=tuple(scale for _, scale, _ in _KINDS) * len(_NORMS),
-        init=tuple(init for _, _, init in _KINDS) * len(_NORMS),
-    ),
+    ).comparing(KINDS),
     report,
     _reading,
     problems=validation.problems_without_blocks,
@@ -181,10 +154,8 @@ STUDY = runner.Study(
 )
 
 
-def main(argv: list[str] | None = None, **own_block) -> int:
-    """Runs the study as a command; see :func:`experiments.runner.main` for ``own_block``."""
-    return runner.main(STUDY, argv, **own_block)
-
+#: The study as a command; see :func:`experiments.runner.main`.
+main = functools.partial(runner.main, STUDY)
 
 if __name__ == "__main__":
     sys.exit(main())

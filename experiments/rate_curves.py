@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter
 
 from experiments import labels, optima
-from experiments.figures import COLORS, STYLE, depth_axis
+from experiments.figures import COLORS, STYLE, depth_axis, legend_above
 from experiments.transfers import Panels, panels
 from resnet_jax.statistics import t_interval
 
@@ -138,10 +138,9 @@ def _named(grid: np.ndarray) -> tuple[list[Artist], list[str]]:
 def _legend_with_theory(
     figure: Figure, grid: np.ndarray, theory: pd.DataFrame, columns: int
 ) -> None:
-    handles, names = _named(grid)
-    if theory.log_change.notna().any():
-        handles, names = [*handles, plt.Line2D([], [], color="k", **_THEORY)], [*names, "theory"]
-    figure.legend(handles, names, loc="outside upper center", ncols=columns)
+    known = theory.log_change.notna().any()
+    line = {"theory": plt.Line2D([], [], color="k", **_THEORY)} if known else {}
+    legend_above(figure, grid.flat, line, columns)
 
 
 def feature_change(changes: pd.DataFrame, theory: pd.DataFrame) -> Figure:

@@ -19,7 +19,8 @@ from experiments.config import TRAINING, Config
 from experiments.errors import ContentError
 from experiments.grid import Cell
 
-#: Fields that change what is trained, but not how long a step takes.
+#: Fields that change what is trained, but not how long a step takes, and the depth, by which times
+#: are kept.
 _FREE = {"depth", "steps", "schedule", "warmup", "warmup_depth", "shortcut_schedule"}
 _FREE |= {"weight_decay", "dataset", "holdout", "examples"}
 

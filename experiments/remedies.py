@@ -54,7 +54,7 @@ class Remedy(NamedTuple):
     @property
     def name(self) -> str:
         """What its networks are called."""
-        return f"{self.network}, {labels.NORMS.get(self.variant.norm, self.variant.norm)}"
+        return f"{self.network}, {labels.norm(self.variant.norm)}"
 
     @property
     def failed_at_lowest_rate(self) -> bool:

@@ -135,6 +135,11 @@ def listings(workdir: pathlib.Path, settings: dict) -> list[page.Listing]:
     ]
 
 
+def theory_knows(settings: dict) -> bool:
+    """Whether theory follows the networks of a study: fully connected, of blocks of ours."""
+    return settings.get("family") == "dense" and not settings.get("own_block")
+
+
 def failures_of(workdir: pathlib.Path) -> list[str]:
     """A line for each group of runs that could not be trained."""
     found = [record for _, record in store.read_records(workdir, lambda *_: None) if record.failure]

@@ -6,6 +6,7 @@ that trains.  Others have whole shortcuts annealed to none while they train, so 
 are plain networks.  The trained networks then have their shortcuts turned down.
 """
 
+import functools
 import pathlib
 import sys
 from typing import TYPE_CHECKING
@@ -35,32 +36,35 @@ def report(workdir: pathlib.Path) -> None:
     A pure function of config.json, results.csv, history.csv and the readings (or the records that
     these are made from).
     """
-    from experiments import boundaries, figures, heatmaps, results, summary, terminal
+    from experiments import boundaries, figures, heatmaps, page, results, summary, terminal
+    from experiments.presentation import Drawn, Presentation, publish
 
     settings = manifest.read(workdir)["settings"]
     runs, _ = results.tables_of(workdir, terminal.warn)
     table = summary.summarise(runs)
-    store.write_text(workdir / store.SUMMARY, table.to_csv(index=False, lineterminator="\n"))
     turned = results.readings_of(workdir, "turned_down", terminal.warn)
     turned = boundaries.kept(summary.at_chosen_rates(turned, summary.choose_rates(runs)))
-    found = boundaries.of_weights(table, knows=not settings.get("own_block"))
+    found = boundaries.of_weights(table, results.theory_knows(settings))
     annealed = boundaries.measured_of(boundaries.annealed(table))
     drawn = {"shortcut_strength": heatmaps.over_weight_and_depth(table, found)}
     if annealed:
         drawn["annealed"] = figures.over_depth(_plain_in_the_end(runs), {"train_error": ""})
     drawn["turned_down"] = heatmaps.turned_down(turned)
-    for name, figure in drawn.items():
-        figures.save(figure, workdir / store.FIGURES, name)
-    sentences = [
-        *boundaries.sentences(found),
-        *boundaries.sentences_annealed(found, annealed),
-        *boundaries.sentences_turned_down(turned),
-    ]
-    texts = _texts(found, annealed)
-    terminal.show_table(*texts)
-    terminal.show_lines([*sentences, f"Tables, figures and report: {workdir}"])
-    store.write_text(
-        workdir / store.REPORT, _page(workdir, settings, texts, list(drawn), sentences)
+    publish(
+        workdir,
+        Presentation(
+            title="How strong must shortcuts be?",
+            about=f"{settings.get('num_seeds')} seeds of each weight and depth, on "
+            f"{settings.get('dataset')}; final step.",
+            found=[
+                *boundaries.sentences(found),
+                *boundaries.sentences_annealed(found, annealed),
+                *boundaries.sentences_turned_down(turned),
+            ],
+            figures={name: Drawn(figure, _CAPTIONS[name]) for name, figure in drawn.items()},
+            shown=[page.Table("", *_texts(found, annealed))],
+            written={store.SUMMARY: table},
+        ),
     )
 
 
@@ -75,42 +79,18 @@ def _plain_in_the_end(runs: "pd.DataFrame") -> "pd.DataFrame":
     return pd.concat([beside, annealed])
 
 
-Texts = tuple[tuple[str, ...], list[list[str]]]
-
-
-def _texts(found: "list[Boundary]", annealed: "list[Boundary]") -> Texts:
+def _texts(
+    found: "list[Boundary]", annealed: "list[Boundary]"
+) -> tuple[tuple[str, ...], list[list[str]]]:
     """Columns and rows of the table of boundaries."""
     depth = lambda value: "" if value != value else f"{value:.0f}"  # NaN where it is not known
     columns = ("shortcut weight", "trains to", "next tried", "theory says")
     rows = [
-        [f"{each.weight:g}{end}", depth(each.trains), depth(each.fails), depth(each.theory)]
+        [f"{each.weight:g}{end}", each.reach.words, depth(each.reach.fails), depth(each.theory)]
         for boundaries, end in ((found, ""), (annealed, "→0, annealed"))
         for each in boundaries
     ]
     return columns, rows
-
-
-def _page(
-    workdir: pathlib.Path, settings: dict, texts: Texts, drawn: list[str], sentences: list[str]
-) -> str:
-    from experiments import page, results
-
-    return page.html(
-        page.Page(
-            title="How strong must shortcuts be?",
-            about=f"{settings.get('num_seeds')} seeds of each weight and depth, on "
-            f"{settings.get('dataset')}; final step.",
-            found=sentences,
-            warnings=results.failures_of(workdir),
-            figures=[
-                page.picture(workdir / store.FIGURES / f"{name}.svg", _CAPTIONS[name])
-                for name in drawn
-            ],
-            tables=[page.Table("", *texts)],
-            listings=results.listings(workdir, settings),
-            footer=page.FOOTER,
-        )
-    )
 
 
 def _reading() -> readings.Reading:
@@ -134,10 +114,8 @@ STUDY = runner.Study(
 )
 
 
-def main(argv: list[str] | None = None, **own_block) -> int:
-    """Runs the study as a command; see :func:`experiments.runner.main` for ``own_block``."""
-    return runner.main(STUDY, argv, **own_block)
-
+#: The study as a command; see :func:`experiments.runner.main`.
+main = functools.partial(runner.main, STUDY)
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -54,13 +54,16 @@ def of_network(cell: Cell, config: Config, network: ResidualNetwork, training: T
         def held(params):
             return loss_and_error(training.network.predict(params, statistics, x, weight), y)
 
-        tables = {
-            LINES: _lines(of_batch, held, params, axes),
-            PLANE: _plane(of_batch, params, axes[:2]),
-            CURVATURES: _curvatures(lambda params: of_batch(params)[0], params, axes[0]),
+        def along(function, axes, places):
+            found = directions.sliced(function, params, axes, places)
+            healthy = state.diverged_at < 0  # others have no landscape, whatever NaN turns into
+            return jax.tree.map(lambda column: jnp.where(healthy, column, jnp.nan), found)
+
+        return {
+            LINES: _lines(along, lambda params: (*of_batch(params), *held(params)), axes),
+            PLANE: _plane(along, of_batch, axes[:2]),
+            CURVATURES: _curvatures(along, lambda params: of_batch(params)[0], axes[0]),
         }
-        healthy = state.diverged_at < 0  # others have no landscape, whatever NaN turns into
-        return jax.tree.map(lambda column: jnp.where(healthy, column, jnp.nan), tables)
 
     return read
 
@@ -69,10 +72,9 @@ def _direction(key, params):
     return directions.filter_normalised(directions.random_direction(key, params), params)
 
 
-def _lines(of_batch, held, params, axes):
+def _lines(along, both, axes):
     distances = jnp.linspace(-REACH, REACH, LINE_POINTS)
-    both = lambda params: (*of_batch(params), *held(params))
-    found = [directions.sliced(both, params, [axis], distances[:, None]) for axis in axes]
+    found = [along(both, [axis], distances[:, None]) for axis in axes]
     loss, error, held_loss, held_error = map(jnp.concatenate, zip(*found, strict=True))
     return {
         "direction": jnp.repeat(jnp.arange(len(axes), dtype=jnp.float32), LINE_POINTS),
@@ -84,15 +86,15 @@ def _lines(of_batch, held, params, axes):
     }
 
 
-def _plane(of_batch, params, axes):
+def _plane(along, of_batch, axes):
     distances = jnp.linspace(-REACH, REACH, PLANE_POINTS)
     x, y = (grid.ravel() for grid in jnp.meshgrid(distances, distances))
-    loss, error = directions.sliced(of_batch, params, axes, jnp.stack([x, y], 1))
+    loss, error = along(of_batch, axes, jnp.stack([x, y], 1))
     return {"x": x, "y": y, "train_loss": loss, "train_error": error}
 
 
-def _curvatures(loss, params, axis):
+def _curvatures(along, loss, axis):
     """Of the whole Hessian along the line, and its part in the direction of the line itself."""
     at = lambda params: curvature.of_function(loss, params, axis, LANCZOS_STEPS)._asdict()
     distances = jnp.linspace(-REACH, REACH, CURVATURE_POINTS)
-    return {"distance": distances, **directions.sliced(at, params, [axis], distances[:, None])}
+    return {"distance": distances, **along(at, [axis], distances[:, None])}

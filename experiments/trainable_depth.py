@@ -5,18 +5,20 @@ initialisations, a warm-up: to which depth does training error stay below 5%, wi
 chosen for each depth?  Beside it stands what theory says of the networks as initialised.
 """
 
+import functools
 import pathlib
 import sys
-from typing import TYPE_CHECKING, NamedTuple
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from experiments import manifest, runner, store
-from experiments.config import Config
+from experiments.config import USUAL, Config
 
 if TYPE_CHECKING:
     from experiments.remedies import Remedy
 
 #: The table of remedies, a row each.
-_REMEDIES = "remedies.csv"
+_TABLE = "remedies.csv"
 
 _CAPTIONS = {
     "trainable_depth": "How deep each remedy trains: bars for the mean over seeds, points for each "
@@ -32,22 +34,26 @@ def report(workdir: pathlib.Path) -> None:
 
     A pure function of config.json and results.csv (or the records that this is made from).
     """
-    from experiments import charts, figures, remedies, results, summary, terminal
+    from experiments import charts, page, remedies, results, summary, terminal
+    from experiments.presentation import Drawn, Presentation, publish
 
     settings = manifest.read(workdir)["settings"]
     runs, _ = results.tables_of(workdir, terminal.warn)
-    knows = not settings.get("own_block") and settings.get("family") == "dense"
+    knows = results.theory_knows(settings)
     found = remedies.of_results(runs, knows)
-    tables = {store.SUMMARY: summary.summarise(runs), _REMEDIES: remedies.table(found)}
-    for name, table in tables.items():
-        store.write_text(workdir / name, table.to_csv(index=False, lineterminator="\n"))
     drawn = {"trainable_depth": charts.reaches(found), "error_over_depth": charts.errors(found)}
-    for name, figure in drawn.items():
-        figures.save(figure, workdir / store.FIGURES, name)
-    sentences = remedies.sentences(found)
-    terminal.show_table(_columns(), _texts(found))
-    terminal.show_lines([*sentences, *_notes(), f"Tables, figures and report: {workdir}"])
-    store.write_text(workdir / store.REPORT, _page(workdir, settings, found, sentences))
+    publish(
+        workdir,
+        Presentation(
+            title="How deep do networks train?",
+            about=f"{settings.get('num_seeds')} seeds of each network and depth, "
+            f"{settings.get('steps')} steps on {settings.get('dataset')}; final step.",
+            found=remedies.sentences(found),
+            figures={name: Drawn(figure, _CAPTIONS[name]) for name, figure in drawn.items()},
+            shown=[page.Table("", _columns(), _texts(found), " ".join(_notes()))],
+            written={store.SUMMARY: summary.summarise(runs), _TABLE: remedies.table(found)},
+        ),
+    )
 
 
 def _columns() -> tuple[str, ...]:
@@ -88,49 +94,18 @@ def _texts(found: "list[Remedy]") -> list[list[str]]:
     ]
 
 
-def _page(
-    workdir: pathlib.Path, settings: dict, found: "list[Remedy]", sentences: list[str]
-) -> str:
-    from experiments import page, results
+_PRE_ACTIVATION = replace(USUAL, order="pre_activation")
 
-    return page.html(
-        page.Page(
-            title="How deep do networks train?",
-            about=f"{settings.get('num_seeds')} seeds of each network and depth, "
-            f"{settings.get('steps')} steps on {settings.get('dataset')}; final step.",
-            found=sentences,
-            warnings=results.failures_of(workdir),
-            figures=[
-                page.picture(workdir / store.FIGURES / f"{name}.svg", caption)
-                for name, caption in _CAPTIONS.items()
-            ],
-            tables=[page.Table("", _columns(), _texts(found), " ".join(_notes()))],
-            listings=results.listings(workdir, settings),
-            footer=page.FOOTER,
-        )
-    )
-
-
-class _Way(NamedTuple):
-    """What of a variant is tried, besides the shortcut weight."""
-
-    norm: str = "batch"
-    order: str = "original"
-    branch_scale: str = "one"
-    init: str = "he"
-    warmup: str = "none"
-
-
-_WAYS = (
-    _Way(),
-    _Way(warmup="error:0.8"),
-    _Way(init="orthogonal"),
-    _Way(order="pre_activation"),
-    _Way(order="pre_activation", branch_scale="inverse_sqrt"),
-    _Way("layer"),
-    _Way("none"),
-    _Way("none", order="pre_activation", branch_scale="learned"),
-    _Way("none", branch_scale="fixup"),
+_REMEDIES = (
+    USUAL,
+    replace(USUAL, warmup="error:0.8"),
+    replace(USUAL, init="orthogonal"),
+    _PRE_ACTIVATION,
+    replace(_PRE_ACTIVATION, branch_scale="inverse_sqrt"),
+    replace(USUAL, norm="layer"),
+    replace(USUAL, norm="none"),
+    replace(_PRE_ACTIVATION, norm="none", branch_scale="learned"),
+    replace(USUAL, norm="none", branch_scale="fixup"),
 )
 
 STUDY = runner.Study(
@@ -143,20 +118,13 @@ STUDY = runner.Study(
         silent_plain=False,
         steps=150,
         deepest_plain=64,
-        norm=tuple(way.norm for way in _WAYS),
-        order=tuple(way.order for way in _WAYS),
-        branch_scale=tuple(way.branch_scale for way in _WAYS),
-        init=tuple(way.init for way in _WAYS),
-        warmup=tuple(way.warmup for way in _WAYS),
-    ),
+    ).comparing(_REMEDIES),
     report,
 )
 
 
-def main(argv: list[str] | None = None, **own_block) -> int:
-    """Runs the study as a command; see :func:`experiments.runner.main` for ``own_block``."""
-    return runner.main(STUDY, argv, **own_block)
-
+#: The study as a command; see :func:`experiments.runner.main`.
+main = functools.partial(runner.main, STUDY)
 
 if __name__ == "__main__":
     sys.exit(main())

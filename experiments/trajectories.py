@@ -3,6 +3,7 @@
 Of the runs at the chosen rates; a diverged run has no numbers from then on, and is counted.
 """
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -103,10 +104,16 @@ def of_runs(
 
 
 def finite(table: pd.DataFrame, column: str) -> pd.DataFrame:
-    """Without numbers where activations are not finite: nothing said of these makes sense."""
-    kept = [*RUN_COLUMNS, "step", "place"]
-    measured = table.columns.difference(kept)
-    return table.assign(**table[measured].where(np.isfinite(table[column])))
+    """Without numbers where the power of activations overflows: nothing said of these makes sense.
+
+    Args:
+      table: of the readings.
+      column: the root of that power, measured in single precision.
+    """
+    measured = table.columns.difference([*RUN_COLUMNS, "step", "place"])
+    with np.errstate(over="ignore"):
+        sound = np.isfinite(table[column].astype(np.float32) ** 2)
+    return table.assign(**table[measured].where(sound))
 
 
 def _losses(history: pd.DataFrame, steps: Sequence[int]) -> dict[str, np.ndarray]:
@@ -142,12 +149,10 @@ def deepest(found: Sequence[Trajectory]) -> list[Trajectory]:
 
 def by_kind(found: Sequence[Trajectory]) -> dict[str, list[Trajectory]]:
     """Those that differ in normalisation and shortcut weight alone, by what they share."""
-    kinds: dict[tuple, list[Trajectory]] = {}
+    kinds: dict[Variant, list[Trajectory]] = {}
     for each in found:
-        kinds.setdefault(each.variant.names()[1:], []).append(each)
-    usual = "the lecture's order"
-    name = lambda variant: configurations.name_of(1.0, variant).partition(", ")[2] or usual
-    return {name(these[0].variant): these for these in kinds.values()}
+        kinds.setdefault(dataclasses.replace(each.variant, norm=""), []).append(each)
+    return {configurations.way(these[0].variant): these for these in kinds.values()}
 
 
 def sentences(found: Sequence[Trajectory]) -> list[str]:
@@ -168,11 +173,15 @@ def sentences(found: Sequence[Trajectory]) -> list[str]:
 
 def _story(each: Trajectory) -> str:
     loss = each.middle(LOSS)
+    loss = loss[np.isfinite(loss)]
+    losses = (
+        f"{loss[0]:.2g} at first and {loss.min():.2g} at its least" if len(loss) else "infinite"
+    )
     return (
-        f"{each.name[0].upper()}{each.name[1:]}, {labels.norm(each.variant.norm)}, {each.depth} "
-        f"layers: gradients at the first block are {_ratios(each)} times those at the last; the "
-        f"verdict is {_verdicts(each)}{_updates(each)}; training loss is {loss[0]:.2g} at first "
-        f"and {np.nanmin(loss):.2g} at its least; training error {_ends(each)}."
+        f"{each.name[0].upper()}{each.name[1:]}, {labels.with_norm(each.variant.norm)}, "
+        f"{each.depth} layers: gradients at the first block are {_ratios(each)}; the verdict is "
+        f"{_verdicts(each)}{_updates(each)}; training loss is {losses}; training error "
+        f"{_ends(each)}."
     )
 
 
@@ -189,20 +198,19 @@ def _updates(each: Trajectory) -> str:
 
 
 def _beside(other: Trajectory) -> str:
-    return (
-        f" With shortcuts they are {_ratios(other)} times those, and training error {_ends(other)}."
-    )
+    return f" With shortcuts they are {_ratios(other)}, and training error {_ends(other)}."
 
 
 def _ratios(each: Trajectory) -> str:
-    """Gradients at the first block over those at the last, at both ends and as learning begins."""
+    """What they are over gradients at the last block, at both ends and as learning begins."""
     ratios = pd.DataFrame(each.growth()).median(axis=1).to_numpy()
     begins = each.begins()
     at = [0, len(ratios) - 1]
     if each.steps[0] < begins < each.steps[-1]:
         at.insert(1, int(np.flatnonzero(each.steps == begins)[0]))
     known = [index for index in sorted(set(at)) if not np.isnan(ratios[index])]
-    return ", ".join(f"{ratios[index]:.2g} (step {each.steps[index]})" for index in known)
+    text = ", ".join(f"{ratios[index]:.2g} (step {each.steps[index]})" for index in known)
+    return f"{text} times those at the last" if text else "finite at no step"
 
 
 def _verdicts(each: Trajectory) -> str:

@@ -112,7 +112,7 @@ def of_parametrisations(
             row |= _interval(f"change_{step}", optima.slope(moved, "log_change"))
         row |= {"change_theory": exponent, "at_edge": int((seeds.edge != "").sum())}
         row["optima"] = len(seeds)
-        row |= dict(zip(("price", "kept_from", "kept_at"), optima.price(runs), strict=True))
+        row |= dict(zip(("price", "kept_from", "kept_at"), optima.price(runs, seeds), strict=True))
         rows.append(row)
     return pd.DataFrame(rows)
 
@@ -152,6 +152,8 @@ def _best(cell: pd.Series) -> str:
 
 
 def _price(row: pd.Series) -> str:
+    if np.isnan(row.price):
+        return "not known"
     return "diverges" if np.isinf(row.price) else f"loss × {row.price:.3g}"
 
 

@@ -61,7 +61,13 @@ FLOORS = [
         "experiments.progress",
         "experiments.sealed",
     },
-    {"experiments.grid", "experiments.images", "experiments.lock", "experiments.manifest"},
+    {
+        "experiments.grid",
+        "experiments.images",
+        "experiments.kinds",
+        "experiments.lock",
+        "experiments.manifest",
+    },
     {
         "experiments.checkpoints",
         "experiments.commandline",
@@ -112,6 +118,7 @@ FLOORS = [
         "experiments.heatmaps",
         "experiments.layerwise",
         "experiments.lesioning",
+        "experiments.presentation",
         "experiments.rate_curves",
         "experiments.sharpness",
         "experiments.slices",

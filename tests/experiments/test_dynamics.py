@@ -1,40 +1,18 @@
 """The study as its users run it."""
 
-import subprocess
-import sys
-
 import numpy as np
 import pandas as pd
 import pytest
 
 from experiments.dynamics import STUDY
-
-BLOCK = """
-import flax.linen as nn
-from experiments import dynamics
-from resnet_jax import Parts
-
-class Mine(nn.Module):
-    width: int
-    blocks: int
-    parts: Parts
-
-    @nn.compact
-    def __call__(self, a, shortcut_weight, branch_weight):
-        return shortcut_weight * a + branch_weight * nn.Dense(self.width)(nn.tanh(a))
-
-raise SystemExit(dynamics.main(block=Mine, layers_per_block=1))
-"""
+from experiments.kinds import KINDS
 
 
 @pytest.mark.slow
-def test_a_block_of_ones_own_is_followed_while_it_trains(tmp_path):
-    (tmp_path / "mine.py").write_text(BLOCK)
+def test_a_block_of_ones_own_is_followed_while_it_trains(tmp_path, with_own_block):
     flags = ["--depths=6", "--num_seeds=2", "--width=8", "--norm=none", "--order=original"]
     flags += ["--branch_scale=one", "--init=he", "--learning_rates=0.1,1e30", "--steps=12"]
-    command = [sys.executable, "mine.py", *flags, "--examples=100"]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
+    done = with_own_block("dynamics", *flags, "--examples=100")
     folder = tmp_path / "runs" / "dynamics"
     blocks = pd.read_csv(folder / "blocks.readings.csv")
     assert len(blocks) == 2 * 2 * 2 * 6 * 5  # kinds, rates, seeds, steps, places
@@ -52,4 +30,7 @@ def test_a_block_of_ones_own_is_followed_while_it_trains(tmp_path):
 
 
 def test_it_has_every_kind_of_network_with_every_normalisation():
-    assert len(STUDY.defaults.variants()) == 12
+    kinds = {(each.norm, each.order, each.branch_scale, each.init) for each in KINDS}
+    assert STUDY.defaults.variants() == KINDS and len(kinds) == 12 == 3 * 4
+    for norm in ("none", "batch", "layer"):
+        assert (norm, "pre_activation", "one", "zero_last") in kinds

@@ -1,38 +1,14 @@
 """The study as its users run it."""
 
-import subprocess
-import sys
-
 import numpy as np
 import pandas as pd
 import pytest
 
-PROGRAM = """
-import flax.linen as nn
-from experiments import lesion
-from resnet_jax import Parts
-
-class Mine(nn.Module):
-    width: int
-    blocks: int
-    parts: Parts
-
-    @nn.compact
-    def __call__(self, a, shortcut_weight, branch_weight):
-        z = self.parts.norm()(self.parts.linear(self.width)(a))
-        return self.parts.activation(shortcut_weight * a + branch_weight * z)
-
-raise SystemExit(lesion.main(block=Mine, layers_per_block=1))
-"""
-
 
 @pytest.mark.slow
-def test_blocks_of_ones_own_are_removed_exchanged_and_followed(tmp_path):
-    (tmp_path / "mine.py").write_text(PROGRAM)
+def test_blocks_of_ones_own_are_removed_exchanged_and_followed(tmp_path, with_own_block):
     flags = ["--depths=6", "--num_seeds=2", "--learning_rates=0.1", "--width=16", "--steps=60"]
-    command = [sys.executable, "mine.py", *flags, "--order=original"]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
+    done = with_own_block("lesion", *flags, "--order=original")
     folder = tmp_path / "runs" / "lesion"
     results = pd.read_csv(folder / "results.csv").set_index(["shortcut_weight", "seed"])
     read = lambda name: pd.read_csv(folder / f"{name}.readings.csv")

@@ -104,6 +104,16 @@ def test_slopes_are_of_the_layers_in_blocks():
 def test_what_the_shallow_networks_rate_costs_the_deep_ones():
     """Best at -2 and -4, whole steps of the grid: exp(2²) times the lowest loss."""
     runs = results(parabola(lambda depth, _: -2 if depth == 6 else -4), depths=(6, 18))
-    assert optima.price(runs) == (pytest.approx(np.exp(4)), 6, 18)
+    price = lambda runs: optima.price(runs, optima.of_seeds(runs))
+    assert price(runs) == (pytest.approx(np.exp(4)), 6, 18)
+    between = results(parabola(lambda depth, _: -2.5 if depth == 6 else -4), depths=(6, 18))
+    np.testing.assert_allclose(price(between)[0], np.exp((1 + 4) / 2))  # halfway, in logarithms
     wild = lambda depth, seed, rate: np.inf if (depth, seed) == (18, 0) and rate > 0.1 else rate**-1
-    assert np.isinf(optima.price(results(wild, depths=(6, 18)))[0])
+    assert np.isinf(price(results(wild, depths=(6, 18)))[0])
+
+
+@pytest.mark.parametrize("depth", [6, 18])
+def test_where_all_diverge_no_price_is_known(depth):
+    lost = lambda of, seed, rate: np.inf if of == depth else rate
+    runs = results(lost, depths=(6, 18))
+    assert np.isnan(optima.price(runs, optima.of_seeds(runs))[0])

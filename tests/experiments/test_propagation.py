@@ -1,8 +1,5 @@
 """The study as its users run it."""
 
-import subprocess
-import sys
-
 import pandas as pd
 import pytest
 
@@ -13,33 +10,10 @@ from experiments.validation import validate
 FLAGS = ["--depths=32", "--num_seeds=3", "--width=32", "--norm=none,batch"]
 FLAGS += ["--order=original", "--branch_scale=one", "--init=he"]
 
-BLOCK = """
-import flax.linen as nn
-from experiments import propagation
-from resnet_jax import Parts
-
-class Mine(nn.Module):
-    width: int
-    blocks: int
-    parts: Parts
-
-    @nn.compact
-    def __call__(self, a, shortcut_weight, branch_weight):
-        return shortcut_weight * a + branch_weight * nn.Dense(self.width)(nn.tanh(a))
-
-raise SystemExit(propagation.main(block=Mine, layers_per_block=1))
-"""
-
-
-def run(folder, *command):
-    done = subprocess.run([sys.executable, *command], capture_output=True, text=True, cwd=folder)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
-
 
 @pytest.mark.slow
-def test_what_theory_says_is_measured(tmp_path):
-    said = run(tmp_path, "-m", "experiments.propagation", *FLAGS)
+def test_what_theory_says_is_measured(tmp_path, command):
+    said = command("-m", "experiments.propagation", *FLAGS).stdout
     folder = tmp_path / "runs" / "propagation"
     summary = pd.read_csv(folder / "summary.csv").set_index(["norm", "network"])
     assert summary.verdict["none", "residual"] == "exploding"
@@ -53,15 +27,15 @@ def test_what_theory_says_is_measured(tmp_path):
     page = (folder / "report.html").read_text()
     assert "BN-explosion" in page or "shattered" in page
     before = (folder / "figures" / "propagation.svg").read_bytes()
-    assert "with batch norm" in run(tmp_path, "-m", "experiments.report", f"--workdir={folder}")
+    again = command("-m", "experiments.report", f"--workdir={folder}").stdout
+    assert "with batch norm" in again
     assert (folder / "figures" / "propagation.svg").read_bytes() == before
 
 
 @pytest.mark.slow
-def test_a_block_of_ones_own_is_diagnosed(tmp_path):
-    (tmp_path / "mine.py").write_text(BLOCK)
+def test_a_block_of_ones_own_is_diagnosed(tmp_path, with_own_block):
     flags = ["--depths=8", "--num_seeds=2", "--width=8", "--norm=none", "--order=original"]
-    run(tmp_path, "mine.py", *flags, "--branch_scale=one", "--init=he")
+    with_own_block("propagation", *flags, "--branch_scale=one", "--init=he")
     summary = pd.read_csv(tmp_path / "runs" / "propagation" / "summary.csv")
     assert len(summary) == 2 and summary.power_theory.isna().all() and summary.power.notna().all()
 
@@ -83,7 +57,7 @@ def test_networks_without_blocks_are_refused(study, capsys):
 
 
 @pytest.mark.long
-def test_convolutions_are_measured_without_theory(tmp_path):
+def test_convolutions_are_measured_without_theory(tmp_path, command):
     flags = ["--family=cifar", "--depths=8", "--num_seeds=2", "--width=4", "--norm=none"]
     flags += [
         "--order=original",
@@ -92,7 +66,7 @@ def test_convolutions_are_measured_without_theory(tmp_path):
         "--examples=16",
         "--batch_size=16",
     ]
-    said = run(tmp_path, "-m", "experiments.propagation", *flags)
+    said = command("-m", "experiments.propagation", *flags).stdout
     folder = tmp_path / "runs" / "propagation"
     summary = pd.read_csv(folder / "summary.csv").set_index("network")
     assert summary.power_theory.isna().all() and summary.power.notna().all()

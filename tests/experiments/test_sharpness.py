@@ -118,3 +118,12 @@ def test_one_seed_has_no_interval_and_a_diverged_one_no_landscape():
     assert rows[0][1:4] == ["plain", "1.00%", ""] and rows[1][3] == "0.40"
     assert len(columns) == len(rows[0])
     assert "(not known)" in sharpness.sentences(found)[0]
+
+
+def test_where_all_diverge_nothing_is_known():
+    lines, curvatures = tables({0.0: 20.0, 1.0: 5.0}, seeds=2)
+    lines = lines.assign(train_loss=np.nan, train_error=np.nan, held_loss=np.nan)
+    curvatures = curvatures.assign(least=np.nan, greatest=np.nan)
+    found = sharpness.summarise(sharpness.of_runs(lines, curvatures), summary(lines))
+    assert found.width.isna().all() and all(row[3] == "" for row in sharpness.texts(found)[1])
+    assert sharpness.sentences(found)

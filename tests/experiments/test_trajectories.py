@@ -81,3 +81,12 @@ def test_only_networks_that_carry_are_followed_and_kinds_keep_apart(init):
     assert bool(found) == (init == "he")
     assert [*trajectories.by_kind(found)] == (["pre-activation"] if found else [])
     assert trajectories.sentences([]) == []
+
+
+def test_what_is_never_finite_is_said_to_be_so():
+    chosen, history, blocks, layers = tables()
+    blocks["rms"] = 1e30  # the square overflows in single precision
+    history.loc[history.metric == "train_loss", "value"] = np.inf
+    said = trajectories.sentences(trajectories.of_runs(chosen, history, blocks, layers))
+    assert "at the first block are finite at no step" in said[0]
+    assert "training loss is infinite" in said[0]
