@@ -16,7 +16,7 @@ from flax import linen as nn
 
 from resnet_jax import probes
 from resnet_jax.functional import Array, Params, Statistics
-from resnet_jax.networks import SINKS, STACK
+from resnet_jax.networks import SINKS, stacked
 from resnet_jax.precision import at_least_single
 from resnet_jax.probes import Calls, Path, Probes
 
@@ -191,7 +191,7 @@ def feature_change(
     before, after = (features(each).get(probes.RECORDS, {}) for each in (params, changed))
 
     def size(z, path):
-        rows = at_least_single(z).reshape(z.shape[0] if STACK in path else 1, -1)
+        rows = at_least_single(z).reshape(z.shape[0] if stacked(path) else 1, -1)
         return jax.vmap(probes.root_mean_square)(rows)
 
     def change(path, place):
@@ -217,7 +217,7 @@ def _layer_norms(params: Params, calls: Calls) -> jax.Array:
 
     def norms(path):
         kernel = _at(params, path)["kernel"]
-        rows = kernel.reshape(kernel.shape[0] if STACK in path else 1, -1)
+        rows = kernel.reshape(kernel.shape[0] if stacked(path) else 1, -1)
         return jnp.sqrt(rows.shape[1] * 1.0) * jax.vmap(probes.root_mean_square)(rows)
 
     return _in_order(calls.layers, norms)
@@ -257,9 +257,7 @@ def _in_order(paths: Sequence[Path], values) -> jax.Array:
     groups: dict[Path, list[jax.Array]] = {}
     for path in paths:
         # Modules of one stack take turns; others stand for themselves.
-        groups.setdefault(path[: path.index(STACK)] if STACK in path else path, []).append(
-            values(path)
-        )
+        groups.setdefault(path[:1] if stacked(path) else path, []).append(values(path))
     return jnp.concatenate([jnp.stack(group, 1).ravel() for group in groups.values()])
 
 

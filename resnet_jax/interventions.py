@@ -15,7 +15,7 @@ from flax import linen as nn
 
 from resnet_jax import probes
 from resnet_jax.functional import Array, Network, Params, from_linen
-from resnet_jax.networks import FIRST, INTERVENTIONS, STACK, ResidualNetwork
+from resnet_jax.networks import FIRST, INTERVENTIONS, STACK, ResidualNetwork, stacked
 from resnet_jax.probes import Path
 
 #: ``(block, call, value, a, shortcut_weight, branch_weight) -> output``: what takes the place of
@@ -41,7 +41,7 @@ class Place(NamedTuple):
     @property
     def stacked(self) -> bool:
         """Whether they are a stack."""
-        return self.path[-1] == STACK
+        return stacked(self.path)
 
     def of(self, values: Array) -> Array:
         """Theirs among ``values[blocks, ...]`` of all blocks, as their module takes them."""

@@ -19,7 +19,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from resnet_jax.functional import Array, Params
-from resnet_jax.networks import FIRST, ON_SHORTCUTS, SINKS, STACK
+from resnet_jax.networks import ON_SHORTCUTS, SINKS, STAGE
 from resnet_jax.normalization import BatchNorm
 from resnet_jax.precision import at_least_single
 
@@ -242,7 +242,7 @@ def rehearse(module: nn.Module, params: Params, x: Array, shortcut_weight) -> tu
 
 def is_block(module: nn.Module) -> bool:
     """Whether a module is a block of a network, or the one that stands for all those of a stack."""
-    return module.path[-1:] in ((FIRST,), (STACK,))
+    return len(module.path) == 2 and module.path[0].startswith(STAGE)
 
 
 def keep_features(call: Callable, args: tuple, kwargs: dict, context: Any) -> Any:
