@@ -19,6 +19,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import optax
+from flax import linen as nn
 
 from resnet_jax import probes
 from resnet_jax.functional import Array, Network, Params, Statistics
@@ -39,22 +40,30 @@ class ByLength(NamedTuple):
     share: jax.Array
 
 
-def parts(block, a: jax.Array, shortcut_weight, branch_weight) -> tuple[jax.Array, jax.Array]:
+def contributions(
+    block: nn.Module, a: jax.Array, shortcut_weight: jax.Array, branch_weight: jax.Array
+) -> tuple[jax.Array, jax.Array]:
     """What a block makes of its shortcut, and what it makes of its branch; like its output."""
     output = probes.alone(block)
     by_shortcut = lambda weight: output(a, weight, branch_weight)
     by_branch = lambda weight: output(a, shortcut_weight, weight)
-    _, shortcut = jax.jvp(by_shortcut, (shortcut_weight,), (shortcut_weight,))
-    _, branch = jax.jvp(by_branch, (branch_weight,), (branch_weight,))
-    return shortcut, branch
+    return _of_weight(by_shortcut, shortcut_weight), _of_weight(by_branch, branch_weight)
+
+
+def _of_weight(function: Callable[[jax.Array], jax.Array], weight: jax.Array) -> jax.Array:
+    """The weight times ∂f/∂w, in reverse mode twice: the layers' own gradients have no other."""
+    output, back = jax.vjp(function, weight)
+    _, forth = jax.vjp(lambda cotangent: back(cotangent)[0], jnp.zeros_like(output))
+    return forth(weight)[0]
 
 
 def _backwards_through(choose: Callable[..., jax.Array]) -> Act:
-    """Blocks as they are, but with gradients through what is chosen of ``(value, *parts)``."""
+    """Blocks as they are, with gradients through ``choose(value, shortcut, branch)`` of theirs."""
 
     def act(block, call, value, a, *weights):
         output = jax.lax.stop_gradient(call(a, *weights))
-        zeros = [part - jax.lax.stop_gradient(part) for part in parts(block, a, *weights)]
+        found = contributions(block, a, *weights)
+        zeros = [each - jax.lax.stop_gradient(each) for each in found]
         return output + choose(value, *zeros).astype(output.dtype)
 
     return act

@@ -98,32 +98,19 @@ def test_gradients_along_paths_are_those_stopped_by_hand(float64, order):
         np.testing.assert_allclose(few.share, last, rtol=1e-6, atol=1e-9)
 
 
-class Own(nn.Module):
-    """A block of a user's own, that knows nothing of paths."""
-
-    width: int
-    blocks: int
-    parts: Parts
-
-    @nn.compact
-    def __call__(self, a, shortcut_weight, branch_weight):
-        gate = self.param("gate", nn.initializers.ones, (1, self.width))
-        z = self.parts.norm()(self.parts.linear(self.width)(a))
-        return self.parts.activation(a * shortcut_weight + branch_weight * nn.sigmoid(gate) * z)
-
-
 @pytest.mark.parametrize(
-    ("module", "x"),
-    [
-        (dense_network(5, 4, 3, block=Own, layers_per_block=1), X),
-        (dense_network(10, (4, 6), 3, Parts(shortcut=shortcuts.exclusive_gate(-1.0))), X),
-    ],
-    ids=["own", "gated, widening"],
+    ("changes", "own"),
+    [({}, True), ({"shortcut": shortcuts.exclusive_gate(-1.0)}, False)],
+    ids=["own", "gated"],
 )
-def test_paths_of_all_lengths_add_up_to_the_gradient(float64, module, x):
+def test_paths_of_all_lengths_add_up_to_the_gradient(float64, own_block, changes, own):
+    """Through two stages, also where a block's weights stand in front of its layers."""
+    block = {"block": own_block} if own else {}
+    module = dense_network(10, (4, 6), 3, Parts(**changes), **block)
+
     @jax.jit
     def found():
-        where, params, statistics = held(module, x)
+        where, params, statistics = held(module, X)
         blocks = sum(place.blocks for place in where)
 
         def loss(x):
@@ -131,9 +118,9 @@ def test_paths_of_all_lengths_add_up_to_the_gradient(float64, module, x):
             return optax.softmax_cross_entropy_with_integer_labels(logits, Y).mean()
 
         ends = np.array([[False] * blocks, [True] * blocks])
-        of_module = module, where, params, statistics, x, Y, ONE
+        of_module = module, where, params, statistics, X, Y, ONE
         together, by_length = (paths.by_length(*of_module, most).norm for most in (0, blocks))
-        return jax.grad(loss)(x), together, by_length, paths.of_single_paths(*of_module, ends)
+        return jax.grad(loss)(X), together, by_length, paths.of_single_paths(*of_module, ends)
 
     whole, together, by_length, ends = found()
     np.testing.assert_allclose(together, [np.sqrt((whole**2).sum())], rtol=1e-6)
