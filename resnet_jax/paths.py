@@ -140,11 +140,10 @@ def by_length(
         peak = abs(whole).max()
         scaled = whole / jnp.where(peak > 0, peak, 1)
         along = rows / jnp.where(peak > 0, peak, 1) @ scaled
-        norms = jax.vmap(probes.root_mean_square)(rows) * jnp.sqrt(1.0 * len(whole))
-        return norms, along, peak
+        return jax.vmap(probes.euclidean)(rows), along, peak
 
     norms, along, peaks = jax.lax.map(of_example, (jnp.asarray(x), jnp.asarray(y)))
-    over_batch = jax.vmap(probes.root_mean_square)(norms.T) / jnp.sqrt(1.0 * len(norms))
+    over_batch = jax.vmap(probes.euclidean)(norms.T) / len(norms)  # of which the loss is a mean
     weights = (peaks / jnp.where(peaks.max() > 0, peaks.max(), 1)) ** 2
     shares = weights @ along
     return ByLength(over_batch, shares / shares.sum())

@@ -83,6 +83,11 @@ def root_mean_square(x: jax.Array) -> jax.Array:
     return peak * jnp.sqrt((scaled**2).mean())
 
 
+def euclidean(x: jax.Array) -> jax.Array:
+    """The Euclidean norm of everything, also where squares overflow."""
+    return root_mean_square(x) * jnp.sqrt(1.0 * x.size)
+
+
 def _rows(x: jax.Array) -> jax.Array:
     """Examples as rows of numbers of at most 1, so that no square overflows."""
     rows = at_least_single(x).reshape(x.shape[0], -1)
@@ -124,8 +129,7 @@ def forward(x: jax.Array) -> Forward:
 def backward(gradient: jax.Array) -> Backward:
     """What a probe sees of the gradient of activations ``[batch, ...]``."""
     gradient = at_least_single(gradient)
-    norm = root_mean_square(gradient) * jnp.sqrt(1.0 * gradient.size)
-    return Backward(norm, mean_cosine(gradient))
+    return Backward(euclidean(gradient), mean_cosine(gradient))
 
 
 @jax.custom_vjp
