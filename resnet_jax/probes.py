@@ -244,16 +244,20 @@ def rehearse(module: nn.Module, params: Params, x: Array, shortcut_weight) -> tu
     return interceptor.calls(), jax.tree.map(lambda leaf: jnp.zeros(leaf.shape), shapes)
 
 
-def is_block(module: nn.Module) -> bool:
-    """Whether a module is a block of a network, or the one that stands for all those of a stack."""
-    return len(module.path) == 2 and module.path[0].startswith(STAGE)
+def calls_block(context: Any) -> bool:
+    """Whether a block is called, or the module that stands for all those of a stack.
+
+    Args:
+      context: what Linen hands an interceptor of modules' calls.
+    """
+    return context.method_name == "__call__" and _is_block(context.module)
 
 
 def keep_features(call: Callable, args: tuple, kwargs: dict, context: Any) -> Any:
     """An interceptor of modules' calls: records what enters and leaves each block, as it is."""
     module: nn.Module = context.module
     leaves = call(*args, **kwargs)
-    if context.method_name == "__call__" and _kind(module) == "block":
+    if calls_block(context):
         _keep(module, "enters", args[0])
         _keep(module, "leaves", leaves)
     return leaves
@@ -263,8 +267,12 @@ def _keep(module: nn.Module, name: str, value: Any) -> None:
     module.sow(RECORDS, name, value, init_fn=lambda: None, reduce_fn=lambda _, new: new)
 
 
+def _is_block(module: nn.Module) -> bool:
+    return len(module.path) == 2 and module.path[0].startswith(STAGE)
+
+
 def _kind(module: nn.Module) -> str:
-    if is_block(module):
+    if _is_block(module):
         return "block"
     if module.has_variable("params", "kernel"):
         return "layer"
