@@ -166,9 +166,9 @@ def _paths(trained: _Trained, key: jax.Array) -> dict[str, jax.Array]:
 
     def follow(end):
         params, statistics, shortcut_weight = end
-        of = module, where, params, statistics, x, y, shortcut_weight
-        single = paths.of_single_paths(*of, branches).reshape(-1, PATH_DRAWS)
-        together = paths.by_length(*of, most)
+        loss = paths.Loss(module, where, params, statistics, x, y, shortcut_weight)
+        single = paths.of_single_paths(loss, branches).reshape(-1, PATH_DRAWS)
+        together = paths.by_length(loss, most)
         return {
             "path_norm": single.mean(1),
             "path_rms": jax.vmap(probes.root_mean_square)(single),

@@ -27,6 +27,28 @@ from resnet_jax.interventions import Act, Place, intervene
 from resnet_jax.networks import ResidualNetwork
 
 
+class Loss(NamedTuple):
+    """The mean loss of a network on a batch, by whose examples it is differentiated.
+
+    Attributes:
+      module: the network.
+      where: its blocks lie.
+      params: its parameters.
+      statistics: by which its normalisations normalise.
+      x: the examples ``[batch, ...]``.
+      y: their labels ``[batch]``.
+      shortcut_weight: a scalar.
+    """
+
+    module: ResidualNetwork
+    where: list[Place]
+    params: Params
+    statistics: Statistics
+    x: Array
+    y: Array
+    shortcut_weight: Array
+
+
 class ByLength(NamedTuple):
     """Of the loss's gradient with respect to its examples, by the length of paths ``[most + 1]``.
 
@@ -69,48 +91,23 @@ def _backwards_through(choose: Callable[..., jax.Array]) -> Act:
     return act
 
 
-def of_single_paths(
-    module: ResidualNetwork,
-    where: list[Place],
-    params: Params,
-    statistics: Statistics,
-    x: Array,
-    y: Array,
-    shortcut_weight: Array,
-    branches: Array,
-) -> jax.Array:
+def of_single_paths(loss: Loss, branches: Array) -> jax.Array:
     """Norm ``[paths]`` of the gradient that comes along single paths (section 5.2).
 
     Args:
-      module: the network.
-      where: its blocks lie.
-      params: its parameters.
-      statistics: by which its normalisations normalise.
-      x: a batch of examples ``[batch, ...]``; by these the mean loss is differentiated.
-      y: their labels ``[batch]``.
-      shortcut_weight: a scalar.
+      loss: of which the gradient is.
       branches: which blocks' branches each path takes ``[paths, blocks]``, booleans.
     """
     act = _backwards_through(lambda value, shortcut, branch: jnp.where(value, branch, shortcut))
 
     def norm(branches):
-        network = intervene(module, where, act, branches)
-        loss = _loss(network, params, statistics, y, shortcut_weight)
-        return probes.backward(jax.grad(loss)(x)).norm
+        network = intervene(loss.module, loss.where, act, branches)
+        return probes.euclidean(_gradient(loss, network, loss.x, loss.y))
 
     return jax.lax.map(norm, branches)
 
 
-def by_length(
-    module: ResidualNetwork,
-    where: list[Place],
-    params: Params,
-    statistics: Statistics,
-    x: Array,
-    y: Array,
-    shortcut_weight: Array,
-    most: int,
-) -> ByLength:
+def by_length(loss: Loss, most: int) -> ByLength:
     """The gradient by the length of the paths, exactly: all 2^B of them, by one pass an example.
 
     The network takes ``most + 1`` copies of an example, and only the first has a loss.  On the way
@@ -118,44 +115,38 @@ def by_length(
     paths of length k, and the last one with those that are longer as well.
 
     Args:
-      module: as above, and so are the others.
-      where: its blocks lie.
-      params: its parameters.
-      statistics: by which its normalisations normalise.
-      x: examples.
-      y: their labels.
-      shortcut_weight: a scalar.
+      loss: of which the gradient is.
       most: the length from which paths are not told apart any more.
     """
     to_next = lambda branch: jnp.concatenate([branch[1:], branch[-1:]])
     act = _backwards_through(lambda _, shortcut, branch: shortcut + to_next(branch))
-    network = intervene(module, where, act)
+    network = intervene(loss.module, loss.where, act)
 
     def of_example(example):
         x, y = example
         copies = jnp.broadcast_to(x, (most + 1, *x.shape))
-        loss = _loss(network, params, statistics, y[None], shortcut_weight)
-        rows = jax.grad(loss)(copies).reshape(most + 1, -1)
+        rows = _gradient(loss, network, copies, y[None]).reshape(most + 1, -1)
         whole = rows.sum(0)
         peak = abs(whole).max()
         scaled = whole / jnp.where(peak > 0, peak, 1)
         along = rows / jnp.where(peak > 0, peak, 1) @ scaled
         return jax.vmap(probes.euclidean)(rows), along, peak
 
-    norms, along, peaks = jax.lax.map(of_example, (jnp.asarray(x), jnp.asarray(y)))
+    norms, along, peaks = jax.lax.map(of_example, (jnp.asarray(loss.x), jnp.asarray(loss.y)))
     over_batch = jax.vmap(probes.euclidean)(norms.T) / len(norms)  # of which the loss is a mean
     weights = (peaks / jnp.where(peaks.max() > 0, peaks.max(), 1)) ** 2
     shares = weights @ along
     return ByLength(over_batch, shares / shares.sum())
 
 
-def _loss(
-    network: Network, params: Params, statistics: Statistics, y: Array, shortcut_weight: Array
-) -> Callable[[Array], jax.Array]:
-    """Mean cross-entropy of the first so many examples as there are labels, in nats."""
+def _gradient(loss: Loss, network: Network, x: Array, y: Array) -> jax.Array:
+    """Of the loss of another network and batch, by its examples ``[batch, ...]``.
 
-    def loss(x):
-        logits = network.predict(params, statistics, x, shortcut_weight)[: len(y)]
-        return optax.softmax_cross_entropy_with_integer_labels(logits, y).mean()
+    Only the first so many of them as there are labels have a loss, mean cross-entropy in nats.
+    """
 
-    return loss
+    def of_examples(x):
+        logits = network.predict(loss.params, loss.statistics, x, loss.shortcut_weight)
+        return optax.softmax_cross_entropy_with_integer_labels(logits[: len(y)], y).mean()
+
+    return jax.grad(of_examples)(x)
