@@ -56,19 +56,19 @@ def extreme_eigenvalues(
         vector = basis[index]
         image = product(vector)
         rayleigh = jnp.vdot(vector, image)
-        length = _length(image)
+        length = jnp.linalg.norm(image)
         for _ in range(2):  # once is not enough in finite precision (Golub & Van Loan, 10.3.1)
             image = image - (basis @ image) @ basis
-        norm = _length(image)
+        norm = jnp.linalg.norm(image)
         ended = norm <= _ROUNDING * length
         # After the end, rows repeat a value from inside the spectrum, and change no extreme.
-        lost = _length(vector) == 0
+        lost = jnp.linalg.norm(vector) == 0
         diagonal = diagonal.at[index].set(jnp.where(lost, diagonal[0], rayleigh))
         beside = beside.at[index].set(jnp.where(ended | lost, 0, norm))
         following = jnp.where(ended | lost, 0, image / jnp.where(norm > 0, norm, 1))
         return basis.at[index + 1].set(following), diagonal, beside
 
-    length = _length(start)
+    length = jnp.linalg.norm(start)
     basis = jnp.zeros((steps + 1, start.size), start.dtype).at[0].set(start / length)
     nothing = jnp.zeros(steps, start.dtype)
     _, diagonal, beside = jax.lax.fori_loop(0, steps, step, (basis, nothing, nothing))
@@ -94,7 +94,3 @@ def of_function(
     return extreme_eigenvalues(
         lambda vector: ravel_pytree(product(as_tree(vector)))[0], flat, steps
     )
-
-
-def _length(vector: jax.Array) -> jax.Array:
-    return jnp.sqrt(jnp.vdot(vector, vector))

@@ -16,6 +16,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import optax
 
 from resnet_jax.functional import Params
 from resnet_jax.networks import stacked
@@ -23,13 +24,7 @@ from resnet_jax.networks import stacked
 
 def random_direction(key: jax.Array, params: Params) -> Params:
     """Independent standard normal numbers, one a parameter; the same for all trees of one shape."""
-    leaves, structure = jax.tree.flatten(params)
-    keys = jax.random.split(key, len(leaves))
-    drawn = [
-        jax.random.normal(key, leaf.shape, leaf.dtype)
-        for key, leaf in zip(keys, leaves, strict=True)
-    ]
-    return jax.tree.unflatten(structure, drawn)
+    return optax.tree.random_like(key, params)
 
 
 def filter_normalised(direction: Params, params: Params) -> Params:
@@ -57,8 +52,7 @@ def _of_array(path, direction: jax.Array, weight: jax.Array) -> jax.Array:
 def moved(params: Params, directions: Sequence[Params], distances: jax.Array) -> Params:
     """The parameters, moved by ``distances[directions]`` along as many directions."""
     for index, direction in enumerate(directions):
-        step = distances[index]
-        params = jax.tree.map(lambda leaf, along, step=step: leaf + step * along, params, direction)
+        params = optax.tree.add_scale(params, distances[index], direction)
     return params
 
 
