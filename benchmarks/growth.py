@@ -11,7 +11,8 @@ is the machine's own rate in the same process, right before.  Then --remat_depth
 rematerialisation, the processes in turn.
 
 growth_by_runs: populations of 1 to 32 runs of one depth, in turn in one process, in milliseconds a
-step and run; ``ratio`` is to the first row.  GEMM-1024 takes its turn with them.
+step and run; ``ratio`` is to the first row of a depth.  GEMM-1024 takes its turn with them, in
+milliseconds a product, and has no ratio.
 """
 
 import dataclasses
