@@ -11,7 +11,8 @@ is the machine's own rate in the same process, right before.  Then --remat_depth
 rematerialisation, the processes in turn.
 
 growth_by_runs: populations of 1 to 32 runs of one depth, in turn in one process, in milliseconds a
-step and run; ``ratio`` is to the first row.  GEMM-1024 takes its turn with them.
+step and run; ``ratio`` is to the first row of a depth.  GEMM-1024 takes its turn with them, in
+milliseconds a product, and has no ratio.
 """
 
 import dataclasses
@@ -26,7 +27,7 @@ import sys
 from measuring import Report, gemm, numbers, parser, spread
 from populations import Trainee, random_data, settings
 
-from experiments import cells, grid, sweep
+from experiments import cells, compilation, grid
 from experiments.config import Config
 from experiments.grid import Group
 from resnet_jax import runs_mesh
@@ -52,7 +53,7 @@ def measured(depth: int, fields: dict) -> dict:
     (cell,) = grid.cells(config)
     group = Group(cell, tuple(grid.runs(config, cell)))
     program, _ = cells.build(group, config, dataset, None, runs_mesh()).lower()
-    compiled = program.compile(sweep.COMPILER_OPTIONS.get("cpu") if runs_on_cpu() else None)
+    compiled = program.compile(compilation.training_options(cell.family))
     memory = compiled.memory_analysis()
     return {
         "compile_s": trainee.compile_seconds,
@@ -64,10 +65,6 @@ def measured(depth: int, fields: dict) -> dict:
         "peak_mib": peak,
         "temp_mib": memory.temp_size_in_bytes / 2**20 if memory else "",
     }
-
-
-def runs_on_cpu() -> bool:
-    return runs_mesh().devices.flat[0].platform == "cpu"
 
 
 def in_a_process(depth: int, fields: dict) -> dict:

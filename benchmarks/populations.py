@@ -6,7 +6,7 @@ import measuring
 import numpy as np
 from measuring import Side
 
-from experiments import cells, grid, sweep
+from experiments import cells, compilation, grid
 from experiments.config import Config
 from experiments.datasets import Dataset
 from experiments.grid import Group
@@ -51,7 +51,7 @@ class Trainee:
         group = Group(cell, tuple(grid.runs(config, cell)))
         self.counts: Counts = cells.counts(cell, config, dataset, None)
         self.runs, self.chunk = len(group.runs), cells.chunk_size(config)
-        compiled = sweep.compile_group(group, config, dataset, None, runs_mesh())
+        compiled = compilation.compile_group(group, config, dataset, None, runs_mesh())
         self.compile_seconds, self._advance = compiled.compile_seconds, compiled.advance
         self._states, _ = self._advance(None, 1, False)
 

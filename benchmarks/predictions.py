@@ -22,7 +22,7 @@ import time
 from measuring import Report, parser
 from populations import random_data, settings
 
-from experiments import cells, datasets, grid, sweep
+from experiments import cells, compilation, datasets, grid
 from experiments.commandline import parse
 from experiments.config import Config
 from experiments.estimates import Estimates
@@ -49,8 +49,11 @@ CELLS: dict[str, tuple[int, int, tuple[int, ...], dict]] = {
 }
 
 
-def told(config: Config) -> dict[int, tuple[float, float]]:
-    """Of each depth seconds of compilation and training, by what is kept of rates."""
+def told(config: Config) -> dict[tuple[str, ...], tuple[float, float]]:
+    """Of each cell seconds of compilation and training, by what is kept of rates.
+
+    Cells go by their columns in a table.
+    """
     mesh, dataset = runs_mesh(), datasets.load(config.dataset)
     found = list(grid.cells(config))
     counts = {cell: cells.counts(cell, config, dataset, None) for cell in found}
@@ -58,7 +61,10 @@ def told(config: Config) -> dict[int, tuple[float, float]]:
     groups = [Group(cell, tuple(grid.runs(config, cell))) for cell in found]
     times = [estimates.of(group) for group in groups]
     rows = zip(found, times, estimates.beside(times), strict=True)
-    return {cell.depth: (time.compiling, training) for cell, time, training in rows}
+    return {
+        tuple(map(str, cell.columns().values())): (time.compiling, training)
+        for cell, time, training in rows
+    }
 
 
 def launch(flags: list[str]) -> float:
@@ -76,17 +82,19 @@ def seconds_rows(flags: list[str], report: Report) -> None:
         os.environ["XDG_CACHE_HOME"] = folder  # ours as well, where rates are looked up
         flags = [*flags, f"--workdir={folder}/study", "--compilation_cache=none"]
         measuring = launch([*flags, "--dry_run"])
-        known = told(parse(Config(), flags))
+        config = parse(Config(), flags)
+        known = told(config)
         whole = launch(flags)
         with pathlib.Path(folder, "study", "timings.csv").open(encoding="utf-8") as file:
             seen = list(csv.DictReader(file))
     sums = dict.fromkeys(("compile_told", "compile_seen", "train_told", "train_seen"), 0.0)
     for row in seen:
-        compiling, training = known[int(row["depth"])]
+        compiling, training = known[tuple(row[name] for name in grid.CELL_COLUMNS)]
         found = {"compile_told": compiling, "compile_seen": float(row["compile_seconds"])}
         found |= {"train_told": training, "train_seen": float(row["run_seconds"])}
         sums = {name: sums[name] + seconds for name, seconds in found.items()}
-        report.add({"depth": row["depth"], "runs": row["runs"], **with_ratios(found)})
+        which = {name: row[name] for name in ("depth", *config.varying(), "runs")}
+        report.add({**which, **with_ratios(found)})
     runs = sum(int(row["runs"]) for row in seen)
     whole_run = {"dry_run": measuring, "process": whole}
     report.add({"depth": "all", "runs": runs, **with_ratios(sums), **whole_run})
@@ -109,8 +117,7 @@ def memory_row(name: str) -> dict:
     footprint = cells.footprint(cell, config, dataset, None, mesh)
     told = footprint.total(-(-runs // mesh.size))
     program, _ = cells.build(group, config, dataset, None, mesh).lower()
-    cpu = mesh.devices.flat[0].platform == "cpu" and cell.family == "dense"
-    plan = program.compile(sweep.COMPILER_OPTIONS["cpu"] if cpu else None).memory_analysis()
+    plan = program.compile(compilation.training_options(cell.family)).memory_analysis()
     seen = plan.argument_size_in_bytes + plan.output_size_in_bytes
     seen += plan.temp_size_in_bytes - plan.alias_size_in_bytes
     row = {"cell": name, "depth": depth, "runs": runs}

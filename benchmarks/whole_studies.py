@@ -53,8 +53,8 @@ def watched(compile_group):
 
 def import_and_watch(*arguments, **options):
     import_jax(*arguments, **options)
-    from experiments import sweep
-    sweep.compile_group = watched(sweep.compile_group)
+    from experiments import compilation
+    compilation.compile_group = watched(compilation.compile_group)
 
 runner.import_jax = import_and_watch
 sys.exit(degradation.main())

@@ -15,7 +15,7 @@ from experiments.config import VARIANT_FIELDS
 from experiments.configurations import Configuration
 from experiments.findings import percent
 from experiments.reach import TRAINED
-from resnet_jax.statistics import Interval, exact_test, share_interval
+from resnet_jax.statistics import Interval, fisher_exact_test, share_interval
 
 HEALTHY = "healthy"
 
@@ -73,7 +73,9 @@ def score(table: pd.DataFrame) -> Score:
     counts = np.array(
         [[(kind & end).sum() for end in (trains, ~trains)] for kind in (healthy, ~healthy)]
     )
-    return Score(counts, share_interval(int(np.trace(counts)), len(table)), exact_test(counts))
+    return Score(
+        counts, share_interval(int(np.trace(counts)), len(table)), fisher_exact_test(counts)
+    )
 
 
 def by_verdict(table: pd.DataFrame) -> pd.DataFrame:

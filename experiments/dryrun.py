@@ -10,7 +10,7 @@ import jax
 import rich.box
 import rich.table
 
-from experiments import cells, manifest, memory, sweep
+from experiments import cells, compilation, manifest, memory
 from experiments.composition import OwnBlock
 from experiments.config import Config
 from experiments.datasets import Dataset
@@ -205,7 +205,7 @@ class _Probe:
             RunKey(cell, self._config.learning_rates[-1], self._config.shortcut_weights[-1], seed)
             for seed in range(_TILE * self._mesh.size)
         ]
-        ready = sweep.compile_group(
+        ready = compilation.compile_group(
             Group(cell, tuple(runs)), self._config, self._dataset, self._block, self._mesh
         )
         call, step = _call_and_step_seconds(ready.advance, cells.chunk_size(self._config))

@@ -14,13 +14,13 @@ from resnet_jax import lesions, paths, probes
 from resnet_jax.functional import Network
 from resnet_jax.interventions import Place, places
 from resnet_jax.networks import ResidualNetwork
-from resnet_jax.training import Data, Metrics, Run, State, Training
+from resnet_jax.training import Data, Metrics, Run, State, Training, reading_key
 
 #: Tables: of removals, of exchanges, and by the length of paths.
 REMOVED, SWAPPED, PATHS = "removed", "swapped", "paths"
 
 #: Sets of blocks to remove, or orders, of each number, and paths of each length: drawn anew for
-#: every seed.
+#: every seed, and alike for its plain and residual runs.
 DRAWS, PATH_DRAWS = 6, 24
 
 #: The most blocks that are removed one at a time, and the length from which paths are one.
@@ -31,9 +31,6 @@ NUMBERS = 10
 
 #: The first so many training examples are differentiated by.
 EXAMPLES = 100
-
-#: The root of the keys of all draws: the same for plain and residual runs of a seed.
-_ROOT = 1
 
 
 class _Trained(NamedTuple):
@@ -93,8 +90,7 @@ def of_blocks(cell: Cell, config: Config, network: ResidualNetwork, training: Tr
     def read(state, run, data):
         where = places(network, state.params, data.x_train[:1])
         trained = _Trained(network, where, training, state, run, data).at(state)
-        key = jax.random.fold_in(jax.random.key(_ROOT), run.seed)
-        lesioned, followed = jax.random.split(key)
+        lesioned, followed = jax.random.split(reading_key(run))
         return _lesions(trained, lesioned) | {PATHS: _paths(trained, followed)}
 
     return read
@@ -166,9 +162,9 @@ def _paths(trained: _Trained, key: jax.Array) -> dict[str, jax.Array]:
 
     def follow(end):
         params, statistics, shortcut_weight = end
-        of = module, where, params, statistics, x, y, shortcut_weight
-        single = paths.of_single_paths(*of, branches).reshape(-1, PATH_DRAWS)
-        together = paths.by_length(*of, most)
+        loss = paths.Loss(module, where, params, statistics, x, y, shortcut_weight)
+        single = paths.of_single_paths(loss, branches).reshape(-1, PATH_DRAWS)
+        together = paths.by_length(loss, most)
         return {
             "path_norm": single.mean(1),
             "path_rms": jax.vmap(probes.root_mean_square)(single),

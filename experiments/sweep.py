@@ -3,13 +3,13 @@
 import concurrent.futures
 import functools
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Iterator
 
 import jax
 
-from experiments import cells, course, environment, grid, memory, rows
+from experiments import cells, compilation, course, environment, grid, memory, rows
 from experiments.checkpoints import Checkpoint
+from experiments.compilation import CompiledGroup
 from experiments.composition import OwnBlock
 from experiments.config import Config
 from experiments.course import Course
@@ -25,21 +25,11 @@ from experiments.readings import Reading
 from experiments.rows import Read
 from experiments.store import Store
 from resnet_jax.counting import Counts
-from resnet_jax.population import Population, runs_mesh
+from resnet_jax.population import runs_mesh
 from resnet_jax.training import State
 
 #: A checkpoint waits until training has taken so many times as long as the last one took.
 CHECKPOINT_PATIENCE = 50
-
-#: On CPU LLVM's first level compiles a quarter faster than its third, to programs of dense layers
-#: that are a tenth faster; those of convolutions are 7 % slower, and keep the third.
-COMPILER_OPTIONS: dict[str, dict[str, str | bool]] = {
-    "cpu": {"xla_backend_optimization_level": "1"}
-}
-
-#: Of the program that draws initial weights, in all families: run once, but unoptimised it would
-#: take 4 to 12 times as long, which is more than its compilation would save.
-START_OPTIONS = COMPILER_OPTIONS
 
 
 def train(
@@ -86,7 +76,9 @@ def train(
         if config.precision != "float32" and jax.default_backend() == "cpu":
             progress.say(f"{study}: --precision={config.precision} makes nothing faster on a CPU")
 
-        compiled = lambda group: compile_group(group, config, dataset, block, mesh, reading)
+        compiled = lambda group: compilation.compile_group(
+            group, config, dataset, block, mesh, reading
+        )
         with progress.shown(sum(group.cell.depth for group in groups) * (1 + config.steps)):
             progress.now("compiling")
             for group, ready in _one_ahead(compiled, groups):
@@ -119,46 +111,6 @@ def _note_killed(lock: Lock, groups: Iterable[Group], store: Store) -> None:
     for group in groups:
         if killed and group.name == then.get("at"):
             store.fail(group, "its process was killed, as the machine ran out of memory")
-
-
-class CompiledGroup(NamedTuple):
-    """A group ready to train: ``advance`` is its compiled program (:meth:`Population.compile`).
-
-    ``read`` is that of the study's readings (:meth:`Population.compile_reading`), taken at ``at``.
-    """
-
-    group: Group
-    population: Population
-    advance: Callable
-    compile_seconds: float
-    read: Callable = lambda _: {}
-    at: Collection[int] = ()
-
-
-def compile_group(
-    group: Group,
-    config: Config,
-    dataset: Dataset,
-    block: OwnBlock | None,
-    mesh: jax.sharding.Mesh,
-    reading: Reading | None = None,
-) -> CompiledGroup:
-    """Compiles a group as studies do."""
-    start = time.perf_counter()
-    population = cells.build(group, config, dataset, block, mesh)
-    backend = jax.default_backend()
-    if jax.config.read("jax_disable_most_optimizations"):  # asked for by the user, or by tests
-        backend = ""
-    options = COMPILER_OPTIONS.get(backend) if group.cell.family == "dense" else None
-    advance = population.compile(options, START_OPTIONS.get(backend))
-    if reading is None:
-        return CompiledGroup(group, population, advance, time.perf_counter() - start)
-    network = cells.network(group.cell, config, dataset, block)
-    training = cells.training(group.cell, config, dataset, block)
-    of_run = reading.of(group.cell, config, network, training)
-    read = population.compile_reading(of_run, COMPILER_OPTIONS.get(backend))  # it runs a few times
-    seconds = time.perf_counter() - start
-    return CompiledGroup(group, population, advance, seconds, read, reading.at(config))
 
 
 def _one_ahead(function: Callable, items: Iterable) -> Iterator[tuple]:

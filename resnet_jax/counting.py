@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from resnet_jax.functional import Array, Params
-from resnet_jax.networks import ON_SHORTCUTS, STACK
+from resnet_jax.networks import ON_SHORTCUTS, stacked
 
 
 class LayerCounts(NamedTuple):
@@ -61,7 +61,7 @@ def count_layers(params: Params) -> int:
         names = _names(path)
         if names[-1] != "kernel" or names[-2] in ON_SHORTCUTS:
             return 0
-        return leaf.shape[0] if STACK in names else 1
+        return leaf.shape[0] if stacked(names) else 1
 
     return sum(layers(path, leaf) for path, leaf in jax.tree_util.tree_leaves_with_path(params))
 
@@ -97,14 +97,14 @@ def _layers(params: Params, outputs: Params, batch: int) -> list[LayerCounts]:
         weights = params
         for part in name:
             weights = weights[part]
-        stacked = int(STACK in name)
-        kernel, per_example = weights["kernel"], output.shape[stacked + 1 :]
-        pixels = output.size // (batch * output.shape[-1] * (output.shape[0] ** stacked))
+        axes = int(stacked(name))  # that count blocks
+        kernel, per_example = weights["kernel"], output.shape[axes + 1 :]
+        pixels = output.size // (batch * output.shape[-1] * (output.shape[0] ** axes))
         found.append(
             LayerCounts(
                 name,
-                kernel.shape[0] ** stacked,
-                kernel.shape[stacked:],
+                kernel.shape[0] ** axes,
+                kernel.shape[axes:],
                 per_example,
                 pixels * kernel.size,
             )

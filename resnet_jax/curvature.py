@@ -13,7 +13,7 @@ from jax.flatten_util import ravel_pytree
 
 from resnet_jax.functional import Params
 
-#: Of a product's length, what counts as rounding: the space of Krylov is exhausted then.
+#: Of a product's length, what counts as rounding: the Krylov space is exhausted then.
 _ROUNDING = 1e-6
 
 
@@ -33,7 +33,7 @@ class Extremes(NamedTuple):
     along_start: jax.Array
 
 
-def hessian_product(
+def hessian_vector_product(
     function: Callable[[Params], jax.Array], params: Params
 ) -> Callable[[Params], Params]:
     """``v -> H v`` with H the Hessian of a scalar function at ``params``: forward over reverse."""
@@ -52,49 +52,47 @@ def extreme_eigenvalues(
     """
 
     def step(index, carry):
-        basis, diagonal, beside = carry
+        basis, diagonal, off_diagonal = carry
         vector = basis[index]
         image = product(vector)
         rayleigh = jnp.vdot(vector, image)
-        length = _length(image)
+        length = jnp.linalg.norm(image)
         for _ in range(2):  # once is not enough in finite precision (Golub & Van Loan, 10.3.1)
             image = image - (basis @ image) @ basis
-        norm = _length(image)
+        norm = jnp.linalg.norm(image)
         ended = norm <= _ROUNDING * length
         # After the end, rows repeat a value from inside the spectrum, and change no extreme.
-        lost = _length(vector) == 0
+        lost = jnp.linalg.norm(vector) == 0
         diagonal = diagonal.at[index].set(jnp.where(lost, diagonal[0], rayleigh))
-        beside = beside.at[index].set(jnp.where(ended | lost, 0, norm))
+        off_diagonal = off_diagonal.at[index].set(jnp.where(ended | lost, 0, norm))
         following = jnp.where(ended | lost, 0, image / jnp.where(norm > 0, norm, 1))
-        return basis.at[index + 1].set(following), diagonal, beside
+        return basis.at[index + 1].set(following), diagonal, off_diagonal
 
-    length = _length(start)
+    length = jnp.linalg.norm(start)
     basis = jnp.zeros((steps + 1, start.size), start.dtype).at[0].set(start / length)
     nothing = jnp.zeros(steps, start.dtype)
-    _, diagonal, beside = jax.lax.fori_loop(0, steps, step, (basis, nothing, nothing))
-    tridiagonal = jnp.diag(diagonal) + jnp.diag(beside[:-1], 1) + jnp.diag(beside[:-1], -1)
+    _, diagonal, off_diagonal = jax.lax.fori_loop(0, steps, step, (basis, nothing, nothing))
+    tridiagonal = (
+        jnp.diag(diagonal) + jnp.diag(off_diagonal[:-1], 1) + jnp.diag(off_diagonal[:-1], -1)
+    )
     values, vectors = jnp.linalg.eigh(tridiagonal)
-    errors = abs(beside[-1] * vectors[-1])
+    errors = abs(off_diagonal[-1] * vectors[-1])
     return Extremes(values[0], values[-1], errors[0], errors[-1], diagonal[0] * length**2)
 
 
 def of_function(
     function: Callable[[Params], jax.Array], params: Params, start: Params, steps: int
 ) -> Extremes:
-    """The same of the Hessian of a scalar function.
+    """Extreme eigenvalues of the Hessian of a scalar function; see :func:`extreme_eigenvalues`.
 
     Args:
       function: of the parameters.
       params: where the Hessian is taken.
-      start: a direction, a tree like ``params``; see :func:`extreme_eigenvalues`.
+      start: a direction, a tree like ``params``.
       steps: products to take.
     """
     flat, as_tree = ravel_pytree(start)
-    product = hessian_product(function, params)
+    product = hessian_vector_product(function, params)
     return extreme_eigenvalues(
         lambda vector: ravel_pytree(product(as_tree(vector)))[0], flat, steps
     )
-
-
-def _length(vector: jax.Array) -> jax.Array:
-    return jnp.sqrt(jnp.vdot(vector, vector))

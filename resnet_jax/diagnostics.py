@@ -16,7 +16,7 @@ from flax import linen as nn
 
 from resnet_jax import probes
 from resnet_jax.functional import Array, Params, Statistics
-from resnet_jax.networks import SINKS, STACK
+from resnet_jax.networks import SINKS, stacked
 from resnet_jax.precision import at_least_single
 from resnet_jax.probes import Calls, Path, Probes
 
@@ -190,18 +190,20 @@ def feature_change(
 
     before, after = (features(each).get(probes.RECORDS, {}) for each in (params, changed))
 
-    def size(z, path):
-        rows = at_least_single(z).reshape(z.shape[0] if STACK in path else 1, -1)
-        return jax.vmap(probes.root_mean_square)(rows)
+    def size(path, place):
+        return _each(probes.root_mean_square, _at(before, path)[place], path)
 
     def change(path, place):
         old, new = (at_least_single(_at(tree, path)[place]) for tree in (before, after))
-        return size(new - old, path) / size(old, path)
+        return _each(probes.root_mean_square, new - old, path) / size(path, place)
 
-    return FeatureChange(
-        _between_blocks(calls, lambda path, place: size(_at(before, path)[place], path)),
-        _between_blocks(calls, change),
-    )
+    return FeatureChange(_between_blocks(calls, size), _between_blocks(calls, change))
+
+
+def _each(size: Callable[[jax.Array], jax.Array], x: jax.Array, path: Path) -> jax.Array:
+    """The size of what is at a path ``[1]``, or of each in the stack there ``[blocks]``."""
+    rows = at_least_single(x).reshape(x.shape[0] if stacked(path) else 1, -1)
+    return jax.vmap(size)(rows)
 
 
 def _between_blocks(calls: Calls, values: Callable[[Path, str], jax.Array]) -> jax.Array:
@@ -214,12 +216,7 @@ def _between_blocks(calls: Calls, values: Callable[[Path, str], jax.Array]) -> j
 
 def _layer_norms(params: Params, calls: Calls) -> jax.Array:
     """Euclidean norm of the weights of each layer ``[layers]``, of parameters or their like."""
-
-    def norms(path):
-        kernel = _at(params, path)["kernel"]
-        rows = kernel.reshape(kernel.shape[0] if STACK in path else 1, -1)
-        return jnp.sqrt(rows.shape[1] * 1.0) * jax.vmap(probes.root_mean_square)(rows)
-
+    norms = lambda path: _each(probes.euclidean, _at(params, path)["kernel"], path)
     return _in_order(calls.layers, norms)
 
 
@@ -257,9 +254,7 @@ def _in_order(paths: Sequence[Path], values) -> jax.Array:
     groups: dict[Path, list[jax.Array]] = {}
     for path in paths:
         # Modules of one stack take turns; others stand for themselves.
-        groups.setdefault(path[: path.index(STACK)] if STACK in path else path, []).append(
-            values(path)
-        )
+        groups.setdefault(path[:1] if stacked(path) else path, []).append(values(path))
     return jnp.concatenate([jnp.stack(group, 1).ravel() for group in groups.values()])
 
 

@@ -7,8 +7,8 @@ arXiv 1712.09913, section 4): it makes every filter of the direction as long as 
 
 Any tree of parameters will do.  An array of two axes or more is a weight, and its last axis counts
 filters (the units of a layer, the output channels of a convolution); an array of fewer holds biases
-or parameters of a normalisation.  Under :data:`resnet_jax.networks.STACK` the depth axis in front
-is not counted, and every block has filters of its own.
+or parameters of a normalisation.  The depth axis in front of what is stacked (see
+:func:`resnet_jax.networks.stacked`) is not counted, and every block has filters of its own.
 """
 
 from collections.abc import Callable, Sequence
@@ -16,20 +16,15 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import optax
 
 from resnet_jax.functional import Params
-from resnet_jax.networks import STACK
+from resnet_jax.networks import stacked
 
 
 def random_direction(key: jax.Array, params: Params) -> Params:
     """Independent standard normal numbers, one a parameter; the same for all trees of one shape."""
-    leaves, structure = jax.tree.flatten(params)
-    keys = jax.random.split(key, len(leaves))
-    drawn = [
-        jax.random.normal(key, leaf.shape, leaf.dtype)
-        for key, leaf in zip(keys, leaves, strict=True)
-    ]
-    return jax.tree.unflatten(structure, drawn)
+    return optax.tree.random_like(key, params)
 
 
 def filter_normalised(direction: Params, params: Params) -> Params:
@@ -46,8 +41,8 @@ def filter_normalised(direction: Params, params: Params) -> Params:
 
 
 def _of_array(path, direction: jax.Array, weight: jax.Array) -> jax.Array:
-    stacked = int(STACK in jax.tree_util.keystr(path, simple=True, separator="/").split("/"))
-    within = tuple(range(stacked, weight.ndim - 1))
+    names = jax.tree_util.keystr(path, simple=True, separator="/").split("/")
+    within = tuple(range(int(stacked(names)), weight.ndim - 1))
     if not within:
         return jnp.zeros_like(direction)
     length = lambda array: jnp.sqrt((array**2).sum(within, keepdims=True))
@@ -57,8 +52,7 @@ def _of_array(path, direction: jax.Array, weight: jax.Array) -> jax.Array:
 def moved(params: Params, directions: Sequence[Params], distances: jax.Array) -> Params:
     """The parameters, moved by ``distances[directions]`` along as many directions."""
     for index, direction in enumerate(directions):
-        step = distances[index]
-        params = jax.tree.map(lambda leaf, along, step=step: leaf + step * along, params, direction)
+        params = optax.tree.add_scale(params, distances[index], direction)
     return params
 
 

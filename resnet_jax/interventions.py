@@ -15,7 +15,7 @@ from flax import linen as nn
 
 from resnet_jax import probes
 from resnet_jax.functional import Array, Network, Params, from_linen
-from resnet_jax.networks import FIRST, INTERVENTIONS, STACK, ResidualNetwork
+from resnet_jax.networks import FIRST, INTERVENTIONS, STACK, STAGE, ResidualNetwork, stacked
 from resnet_jax.probes import Path
 
 #: ``(block, call, value, a, shortcut_weight, branch_weight) -> output``: what takes the place of
@@ -41,7 +41,7 @@ class Place(NamedTuple):
     @property
     def stacked(self) -> bool:
         """Whether they are a stack."""
-        return self.path[-1] == STACK
+        return stacked(self.path)
 
     def of(self, values: Array) -> Array:
         """Theirs among ``values[blocks, ...]`` of all blocks, as their module takes them."""
@@ -60,10 +60,11 @@ def places(module: ResidualNetwork, params: Params, x: Array) -> list[Place]:
     found, start = [], 0
     paths = probes.rehearse(module, params, x, jnp.ones(()))[0].blocks
     for index, shape in enumerate(module.stages, start=1):
-        first = (f"stage_{index}", FIRST) in paths
-        for path, blocks in ((FIRST, int(first)), (STACK, shape.blocks - first)):
+        stage = f"{STAGE}{index}"
+        first = (stage, FIRST) in paths
+        for name, blocks in ((FIRST, int(first)), (STACK, shape.blocks - first)):
             if blocks:
-                found.append(Place((f"stage_{index}", path), start, blocks))
+                found.append(Place((stage, name), start, blocks))
                 start += blocks
     return found
 
@@ -88,7 +89,7 @@ def intervene(
 
     def called(call, args, kwargs, context):
         block = context.module
-        if context.method_name != "__call__" or not probes.is_block(block):
+        if not probes.calls_block(context):
             return call(*args, **kwargs)
         return act(block, call, block.get_variable(INTERVENTIONS, _VALUE), *args, **kwargs)
 

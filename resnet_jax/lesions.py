@@ -1,8 +1,9 @@
 """Lesions: trained networks with blocks removed or exchanged (Veit et al. 2016, arXiv 1605.06431).
 
-A block is removed by putting the identity in its place (section 4.1): its shortcut at weight 1,
-and nothing of its branch; where its shape changes, what its shortcut makes of the input.  That
-holds for plain and residual networks alike.
+A block is removed by putting the identity in its place (section 4.1), whatever its shortcut is and
+in whatever order its operations come.  Where it changes the shape, so that there is no identity, it
+is called with its shortcut at weight 1 and its branch at 0.  That holds for plain and residual
+networks alike.
 """
 
 import jax
@@ -25,7 +26,9 @@ def remove(module: ResidualNetwork, where: list[Place], kept: Array) -> Network:
 
     def act(block, call, kept, a, shortcut_weight, branch_weight):
         del block
-        return call(a, jnp.where(kept, shortcut_weight, 1), jnp.where(kept, branch_weight, 0))
+        weights = jnp.where(kept, shortcut_weight, 1), jnp.where(kept, branch_weight, 0)
+        output = call(a, *weights)
+        return jnp.where(kept, output, a) if output.shape == a.shape else output
 
     return intervene(module, where, act, kept)
 

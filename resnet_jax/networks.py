@@ -37,6 +37,11 @@ SINKS = "sinks"
 INTERVENTIONS = "interventions"
 
 
+def stacked(path: Sequence[str]) -> bool:
+    """Whether what lies there, by names from the network down, has a leading depth axis."""
+    return len(path) > 1 and path[0].startswith(STAGE) and path[1] == STACK
+
+
 def inside_stages(params: Params) -> Params:
     """Which parameters of a network belong to its blocks, as booleans in their places."""
     return {

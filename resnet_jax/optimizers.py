@@ -67,7 +67,7 @@ def constant(steps: int) -> optax.Schedule:
 
 
 def linear(steps: int) -> optax.Schedule:
-    """A straight line from 1 to 0, which it reaches exactly."""
+    """A straight line from 1 to 0, which it reaches exactly; compiled, Optax's ends 1e-8 off."""
     last = max(steps, 1)
     return lambda step: jnp.maximum(last - step, 0) / last
 

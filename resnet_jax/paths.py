@@ -19,11 +19,34 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import optax
+from flax import linen as nn
 
 from resnet_jax import probes
 from resnet_jax.functional import Array, Network, Params, Statistics
 from resnet_jax.interventions import Act, Place, intervene
 from resnet_jax.networks import ResidualNetwork
+
+
+class Loss(NamedTuple):
+    """The mean loss of a network on a batch, by whose examples it is differentiated.
+
+    Attributes:
+      module: the network.
+      where: its blocks lie.
+      params: its parameters.
+      statistics: by which its normalisations normalise.
+      x: the examples ``[batch, ...]``.
+      y: their labels ``[batch]``.
+      shortcut_weight: a scalar.
+    """
+
+    module: ResidualNetwork
+    where: list[Place]
+    params: Params
+    statistics: Statistics
+    x: Array
+    y: Array
+    shortcut_weight: Array
 
 
 class ByLength(NamedTuple):
@@ -39,69 +62,52 @@ class ByLength(NamedTuple):
     share: jax.Array
 
 
-def parts(block, a: jax.Array, shortcut_weight, branch_weight) -> tuple[jax.Array, jax.Array]:
+def contributions(
+    block: nn.Module, a: jax.Array, shortcut_weight: jax.Array, branch_weight: jax.Array
+) -> tuple[jax.Array, jax.Array]:
     """What a block makes of its shortcut, and what it makes of its branch; like its output."""
     output = probes.alone(block)
     by_shortcut = lambda weight: output(a, weight, branch_weight)
     by_branch = lambda weight: output(a, shortcut_weight, weight)
-    _, shortcut = jax.jvp(by_shortcut, (shortcut_weight,), (shortcut_weight,))
-    _, branch = jax.jvp(by_branch, (branch_weight,), (branch_weight,))
-    return shortcut, branch
+    return _of_weight(by_shortcut, shortcut_weight), _of_weight(by_branch, branch_weight)
+
+
+def _of_weight(function: Callable[[jax.Array], jax.Array], weight: jax.Array) -> jax.Array:
+    """The weight times ∂f/∂w, in reverse mode twice: the layers' own gradients have no other."""
+    output, back = jax.vjp(function, weight)
+    _, forth = jax.vjp(lambda cotangent: back(cotangent)[0], jnp.zeros_like(output))
+    return forth(weight)[0]
 
 
 def _backwards_through(choose: Callable[..., jax.Array]) -> Act:
-    """Blocks as they are, but with gradients through what is chosen of ``(value, *parts)``."""
+    """Blocks as they are, with gradients through ``choose(value, shortcut, branch)`` of theirs."""
 
     def act(block, call, value, a, *weights):
         output = jax.lax.stop_gradient(call(a, *weights))
-        zeros = [part - jax.lax.stop_gradient(part) for part in parts(block, a, *weights)]
+        found = contributions(block, a, *weights)
+        zeros = [each - jax.lax.stop_gradient(each) for each in found]
         return output + choose(value, *zeros).astype(output.dtype)
 
     return act
 
 
-def of_single_paths(
-    module: ResidualNetwork,
-    where: list[Place],
-    params: Params,
-    statistics: Statistics,
-    x: Array,
-    y: Array,
-    shortcut_weight: Array,
-    branches: Array,
-) -> jax.Array:
+def of_single_paths(loss: Loss, branches: Array) -> jax.Array:
     """Norm ``[paths]`` of the gradient that comes along single paths (section 5.2).
 
     Args:
-      module: the network.
-      where: its blocks lie.
-      params: its parameters.
-      statistics: by which its normalisations normalise.
-      x: a batch of examples ``[batch, ...]``; by these the mean loss is differentiated.
-      y: their labels ``[batch]``.
-      shortcut_weight: a scalar.
+      loss: of which the gradient is.
       branches: which blocks' branches each path takes ``[paths, blocks]``, booleans.
     """
     act = _backwards_through(lambda value, shortcut, branch: jnp.where(value, branch, shortcut))
 
     def norm(branches):
-        network = intervene(module, where, act, branches)
-        loss = _loss(network, params, statistics, y, shortcut_weight)
-        return probes.backward(jax.grad(loss)(x)).norm
+        network = intervene(loss.module, loss.where, act, branches)
+        return probes.euclidean(_gradient(loss, network, loss.x, loss.y))
 
     return jax.lax.map(norm, branches)
 
 
-def by_length(
-    module: ResidualNetwork,
-    where: list[Place],
-    params: Params,
-    statistics: Statistics,
-    x: Array,
-    y: Array,
-    shortcut_weight: Array,
-    most: int,
-) -> ByLength:
+def by_length(loss: Loss, most: int) -> ByLength:
     """The gradient by the length of the paths, exactly: all 2^B of them, by one pass an example.
 
     The network takes ``most + 1`` copies of an example, and only the first has a loss.  On the way
@@ -109,45 +115,38 @@ def by_length(
     paths of length k, and the last one with those that are longer as well.
 
     Args:
-      module: as above, and so are the others.
-      where: its blocks lie.
-      params: its parameters.
-      statistics: by which its normalisations normalise.
-      x: examples.
-      y: their labels.
-      shortcut_weight: a scalar.
+      loss: of which the gradient is.
       most: the length from which paths are not told apart any more.
     """
     to_next = lambda branch: jnp.concatenate([branch[1:], branch[-1:]])
     act = _backwards_through(lambda _, shortcut, branch: shortcut + to_next(branch))
-    network = intervene(module, where, act)
+    network = intervene(loss.module, loss.where, act)
 
     def of_example(example):
         x, y = example
         copies = jnp.broadcast_to(x, (most + 1, *x.shape))
-        loss = _loss(network, params, statistics, y[None], shortcut_weight)
-        rows = jax.grad(loss)(copies).reshape(most + 1, -1)
+        rows = _gradient(loss, network, copies, y[None]).reshape(most + 1, -1)
         whole = rows.sum(0)
         peak = abs(whole).max()
         scaled = whole / jnp.where(peak > 0, peak, 1)
         along = rows / jnp.where(peak > 0, peak, 1) @ scaled
-        norms = jax.vmap(probes.root_mean_square)(rows) * jnp.sqrt(1.0 * len(whole))
-        return norms, along, peak
+        return jax.vmap(probes.euclidean)(rows), along, peak
 
-    norms, along, peaks = jax.lax.map(of_example, (jnp.asarray(x), jnp.asarray(y)))
-    over_batch = jax.vmap(probes.root_mean_square)(norms.T) / jnp.sqrt(1.0 * len(norms))
+    norms, along, peaks = jax.lax.map(of_example, (jnp.asarray(loss.x), jnp.asarray(loss.y)))
+    over_batch = jax.vmap(probes.euclidean)(norms.T) / len(norms)  # of which the loss is a mean
     weights = (peaks / jnp.where(peaks.max() > 0, peaks.max(), 1)) ** 2
     shares = weights @ along
     return ByLength(over_batch, shares / shares.sum())
 
 
-def _loss(
-    network: Network, params: Params, statistics: Statistics, y: Array, shortcut_weight: Array
-) -> Callable[[Array], jax.Array]:
-    """Mean cross-entropy of the first so many examples as there are labels, in nats."""
+def _gradient(loss: Loss, network: Network, x: Array, y: Array) -> jax.Array:
+    """Of the loss of another network and batch, by its examples ``[batch, ...]``.
 
-    def loss(x):
-        logits = network.predict(params, statistics, x, shortcut_weight)[: len(y)]
-        return optax.softmax_cross_entropy_with_integer_labels(logits, y).mean()
+    Only the first so many of them as there are labels have a loss, mean cross-entropy in nats.
+    """
 
-    return loss
+    def of_examples(x):
+        logits = network.predict(loss.params, loss.statistics, x, loss.shortcut_weight)
+        return optax.softmax_cross_entropy_with_integer_labels(logits[: len(y)], y).mean()
+
+    return jax.grad(of_examples)(x)

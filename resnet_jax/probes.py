@@ -19,7 +19,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from resnet_jax.functional import Array, Params
-from resnet_jax.networks import FIRST, ON_SHORTCUTS, SINKS, STACK
+from resnet_jax.networks import ON_SHORTCUTS, SINKS, STAGE
 from resnet_jax.normalization import BatchNorm
 from resnet_jax.precision import at_least_single
 
@@ -83,6 +83,11 @@ def root_mean_square(x: jax.Array) -> jax.Array:
     return peak * jnp.sqrt((scaled**2).mean())
 
 
+def euclidean(x: jax.Array) -> jax.Array:
+    """The Euclidean norm of everything, also where squares overflow."""
+    return root_mean_square(x) * jnp.sqrt(1.0 * x.size)
+
+
 def _rows(x: jax.Array) -> jax.Array:
     """Examples as rows of numbers of at most 1, so that no square overflows."""
     rows = at_least_single(x).reshape(x.shape[0], -1)
@@ -124,8 +129,7 @@ def forward(x: jax.Array) -> Forward:
 def backward(gradient: jax.Array) -> Backward:
     """What a probe sees of the gradient of activations ``[batch, ...]``."""
     gradient = at_least_single(gradient)
-    norm = root_mean_square(gradient) * jnp.sqrt(1.0 * gradient.size)
-    return Backward(norm, mean_cosine(gradient))
+    return Backward(euclidean(gradient), mean_cosine(gradient))
 
 
 @jax.custom_vjp
@@ -240,16 +244,20 @@ def rehearse(module: nn.Module, params: Params, x: Array, shortcut_weight) -> tu
     return interceptor.calls(), jax.tree.map(lambda leaf: jnp.zeros(leaf.shape), shapes)
 
 
-def is_block(module: nn.Module) -> bool:
-    """Whether a module is a block of a network, or the one that stands for all those of a stack."""
-    return module.path[-1:] in ((FIRST,), (STACK,))
+def calls_block(context: Any) -> bool:
+    """Whether a block is called, or the module that stands for all those of a stack.
+
+    Args:
+      context: what Linen hands an interceptor of modules' calls.
+    """
+    return context.method_name == "__call__" and _is_block(context.module)
 
 
 def keep_features(call: Callable, args: tuple, kwargs: dict, context: Any) -> Any:
     """An interceptor of modules' calls: records what enters and leaves each block, as it is."""
     module: nn.Module = context.module
     leaves = call(*args, **kwargs)
-    if context.method_name == "__call__" and _kind(module) == "block":
+    if calls_block(context):
         _keep(module, "enters", args[0])
         _keep(module, "leaves", leaves)
     return leaves
@@ -259,8 +267,12 @@ def _keep(module: nn.Module, name: str, value: Any) -> None:
     module.sow(RECORDS, name, value, init_fn=lambda: None, reduce_fn=lambda _, new: new)
 
 
+def _is_block(module: nn.Module) -> bool:
+    return len(module.path) == 2 and module.path[0].startswith(STAGE)
+
+
 def _kind(module: nn.Module) -> str:
-    if is_block(module):
+    if _is_block(module):
         return "block"
     if module.has_variable("params", "kernel"):
         return "layer"

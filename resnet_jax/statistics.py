@@ -136,7 +136,7 @@ def share_interval(hits: int, count: int, confidence: float = 0.95) -> Interval:
     return Interval(hits / count, float(low), float(high))
 
 
-def exact_test(table: np.ndarray) -> float:
+def fisher_exact_test(table: np.ndarray) -> float:
     """Two-sided p-value for "rows and columns have nothing to do with each other" (Fisher 1935).
 
     Args:

@@ -114,7 +114,7 @@ def alignment(layers: int, shortcut_weight: float = 0.0) -> float:
     return 9 * np.pi**2 / (2 * ((1 - shortcut_weight**2) * layers) ** 2)
 
 
-def padding_loss(size: int) -> float:
+def padding_factor(size: int) -> float:
     """By what a 3x3 layer multiplies power, for zeros around its images.  Asymptotic in depth.
 
     ((1 + 2 cos(π/(n + 1))) / 3)², of ReLU networks with He's initialisation, plain and without
@@ -180,8 +180,10 @@ def feature_change(
         1/√B or less, without layer normalisation, leave every p[l] at the size it began with.
 
     Returns:
-      With b = m^-α, powers of m for great depth: 1 - α and 1 - 2α (without rates), as in
-      :func:`depth_multipliers`; with layer normalisation and b = 1, √B and log B.
+      For gradient descent and Adam, without rates and for great depth: with b = m^-α and α ≥ 1/2,
+      where every p[l] stays within bounds, the powers m^(1-2α) and m^(1-α) that
+      :func:`depth_multipliers` makes up for; with layer normalisation and α < 1/2, as at b = 1, p
+      outgrows its start, and they are log B and √B.
     """
     powers = np.ones(blocks) if power is None else power + branch**2 * np.arange(1, blocks + 1)
     arriving = branch / np.sqrt(powers)

@@ -4,7 +4,7 @@ import jax
 import numpy as np
 import pytest
 
-from experiments import grid, sweep
+from experiments import compilation, grid
 from experiments.config import Config
 from experiments.datasets import Dataset
 from experiments.grid import Group
@@ -61,7 +61,7 @@ def train(config, runs, devices):
     """What the runs of a group end in, as bytes of all their states and measurements."""
     group = Group(runs[0].cell, tuple(runs))
     mesh = runs_mesh(jax.devices()[:devices])
-    ready = sweep.compile_group(group, config, DATASET, None, mesh)
+    ready = compilation.compile_group(group, config, DATASET, None, mesh)
     population, advance = ready.population, ready.advance
     states, measured = None, []
     for steps in (0, 3, 2):

@@ -35,6 +35,15 @@ def test_a_dense_network_by_hand():
     assert count(module, x) == Counts(6, parameters, 24 + 4 * 16 + 12, 5 * 4 + 3, 4)
 
 
+def test_a_layer_is_no_stack_for_its_name(own_block):
+    """Two stages of two blocks of two layers, of whose weights those of layers are counted."""
+    x = jax.ShapeDtypeStruct((2, 6), jnp.float32)
+    counted = count(dense_network(10, (4, 6), 3, block=own_block), x)
+    weights = 24 + 4 * 16 + 2 * 36 + 24 + 36 + 18  # the first block of the second stage widens
+    assert (counted.layers, counted.multiply_adds) == (10, weights)
+    assert counted.activations == 5 * 4 + 4 * 6 + 3
+
+
 def test_a_convolutional_network_by_hand():
     """2x2 images of 3 channels, the stem at 2 channels, a block with a stride and a projection.
 

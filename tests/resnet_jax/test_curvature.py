@@ -66,7 +66,7 @@ def test_products_are_those_of_the_hessian(float64):
 
     gradient = jax.jit(jax.grad(loss))
     vector = jax.random.normal(jax.random.key(2), flat.shape)
-    product = jax.jit(lambda vector: curvature.hessian_product(loss, flat)(vector))(vector)
+    product = jax.jit(lambda vector: curvature.hessian_vector_product(loss, flat)(vector))(vector)
     step = 1e-6
     differences = (gradient(flat + step * vector) - gradient(flat - step * vector)) / (2 * step)
     np.testing.assert_allclose(product, differences, rtol=1e-4, atol=1e-5)

@@ -149,6 +149,20 @@ def test_with_or_without_blocks_and_with_one_of_ones_own(network, shape, depth, 
         assert values.shape == (depth,) and np.isfinite(values).all()
 
 
+def test_a_layer_is_neither_block_nor_stack_for_its_name(own_block):
+    """Of two blocks the second widens, and stands in no stack; it alone is doubled."""
+    network = dense_network(6, (5, 7), 3, block=own_block)
+    params, one = start(network), jnp.ones(())
+    shapes = jax.eval_shape(functools.partial(diagnostics.diagnose, network), params, X, Y, one)
+    assert {values.shape for values in shapes.blocks} == {(3,)}
+    assert {values.shape for values in shapes.layers} == {(6,)}
+    changed = {**params, "stage_2": jax.tree.map(lambda leaf: 2 * leaf, params["stage_2"])}
+    change = diagnostics.relative_change(network, params, changed, X, one)
+    np.testing.assert_allclose(change, [0, 0, 0, 1, 1, 0], atol=1e-6)
+    moved = jax.jit(functools.partial(diagnostics.feature_change, network))
+    np.testing.assert_array_equal(moved(params, changed, X, one).change > 0, [False, False, True])
+
+
 @pytest.mark.parametrize(
     ("network", "shape", "depth", "blocks"),
     [

@@ -1,27 +1,11 @@
 """Directions: filters as long as those of the weights, and nothing else moves."""
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from resnet_jax import Parts, cifar_network, dense_network, directions, from_linen
-
-
-class Gated(nn.Module):
-    """A block of one's own: a gate of one number a unit, and a temperature."""
-
-    width: int
-    blocks: int
-    parts: Parts
-
-    @nn.compact
-    def __call__(self, a, shortcut_weight, branch_weight):
-        gate = self.param("gate", nn.initializers.constant(-3.0), (1, self.width))
-        heat = self.param("heat", nn.initializers.ones, ())
-        z = self.parts.norm()(self.parts.linear(self.width)(a))
-        return self.parts.activation(shortcut_weight * a + branch_weight * heat * gate * z)
+from resnet_jax import cifar_network, dense_network, directions, from_linen
 
 
 def parameters(module, x):
@@ -32,9 +16,9 @@ def parameters(module, x):
 
 
 @pytest.fixture(scope="module")
-def dense():
-    """Parameters of four blocks of Gated, a direction, and the same filter-normalised."""
-    params = parameters(dense_network(6, 5, 3, block=Gated, layers_per_block=1), jnp.ones((2, 7)))
+def dense(own_block):
+    """Parameters of twice four blocks, a direction, and the same filter-normalised."""
+    params = parameters(dense_network(18, (5, 6), 3, block=own_block), jnp.ones((2, 7)))
     raw = directions.random_direction(jax.random.key(2), params)
     return params, raw, directions.filter_normalised(raw, params)
 
@@ -49,13 +33,18 @@ def test_by_hand():
 
 def test_every_block_of_a_stack_has_filters_of_its_own(dense):
     params, raw, made = dense
-    kernel = lambda tree: np.asarray(tree["stage_1"]["stack"]["Dense_0"]["kernel"])
+    kernel = lambda tree: np.asarray(tree["stage_1"]["stack"]["first"]["kernel"])
     assert kernel(params).shape == (4, 5, 5)
     length = lambda tree: np.linalg.norm(kernel(tree), axis=1)
     np.testing.assert_allclose(length(made), length(params), rtol=1e-5)
     np.testing.assert_allclose(kernel(made) * kernel(raw) > 0, True)  # the way is not turned
     ratio = kernel(made) / kernel(raw)
     np.testing.assert_allclose(ratio, ratio[:, :1].repeat(5, 1), rtol=1e-5)
+
+
+def test_a_layer_is_no_stack_for_its_name(dense):
+    kernels = [np.asarray(tree["stage_2"]["first"]["stack"]["kernel"]) for tree in dense[::2]]
+    np.testing.assert_allclose(*(np.linalg.norm(kernel, axis=0) for kernel in kernels), rtol=1e-5)
 
 
 def test_biases_and_normalisations_do_not_move(dense):

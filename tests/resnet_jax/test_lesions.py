@@ -2,7 +2,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from flax import linen as nn
 from scipy import stats
 
 from resnet_jax import (
@@ -13,25 +12,15 @@ from resnet_jax import (
     interventions,
     lesions,
     orders,
+    shortcuts,
 )
+from resnet_jax.blocks import BASIC
+from resnet_jax.families import blocks_of
+from resnet_jax.networks import ResidualNetwork, StageShape, Stem
 
 X = jax.random.normal(jax.random.key(7), (5, 6))
 IMAGES = jax.random.normal(jax.random.key(8), (3, 4, 4))
 ONE, ZERO = jnp.ones(()), jnp.zeros(())
-
-
-class Own(nn.Module):
-    """A block of a user's own, that knows nothing of lesions."""
-
-    width: int
-    blocks: int
-    parts: Parts
-
-    @nn.compact
-    def __call__(self, a, shortcut_weight, branch_weight):
-        gate = self.param("gate", nn.initializers.ones, (1, self.width))
-        z = self.parts.norm()(self.parts.linear(self.width)(a))
-        return self.parts.activation(shortcut_weight * a + branch_weight * nn.sigmoid(gate) * z)
 
 
 def trained(module, x, weight):
@@ -47,30 +36,44 @@ def without(tree, index):
     return tree | {"stage_1": {"stack": jax.tree.map(lambda leaf: leaf[left], stack_of(tree))}}
 
 
+def broken_at(tree, index):
+    """The same variables with NaN for all of the block's."""
+    stack = jax.tree.map(lambda leaf: leaf.at[index].set(jnp.nan), stack_of(tree))
+    return tree | {"stage_1": {"stack": stack}}
+
+
 def stack_of(tree):
     return tree["stage_1"]["stack"]
 
 
 @pytest.mark.parametrize(
-    ("make", "layers"),
+    ("changes", "own"),
     [
-        (lambda depth: dense_network(depth, 4, 3), 2),
-        (lambda depth: dense_network(depth, 4, 3, Parts(order=orders.pre_activation)), 2),
-        (lambda depth: dense_network(depth, 4, 3, block=Own, layers_per_block=1), 1),
+        ({}, False),
+        ({"order": orders.pre_activation}, False),
+        ({"order": orders.norm_after_addition}, False),
+        ({"shortcut": shortcuts.exclusive_gate(-1.0)}, False),
+        ({"shortcut": shortcuts.projection}, False),
+        ({"order": orders.pre_activation, "activation": jnp.tanh}, True),
     ],
-    ids=["original", "pre-activation", "own"],
+    ids=["original", "pre-activation", "norm after addition", "gated", "projected", "own"],
 )
-def test_a_network_without_a_block_is_one_with_a_block_less(make, layers):
-    """Held to a shallower network, from whose variables those of the block are cut."""
-    deep, shallow = make(2 + 3 * layers), from_linen(make(2 + 2 * layers))
+def test_a_network_without_a_block_is_one_with_a_block_less(own_block, changes, own):
+    """Held to a shallower network, from whose variables those of the block are cut.
+
+    What is in the block has no say, even where nothing in it is a number.
+    """
+    block = {"block": own_block} if own else {}
+    make = lambda depth: dense_network(depth, 4, 3, Parts(**changes), **block)
+    deep, shallow = make(8), from_linen(make(6))
 
     @jax.jit
     def both(weight, index):
         where, params, statistics = trained(deep, X, weight)
         lesioned = lesions.remove(deep, where, jnp.arange(3) != index)
-        cut = without(params, index)
-        held = lesioned.predict(params, statistics, X, weight)
-        anew, _ = lesioned.forward(params, X, weight, None)  # normalises by its own batch
+        cut, broken = without(params, index), broken_at(params, index)
+        held = lesioned.predict(broken, statistics, X, weight)
+        anew, _ = lesioned.forward(broken, X, weight, None)  # normalises by its own batch
         expected = shallow.predict(cut, without(statistics, index), X, weight)
         return (held, anew), (expected, shallow.forward(cut, X, weight, None)[0])
 
@@ -125,6 +128,23 @@ def test_removed_blocks_that_change_the_shape_leave_their_zero_padding():
 
     for weight in (ZERO, ONE):
         np.testing.assert_allclose(*both(weight), rtol=1e-5, atol=1e-6)
+
+
+def test_so_do_first_blocks_whose_split_follows_an_activation():
+    """In pre-activation the first of convolutional blocks is another; none of two is left."""
+    parts, block = Parts(order=orders.pre_activation), blocks_of(BASIC)
+    make = lambda blocks: ResidualNetwork(Stem(2, 3), [StageShape(2, blocks)], 3, parts, block)
+    deep, empty = make(2), from_linen(make(0))
+
+    @jax.jit
+    def both():
+        where, params, statistics = trained(deep, IMAGES, ONE)
+        assert [place.path[-1] for place in where] == ["first", "stack"]
+        lesioned = lesions.remove(deep, where, jnp.zeros(2, bool))
+        expected = empty.predict(params, statistics, IMAGES, ONE)
+        return lesioned.predict(params, statistics, IMAGES, ONE), expected
+
+    np.testing.assert_array_equal(*both())
 
 
 def test_blocks_are_reordered_in_parameters_and_statistics():

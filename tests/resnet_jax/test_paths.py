@@ -80,10 +80,10 @@ def test_gradients_along_paths_are_those_stopped_by_hand(float64, order):
     @jax.jit
     def both(weight):
         where, params, statistics = held(module, X, weight)
-        of_module = module, where, params, statistics, X, Y, weight
+        loss = paths.Loss(module, where, params, statistics, X, Y, weight)
         by_hand = lambda taken: gradient_by_hand(order, params, statistics, weight, taken)
-        found = [paths.by_length(*of_module, most) for most in (3, 2)]
-        return paths.of_single_paths(*of_module, PATHS), *found, jax.lax.map(by_hand, PATHS)
+        found = [paths.by_length(loss, most) for most in (3, 2)]
+        return paths.of_single_paths(loss, PATHS), *found, jax.lax.map(by_hand, PATHS)
 
     for weight in (1.0, 0.5, 0.0):  # without shortcuts there is one path
         single, all_told_apart, few, expected = both(jnp.array(weight))
@@ -98,42 +98,29 @@ def test_gradients_along_paths_are_those_stopped_by_hand(float64, order):
         np.testing.assert_allclose(few.share, last, rtol=1e-6, atol=1e-9)
 
 
-class Own(nn.Module):
-    """A block of a user's own, that knows nothing of paths."""
-
-    width: int
-    blocks: int
-    parts: Parts
-
-    @nn.compact
-    def __call__(self, a, shortcut_weight, branch_weight):
-        gate = self.param("gate", nn.initializers.ones, (1, self.width))
-        z = self.parts.norm()(self.parts.linear(self.width)(a))
-        return self.parts.activation(a * shortcut_weight + branch_weight * nn.sigmoid(gate) * z)
-
-
 @pytest.mark.parametrize(
-    ("module", "x"),
-    [
-        (dense_network(5, 4, 3, block=Own, layers_per_block=1), X),
-        (dense_network(10, (4, 6), 3, Parts(shortcut=shortcuts.exclusive_gate(-1.0))), X),
-    ],
-    ids=["own", "gated, widening"],
+    ("changes", "own"),
+    [({}, True), ({"shortcut": shortcuts.exclusive_gate(-1.0)}, False)],
+    ids=["own", "gated"],
 )
-def test_paths_of_all_lengths_add_up_to_the_gradient(float64, module, x):
+def test_paths_of_all_lengths_add_up_to_the_gradient(float64, own_block, changes, own):
+    """Through two stages, also where a block's weights stand in front of its layers."""
+    block = {"block": own_block} if own else {}
+    module = dense_network(10, (4, 6), 3, Parts(**changes), **block)
+
     @jax.jit
     def found():
-        where, params, statistics = held(module, x)
+        where, params, statistics = held(module, X)
         blocks = sum(place.blocks for place in where)
 
-        def loss(x):
+        def whole(x):
             logits = from_linen(module).predict(params, statistics, x, ONE)
             return optax.softmax_cross_entropy_with_integer_labels(logits, Y).mean()
 
         ends = np.array([[False] * blocks, [True] * blocks])
-        of_module = module, where, params, statistics, x, Y, ONE
-        together, by_length = (paths.by_length(*of_module, most).norm for most in (0, blocks))
-        return jax.grad(loss)(x), together, by_length, paths.of_single_paths(*of_module, ends)
+        loss = paths.Loss(module, where, params, statistics, X, Y, ONE)
+        together, by_length = (paths.by_length(loss, most).norm for most in (0, blocks))
+        return jax.grad(whole)(X), together, by_length, paths.of_single_paths(loss, ends)
 
     whole, together, by_length, ends = found()
     np.testing.assert_allclose(together, [np.sqrt((whole**2).sum())], rtol=1e-6)

@@ -40,6 +40,7 @@ class TestNumbers:
         assert seen.norm == pytest.approx(5) and seen.correlation == 0
 
     def test_nothing_overflows_or_divides_by_zero(self):
+        assert probes.euclidean(jnp.array([3e30, 4e30])) == pytest.approx(5e30)
         small = probes.forward(batch(4, 6))
         large = probes.forward(1e30 * batch(4, 6))
         np.testing.assert_allclose(large.rms, 1e30 * small.rms, rtol=1e-5)

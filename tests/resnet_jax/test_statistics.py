@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from resnet_jax.statistics import (
-    exact_test,
+    fisher_exact_test,
     log_interval,
     share_interval,
     sign_flip_test,
@@ -101,7 +101,7 @@ def test_share_intervals_by_hand():
             share_interval(hits, count)
 
 
-def test_the_exact_test_of_the_lady_tasting_tea():
-    assert exact_test(np.array([[4, 0], [0, 4]])) == pytest.approx(2 / 70)
-    assert exact_test(np.array([[3, 1], [1, 3]])) == pytest.approx(34 / 70)
-    assert exact_test(np.array([[3, 0], [5, 0]])) == 1  # there is nothing to tell
+def test_fishers_exact_test_of_the_lady_tasting_tea():
+    assert fisher_exact_test(np.array([[4, 0], [0, 4]])) == pytest.approx(2 / 70)
+    assert fisher_exact_test(np.array([[3, 1], [1, 3]])) == pytest.approx(34 / 70)
+    assert fisher_exact_test(np.array([[3, 0], [5, 0]])) == 1  # there is nothing to tell

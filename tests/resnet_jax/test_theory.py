@@ -184,15 +184,15 @@ def test_how_soon_cosines_settle():
 
 def test_padding_takes_the_share_of_power_that_images_lose():
     """Of one pixel 8 of 9 neighbours are zeros; of two by two, five."""
-    np.testing.assert_allclose(theory.padding_loss(1), 1 / 9)
-    np.testing.assert_allclose(theory.padding_loss(2), 4 / 9)
+    np.testing.assert_allclose(theory.padding_factor(1), 1 / 9)
+    np.testing.assert_allclose(theory.padding_factor(2), 4 / 9)
     for size in (3, 8):
         along = (np.eye(size) + np.eye(size, k=1) + np.eye(size, k=-1)) / 3
         greatest = np.linalg.eigvalsh(np.kron(along, along))[-1]
-        assert theory.padding_loss(size) == pytest.approx(greatest)
-    assert theory.padding_loss(10**6) == pytest.approx(1)
+        assert theory.padding_factor(size) == pytest.approx(greatest)
+    assert theory.padding_factor(10**6) == pytest.approx(1)
     with pytest.raises(ValueError, match="one pixel"):
-        theory.padding_loss(0)
+        theory.padding_factor(0)
 
 
 @pytest.mark.parametrize("size", [3, 8])
@@ -207,5 +207,5 @@ def test_a_convolution_loses_as_much_power_as_padding_takes(size):
     kernel = chance.randn(3, 3, 16, 400) * np.sqrt(1 / (9 * 16))
     after = np.asarray(convolve(image.astype(np.float32), kernel.astype(np.float32)))
     assert (after**2).mean() / (image**2).mean() == pytest.approx(
-        theory.padding_loss(size), rel=0.05
+        theory.padding_factor(size), rel=0.05
     )
