@@ -148,6 +148,7 @@ def test_report_draws_a_moved_and_half_finished_study_again(smoke, tmp_path):
     assert empty.returncode == 2 and "holds no study" in empty.stderr
 
 
+@pytest.mark.long
 def test_no_steps_measure_the_networks_as_initialised(tmp_path):
     done = study(tmp_path, "--steps=0", "--depths=4", "--num_seeds=2", "--width=8")
     assert done.returncode == 0, done.stderr
@@ -184,7 +185,10 @@ def test_divergence_is_a_result(tmp_path):
             "--precision=bfloat16",
             "--remat=block",
         ),
-        ("--order=pre_activation", "--branch_scale=learned", "--optimizer=adamw", "--map=vmap"),
+        pytest.param(
+            ("--order=pre_activation", "--branch_scale=learned", "--optimizer=adamw", "--map=vmap"),
+            marks=pytest.mark.long,
+        ),
         pytest.param(
             ("--dataset=spirals:1", "--optimizer=nesterov", "--schedule=warmup_cosine"),
             marks=pytest.mark.long,
@@ -255,7 +259,7 @@ def test_more_seeds_depths_and_rates_extend_a_study_to_the_same_bits(tmp_path):
 @pytest.mark.optimized
 def test_a_cell_without_memory_is_recorded_and_the_others_go_on(tmp_path):
     flags = ("--depths=2,1000", "--num_seeds=2", "--learning_rates=0.01", "--shortcut_weights=1")
-    flags += ("--steps=3", "--batch_size=1500")
+    flags += ("--steps=1", "--batch_size=1500")
     poor = (
         "import resource, sys; from experiments.degradation import main;"
         "resource.setrlimit(resource.RLIMIT_DATA, (10**9, resource.RLIM_INFINITY));"
@@ -303,6 +307,7 @@ def test_an_unforeseen_error_is_one_line_without_debug(tmp_path):
     assert shown.returncode == 1 and "Traceback" in shown.stderr
 
 
+@pytest.mark.long
 @pytest.mark.optimized
 def test_a_thousand_layers_train_by_a_flag(tmp_path):
     done = study(

@@ -7,6 +7,7 @@ import pytest
 
 from experiments import cells, dryrun, estimates
 from experiments.degradation import main
+from experiments.lock import Lock
 from experiments.rates import Point
 
 pytestmark = pytest.mark.slow
@@ -101,7 +102,7 @@ def test_another_study_is_refused_as_ever(capsys, tmp_path, probed):
 def test_it_needs_neither_the_lock_nor_permission_to_write(capsys, tmp_path, probed):
     folder = tmp_path / "study"
     assert told(capsys, folder, "--depths=4")[0] == 0
-    held = dryrun.sweep.Lock(folder)
+    held = Lock(folder)
     folder.chmod(0o500)
     try:
         status, text, err = told(capsys, folder, "--dry_run")

@@ -1,11 +1,10 @@
-"""A user's own block gets every study; those that look at blocks have tests of their own."""
+"""A user's own block gets every study; those that are not here are tested with one."""
 
 import pandas as pd
 import pytest
 
 TINY = ("--num_seeds=2", "--width=8", "--steps=4", "--examples=120")
 FLAGS = {
-    "shortcut_strength": ("--depths=6", "--learning_rates=0.05", "--shortcut_weights=0,1"),
     "trainable_depth": ("--depths=4,6", "--norm=batch", "--order=original", "--branch_scale=one")
     + ("--init=he", "--warmup=none", "--learning_rates=0.05"),
     "depth_transfer": ("--depths=4,6", "--learning_rates=0.1,0.05,0.02", "--optimizer=adam")
@@ -17,7 +16,11 @@ FLAGS = {
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "study",
-    [*list(FLAGS)[:-1], pytest.param("landscape", marks=pytest.mark.long)],  # a long compilation
+    [
+        "trainable_depth",
+        pytest.param("depth_transfer", marks=pytest.mark.long),
+        pytest.param("landscape", marks=pytest.mark.long),
+    ],
 )
 def test_every_study_takes_a_block_of_ones_own(study, tmp_path, with_own_block):
     with_own_block(study, *TINY, *FLAGS[study])

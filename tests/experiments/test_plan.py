@@ -14,6 +14,8 @@ from experiments.memory import Room
 from experiments.plan import Plan
 from resnet_jax.population import Footprint, runs_mesh
 
+pytestmark = pytest.mark.slow  # programs are traced
+
 X, Y = np.zeros((40, 6), np.float32), np.zeros(40, np.int32)
 DATASET = Dataset(X, Y, X[:9], Y[:9], 3, "zeros")
 CONFIG = Config(depths=(2, 4), num_seeds=8, learning_rates=(0.1,), width=8, batch_size=10)

@@ -1,20 +1,15 @@
 """The study as its users run it."""
 
-import subprocess
-import sys
-
 import numpy as np
 import pandas as pd
 import pytest
 
 
 @pytest.mark.slow
-def test_shortcuts_are_strengthened_and_turned_down(tmp_path):
+def test_shortcuts_of_ones_own_blocks_are_strengthened_and_turned_down(tmp_path, with_own_block):
     flags = ["--depths=4,16", "--num_seeds=2", "--learning_rates=0.05", "--width=16", "--steps=120"]
     flags += ["--shortcut_weights=0,0.5,1"]
-    command = [sys.executable, "-m", "experiments.shortcut_strength", *flags]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
+    done = with_own_block("shortcut_strength", *flags)
     folder = tmp_path / "runs" / "shortcut_strength"
     turned = pd.read_csv(folder / "turned_down.readings.csv")
     results = pd.read_csv(folder / "results.csv")

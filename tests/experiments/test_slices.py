@@ -11,6 +11,9 @@ from resnet_jax.training import loss_and_error, reading_key
 WEIGHT = 0.5
 
 
+pytestmark = pytest.mark.slow  # a Hessian is compiled
+
+
 @pytest.fixture(scope="module")
 def read():
     """A run of no steps, its training and data, and its tables: of few points."""

@@ -105,8 +105,9 @@ CELLS = {
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("runs", [1, 4])
-@pytest.mark.parametrize("name", CELLS)
+@pytest.mark.parametrize(
+    ("name", "runs"), [*((name, 4) for name in CELLS), ("activations", 1), ("parameters", 1)]
+)
 def test_predicted_is_what_the_compiler_takes(name, runs):
     one, examples, how = CELLS[name]
     mesh = runs_mesh(jax.devices()[:1])
