@@ -38,8 +38,9 @@ def errors(found: Sequence[Remedy]) -> Figure:
     panels: dict[tuple, list[Remedy]] = {}
     for each in found:
         panels.setdefault(each.variant.names(), []).append(each)
-    columns = min(len(panels), *(4, 3), key=lambda count: (-len(panels) % count, -count))
-    rows = -(-len(panels) // columns)
+    count = len(panels)
+    columns = min({min(count, 3), min(count, 4)}, key=lambda columns: -count % columns)
+    rows = -(-count // columns)
     depths = sorted({depth for each in found for depth in each.curve.depth})
     color_of = _colors(found)
     with plt.style.context(STYLE):

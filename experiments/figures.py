@@ -79,7 +79,8 @@ def legend_above(
 def _curves_above(figure: Figure, axes: Axes) -> None:
     """The legend of one panel, which all others share."""
     _, labels = axes.get_legend_handles_labels()
-    legend_above(figure, [axes], columns=2 if max(map(len, labels), default=0) > 25 else 4)
+    long, narrow = max(map(len, labels), default=0) > 25, figure.get_figwidth() < _LEAST_WIDTH
+    legend_above(figure, [axes], columns=(1 if narrow else 2) if long else 4)
 
 
 def depth_axis(axes: Axes, depths: Sequence[int]) -> None:

@@ -48,7 +48,9 @@ def report(workdir: pathlib.Path) -> None:
     annealed = boundaries.measured_of(boundaries.annealed(table))
     drawn = {"shortcut_strength": heatmaps.over_weight_and_depth(table, found)}
     if annealed:
-        drawn["annealed"] = figures.over_depth(_plain_in_the_end(runs), {"train_error": ""})
+        drawn["annealed"] = figures.over_depth(
+            _plain_in_the_end(runs), {"train_error": "Training error"}
+        )
     drawn["turned_down"] = heatmaps.turned_down(turned)
     publish(
         workdir,
