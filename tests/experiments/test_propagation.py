@@ -32,7 +32,7 @@ def test_what_theory_says_is_measured(tmp_path, command):
     assert (folder / "figures" / "propagation.svg").read_bytes() == before
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_block_of_ones_own_is_diagnosed(tmp_path, with_own_block):
     flags = ["--depths=8", "--num_seeds=2", "--width=8", "--norm=none", "--order=original"]
     with_own_block("propagation", *flags, "--branch_scale=one", "--init=he")

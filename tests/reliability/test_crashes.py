@@ -249,13 +249,14 @@ def test_no_crash_loses_or_doubles_a_result(recorded, tmp_path, monkeypatch):
         check_crash(recorded, point, model, tmp_path / str(number))
 
 
-def test_nor_does_a_power_cut_after_a_kill(recorded, tmp_path, monkeypatch):
-    """What the killed process did not sync is seen by the next one, and must not be relied on."""
+@pytest.mark.parametrize(("kills", "cuts"), [(17, 7), pytest.param(7, 5, marks=pytest.mark.long)])
+def test_nor_does_a_power_cut_after_a_kill(recorded, tmp_path, monkeypatch, kills, cuts):
+    """After every so many changes: the next process sees what the killed one did not sync."""
     monkeypatch.setattr(os, "fsync", lambda descriptor: None)
-    for point in range(2, len(recorded[1].changes), 7):
+    for point in range(2, len(recorded[1].changes), kills):
         folder = tmp_path / str(point)
         both = kill_and_crash(recorded, point, folder)
-        for later in range(point, len(both[1].changes), 5):
+        for later in range(point, len(both[1].changes), cuts):
             check_crash(both, later, "lost", folder / str(later))
 
 

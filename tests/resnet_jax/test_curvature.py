@@ -54,6 +54,7 @@ def test_nothing_is_known_of_the_zero_matrix_but_zero():
     np.testing.assert_array_equal(jnp.stack(list(found)), 0)
 
 
+@pytest.mark.slow
 def test_products_are_those_of_the_hessian(float64):
     """Also where layers and normalisations bring gradients of their own, in a stack."""
     x, y = jax.random.normal(jax.random.key(0), (9, 5)), jnp.arange(9) % 3

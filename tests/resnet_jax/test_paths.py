@@ -103,6 +103,7 @@ def test_gradients_along_paths_are_those_stopped_by_hand(float64, order):
     [({}, True), ({"shortcut": shortcuts.exclusive_gate(-1.0)}, False)],
     ids=["own", "gated"],
 )
+@pytest.mark.slow
 def test_paths_of_all_lengths_add_up_to_the_gradient(float64, own_block, changes, own):
     """Through two stages, also where a block's weights stand in front of its layers."""
     block = {"block": own_block} if own else {}

@@ -68,6 +68,7 @@ def test_a_probe_changes_neither_value_nor_gradient():
     chex.assert_trees_all_close(seen, probes.backward(expected))
 
 
+@pytest.mark.slow
 def test_nor_do_all_of_them_in_a_network():
     network, x = cifar_network(8, 3, Parts(), width=4), batch(4, 4, 4, 1)
     one = jnp.ones(())
@@ -96,6 +97,7 @@ class TestCalls:
         params = network.init(jax.random.key(0), x, jnp.ones(()))["params"]
         return probes.rehearse(network, params, x, jnp.ones(()))[0]
 
+    @pytest.mark.slow
     def test_layers_come_in_the_order_of_the_network(self):
         calls = self.of(
             cifar_network(14, 3, Parts(shortcut=shortcuts.projection), width=4), 2, 4, 4
