@@ -3,6 +3,7 @@
 A configuration is a variant at one depth and shortcut weight; its seeds are its sample.
 """
 
+import dataclasses
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -24,6 +25,13 @@ OF_KIND = tuple(field for field in VARIANT_FIELDS if field != "norm")
 FACTORS = ("power", "gradient")
 
 
+#: Of what single precision computes from block to block, in a curve.
+_ROUNDING = 1e-4
+
+#: Theory is held to a t-test that errs once in so many curves where it is right.
+FALSE_ALARMS = 1e-4
+
+
 class Curve(NamedTuple):
     """A quantity over the blocks ``[blocks + 1]``.
 
@@ -32,6 +40,9 @@ class Curve(NamedTuple):
       low, high: its 95% interval.
       theory: NaN where there is none.
       z: standard errors between mean and theory; NaN where the seeds do not differ.
+      agreement: "yes" where they are no farther apart than a t-test at :data:`FALSE_ALARMS` leaves
+        open, "near" where the allowance for finite networks is needed besides, "no" beyond; empty
+        where there is no theory.
     """
 
     mean: np.ndarray
@@ -39,6 +50,7 @@ class Curve(NamedTuple):
     high: np.ndarray
     theory: np.ndarray
     z: np.ndarray
+    agreement: np.ndarray
 
 
 class Configuration(NamedTuple):
@@ -87,23 +99,43 @@ def _unusual(variant: Variant) -> list[str]:
     ]
 
 
-def of_blocks(blocks: pd.DataFrame, follows_theory: bool, step: int = 0) -> list[Configuration]:
+def allowance(blocks: int, width: int, batch: int | None) -> float:
+    """How far off theory of infinitely large networks may be, as a share: one a block in width.
+
+    And one in the batch, where that is normalised by: corrections to a layer are of those orders,
+    and add up over depth.
+
+    Args:
+      blocks: passed.
+      width: of the layers, in units or channels.
+      batch: examples, None where normalisations do not see it.
+    """
+    return blocks * (1 / width + (1 / batch if batch else 0.0))
+
+
+def of_blocks(
+    blocks: pd.DataFrame, follows_theory: bool, step: int = 0, width: int = 0, batch: int = 0
+) -> list[Configuration]:
     """The configurations of a table of blocks at a step.
 
     Args:
       blocks: of the readings, of one rate of each configuration.
       follows_theory: whether theory knows the networks' blocks, as initialised.
       step: at which they were read.
+      width: of their layers, for what theory of infinite width is allowed to miss; 0 for nothing.
+      batch: examples that were looked at.
     """
     keys = [*VARIANT_FIELDS, "shortcut_weight", "depth"]
     then = blocks[blocks.step == step]
     return [
-        _configuration(key, runs, follows_theory)
+        _configuration(key, runs, follows_theory, width, batch)
         for key, runs in then.groupby(keys, sort=False, dropna=False)
     ]
 
 
-def _configuration(key: tuple, runs: pd.DataFrame, follows_theory: bool) -> Configuration:
+def _configuration(
+    key: tuple, runs: pd.DataFrame, follows_theory: bool, width: int, batch: int
+) -> Configuration:
     *names, weight, depth = key
     variant = Variant(*names)
     table = lambda column: runs.pivot(index="seed", columns="place", values=column).to_numpy()
@@ -116,8 +148,10 @@ def _configuration(key: tuple, runs: pd.DataFrame, follows_theory: bool) -> Conf
             "gradient_correlation": table("gradient_correlation"),
         }
     theory = _theory(variant, weight, samples) if follows_theory else None
+    blocks = gradient.shape[1] - 1
+    allowed = allowance(blocks, width, batch if variant.norm == "batch" else None) if width else 0.0
     curves = {
-        name: _curve(values, name in FACTORS, getattr(theory, name) if theory else None)
+        name: _curve(values, name in FACTORS, getattr(theory, name) if theory else None, allowed)
         for name, values in samples.items()
     }
     power, gradient, cosine, correlation = (curves[name].mean for name in QUANTITIES)
@@ -132,23 +166,38 @@ def _theory(variant: Variant, weight: float, samples: dict[str, np.ndarray]) -> 
     return predictions.of_blocks(variant, weight, blocks, start["power"], start["cosine"], end)
 
 
-def _curve(values: np.ndarray, factor: bool, theory: np.ndarray | None) -> Curve:
+def spread(values: np.ndarray, factor: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Mean over seeds and its 95% interval, at every place ``[places]``.
+
+    Args:
+      values: ``[seeds, places]``.
+      factor: whether they grow or shrink by factors, so that logarithms are averaged.
+    """
     intervals = [(log_interval if factor else t_interval)(column) for column in values.T]
     mean, low, high = np.array(intervals).T
+    return mean, low, high
+
+
+def _curve(values: np.ndarray, factor: bool, theory: np.ndarray | None, allowed: float) -> Curve:
+    mean, low, high = spread(values, factor)
     theory = np.full(len(mean), np.nan) if theory is None else theory
     with np.errstate(divide="ignore", invalid="ignore"):
         place = np.log if factor else np.asarray
         half = (place(high) - place(low)) / 2
         error = np.where(half > 0, half / _quantile(len(values)), np.nan)
-        z = (place(mean) - place(theory)) / error
-    return Curve(mean, low, high, theory, z)
+        apart = place(mean) - place(theory)
+        z = apart / error
+    noise = np.nan_to_num(_quantile(len(values), FALSE_ALARMS) * error) + _ROUNDING
+    share = allowed if factor else allowed * abs(theory)  # of a factor, the logarithm's
+    kinds = [np.isnan(theory), abs(apart) <= noise, abs(apart) <= noise + share]
+    return Curve(mean, low, high, theory, z, np.select(kinds, ["", "yes", "near"], "no"))
 
 
-def _quantile(seeds: int) -> float:
-    """Of Student's distribution: half a 95% interval in standard errors."""
+def _quantile(seeds: int, error: float = 0.05) -> float:
+    """Of Student's distribution: half an interval that errs so often, in standard errors."""
     from scipy import stats  # as in resnet_jax.statistics
 
-    return float(stats.t.ppf(0.975, seeds - 1)) if seeds > 1 else np.nan
+    return float(stats.t.ppf(1 - error / 2, seeds - 1)) if seeds > 1 else np.nan
 
 
 def summary(found: list[Configuration]) -> pd.DataFrame:
@@ -171,7 +220,25 @@ def _row(configuration: Configuration) -> dict:
         with np.errstate(divide="ignore", invalid="ignore"):
             row |= {f"{name}{end}": array[place] / over for end, array in values.items()}
         row[f"{name}_z"] = curve.z[place]
+        row[f"{name}_agreement"] = curve.agreement[place]
     return row | {"verdict": configuration.verdict}
+
+
+def curves(found: list[Configuration]) -> pd.DataFrame:
+    """Every curve of every configuration: a row a quantity and place between blocks."""
+    tables = []
+    for configuration in found:
+        key = {"shortcut_weight": configuration.shortcut_weight, "depth": configuration.depth}
+        of = dataclasses.asdict(configuration.variant) | key
+        for name, curve in configuration.curves.items():
+            places = {"quantity": name, "place": np.arange(len(curve.mean))}
+            tables.append(pd.DataFrame({**of, **places, **curve._asdict()}))
+    return pd.concat(tables, ignore_index=True)
+
+
+def agreement(curve: Curve) -> str:
+    """How well a whole curve agrees with theory: as it does at its worst place."""
+    return max(curve.agreement, key=("", "yes", "near", "no").index)
 
 
 def by_verdict(found: list[Configuration]) -> Iterator[tuple[str, list[Configuration]]]:

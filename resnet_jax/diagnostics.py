@@ -20,6 +20,9 @@ from resnet_jax.networks import SINKS, stacked
 from resnet_jax.precision import at_least_single
 from resnet_jax.probes import Calls, Path, Probes
 
+#: Of a line of inputs: how far it reaches on either side, in directions, and points on it.
+REACH, POINTS = 3.0, 64
+
 
 class AcrossBlocks(NamedTuple):
     """What passes between blocks ``[blocks + 1]``: from the first's input to the last's output.
@@ -136,8 +139,8 @@ def gradients_along(
     x: jax.Array,
     direction: jax.Array,
     shortcut_weight,
-    reach: float = 3.0,
-    points: int = 64,
+    reach: float = REACH,
+    points: int = POINTS,
 ) -> jax.Array:
     """Autocorrelation of a logit's input gradient along a line (Balduzzi et al. 2017, section 2).
 

@@ -46,6 +46,37 @@ def test_a_mean_away_from_theory_is_told_in_standard_errors():
     assert power.z[4] > 3 > abs(power.z[1])  # 1.1 to the fourth, in spread 0.3 / √40
 
 
+def test_agreement_allows_for_noise_and_then_for_finite_width():
+    rows = table(growth=2.2, spread=0.1, seeds=40)
+    agreements = []
+    for width in (0, 2, 8, 64):
+        (found,) = configurations.of_blocks(rows, True, width=width, batch=32)
+        curve = found.curves["power"]
+        assert curve.agreement[0] == "yes"  # where both begin
+        agreements.append(configurations.agreement(curve))
+    # The fourth power of 1.1 is off by .38 in logarithms; of 4 blocks half a unit is allowed at 8.
+    assert agreements == ["no", "near", "near", "no"]
+    (found,) = configurations.of_blocks(table(), True)
+    assert {configurations.agreement(curve) for curve in found.curves.values()} <= {"yes", "no"}
+    (silent,) = configurations.of_blocks(table(), False)
+    assert {configurations.agreement(curve) for curve in silent.curves.values()} == {""}
+
+
+def test_batches_count_where_they_are_normalised_by():
+    assert configurations.allowance(10, 128, None) == pytest.approx(10 / 128)
+    assert configurations.allowance(10, 128, 64) == pytest.approx(10 / 128 + 10 / 64)
+
+
+def test_curves_are_written_place_by_place():
+    found = configurations.of_blocks(table(seeds=3, blocks=4), True)
+    curves = configurations.curves(found)
+    assert len(curves) == 4 * 5
+    power = curves[curves.quantity == "power"]
+    np.testing.assert_allclose(power["mean"], 2.0 ** np.arange(5))
+    np.testing.assert_allclose(power.theory, power["mean"])
+    assert (power.agreement == "yes").all()
+
+
 def test_logarithms_of_factors_are_averaged():
     """Of lognormal powers the mean is exp(s²/2) times the middle, and known without rare ones."""
     (found,) = configurations.of_blocks(table(spread=2.0, seeds=4000, growth=1.0), False)
