@@ -147,7 +147,8 @@ def _configuration(
             "cosine": table("cosine"),
             "gradient_correlation": table("gradient_correlation"),
         }
-    theory = _theory(variant, weight, samples) if follows_theory else None
+    sides = table("side")[0] if "side" in runs else np.ones(gradient.shape[1])
+    theory = _theory(variant, weight, samples, sides) if follows_theory else None
     blocks = gradient.shape[1] - 1
     allowed = allowance(blocks, width, batch if variant.norm == "batch" else None) if width else 0.0
     curves = {
@@ -159,11 +160,16 @@ def _configuration(
     return Configuration(variant, weight, depth, curves, verdicts.verdict(ends))
 
 
-def _theory(variant: Variant, weight: float, samples: dict[str, np.ndarray]) -> Propagation | None:
+def _theory(
+    variant: Variant, weight: float, samples: dict[str, np.ndarray], sides: np.ndarray
+) -> Propagation | None:
     start = {name: float(values[:, 0].mean()) for name, values in samples.items()}
     end = float(np.clip(samples["gradient_correlation"][:, -1].mean(), -1, 1))
     blocks = samples["power"].shape[1] - 1
-    return predictions.of_blocks(variant, weight, blocks, start["power"], start["cosine"], end)
+    images = None if (sides == 1).all() else sides
+    return predictions.of_blocks(
+        variant, weight, blocks, start["power"], start["cosine"], end, images
+    )
 
 
 def spread(values: np.ndarray, factor: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -6,7 +6,7 @@ import numpy as np
 
 from experiments.config import Variant
 from experiments.names import ADAPTIVE, split_name
-from resnet_jax import branches, particles, propagation, theory
+from resnet_jax import branches, particles, pixels, propagation, theory
 from resnet_jax.propagation import Propagation, Setting, Start
 from resnet_jax.theory import Follow
 
@@ -20,6 +20,7 @@ def of_blocks(
     power: float,
     cosine: float,
     gradient_correlation: float,
+    sides: np.ndarray | None = None,
 ) -> Propagation | None:
     """What theory says of a network, from what enters its first block; None where it says nothing.
 
@@ -30,6 +31,8 @@ def of_blocks(
       power: mean square of what enters the first.
       cosine: mean over pairs of inputs of what enters the first.
       gradient_correlation: of two inputs behind the last.
+      sides: of the images between convolutional blocks ``[blocks + 1]``, in pixels; None for fully
+        connected ones.
     """
     known = setting_of(variant, shortcut_weight, blocks)
     if known is None or not np.isfinite([power, cosine]).all() or power <= 0:
@@ -39,7 +42,17 @@ def of_blocks(
     if variant.order == "original":  # theory begins in front of the first activation
         start = Start(2 * power, 0.0 if variant.norm == "batch" else _before_relu(cosine))
     setting = dataclasses.replace(setting, start=start, gradient_correlation=gradient_correlation)
-    return follow(blocks, setting)
+    return follow(blocks, setting) if sides is None else _of_images(variant, setting, sides)
+
+
+def _of_images(variant: Variant, setting: Setting, sides: np.ndarray) -> Propagation | None:
+    """The same of convolutional blocks; None but for plain ones without batch normalisation."""
+    plain = setting.shortcut_weight == 0 and setting.branch_weight == 1
+    if not plain or setting.norm.centres or not (sides > 0).all():
+        return None
+    strides = -(-sides[:-1] // sides[1:])
+    is_first = variant.order == "pre_activation"
+    return pixels.plain(strides.astype(int), int(sides[0]), setting, is_first)
 
 
 def setting_of(

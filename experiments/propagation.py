@@ -38,7 +38,7 @@ def report(workdir: pathlib.Path) -> None:
     from experiments.presentation import Drawn, Presentation, publish
 
     settings = manifest.read(workdir)["settings"]
-    knows = results.theory_knows(settings)
+    knows = results.theory_knows(settings) or results.theory_knows_images(settings)
     blocks, layers, line = (
         results.readings_of(workdir, name, terminal.warn) for name in ("blocks", "layers", "line")
     )
@@ -80,7 +80,7 @@ def _is_predicted(table: "pd.DataFrame") -> bool:
 
 def _notes(table: "pd.DataFrame") -> str:
     """What a reader of the table has to know."""
-    theory = "Theory is drawn for fully connected networks of our own blocks only."
+    theory = "Theory is drawn for networks of our own blocks only."
     if _is_predicted(table):
         theory = (
             "*: theory for infinite width, ~ where it is off by more than noise (a t-test that "

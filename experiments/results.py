@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 import pandas as pd
 
 from experiments import manifest, page, records, sealed, store, tables
+from experiments.config import Config
 from experiments.errors import ContentError, UserError
 from experiments.records import Record
 
@@ -138,6 +139,14 @@ def listings(workdir: pathlib.Path, settings: dict) -> list[page.Listing]:
 def theory_knows(settings: dict) -> bool:
     """Whether theory follows the networks of a study: fully connected, of blocks of ours."""
     return settings.get("family") == "dense" and not settings.get("own_block")
+
+
+def theory_knows_images(settings: dict) -> bool:
+    """Whether theory follows plain networks of a study: convolutional, of basic blocks of ours."""
+    if settings.get("family") == "dense" or settings.get("own_block"):
+        return False
+    config = Config(family=settings["family"], block=settings["block"])
+    return all(config.block_at(depth) == "basic" for depth in settings["depths"])
 
 
 def failures_of(workdir: pathlib.Path) -> list[str]:

@@ -30,7 +30,7 @@ class AcrossBlocks(NamedTuple):
     Without blocks, nothing does: ``[0]``.
 
     Attributes:
-      rms, deviation, cosine, rank: of activations; see :class:`resnet_jax.probes.Forward`.
+      rms, deviation, cosine, rank, side: of activations; see :class:`resnet_jax.probes.Forward`.
       gradient: norm of the loss's gradient with respect to the activations of the batch.
       gradient_correlation: mean cosine, over pairs of examples, of one logit's gradients with
         respect to their activations (Balduzzi et al. 2017, arXiv 1702.08591).
@@ -45,6 +45,7 @@ class AcrossBlocks(NamedTuple):
     gradient: jax.Array
     gradient_correlation: jax.Array
     branch_to_shortcut: jax.Array
+    side: jax.Array
 
 
 class AcrossLayers(NamedTuple):
@@ -120,6 +121,7 @@ def diagnose(module: nn.Module, params: Params, x: Array, y: Array, shortcut_wei
         _across_blocks(back, calls, "norm"),
         _across_blocks(alone, calls, "correlation"),
         jnp.append(ratios, jnp.full(min(1, len(calls.blocks)), jnp.nan)),
+        _across_blocks(forwards, calls, "side"),
     )
     layers = AcrossLayers(
         at_layers(forwards, "enters", "rms"),

@@ -41,6 +41,7 @@ class Forward(NamedTuple):
       rank: effective number of directions of the batch, (Σλ)² / Σλ² over the eigenvalues λ of its
         Gram matrix (the participation ratio): 1 where all examples look alike, at most the batch.
       dead: share of the features that are zero for every example and pixel.
+      side: pixels on a side of the images; 1 where there are none, 0 where they are not square.
     """
 
     rms: jax.Array
@@ -48,6 +49,7 @@ class Forward(NamedTuple):
     cosine: jax.Array
     rank: jax.Array
     dead: jax.Array
+    side: jax.Array
 
 
 class Backward(NamedTuple):
@@ -117,12 +119,14 @@ def forward(x: jax.Array) -> Forward:
     """What a probe sees of activations ``[batch, ...]``."""
     x = at_least_single(x)
     silent = (x == 0).all(tuple(range(x.ndim - 1)))
+    sides = set(x.shape[1:-1]) or {1}
     return Forward(
         root_mean_square(x),
         root_mean_square(x - x.mean()),
         mean_cosine(x),
         effective_rank(x),
         silent.mean(),
+        jnp.asarray(sides.pop() if len(sides) == 1 else 0, x.dtype),
     )
 
 

@@ -31,7 +31,12 @@ FLOORS = [
         "resnet_jax.statistics",
         "resnet_jax.winograd",
     },
-    {"resnet_jax.convolution", "resnet_jax.particles", "resnet_jax.theory"},
+    {
+        "resnet_jax.convolution",
+        "resnet_jax.particles",
+        "resnet_jax.pixels",
+        "resnet_jax.theory",
+    },
     {"resnet_jax.blocks"},
     {"resnet_jax.networks", "resnet_jax.training"},
     {

@@ -8,7 +8,7 @@ import pytest
 
 from experiments import configurations, predictions
 from experiments.config import VARIANT_FIELDS, Variant
-from resnet_jax import propagation
+from resnet_jax import pixels, propagation
 
 PRE = Variant("none", "pre_activation", "A", "one", "he")
 
@@ -151,6 +151,19 @@ class TestPredictions:
         assert np.isnan(change(2, norm="layer", weight=0.0))
         assert np.isnan(change(2, norm="layer", branch_scale="learned"))
         assert np.isnan(change(2, norm="layer", shortcut_schedule="annealed"))
+
+    def test_plain_convolutions_are_followed_pixel_by_pixel(self):
+        def of(weight=0.0, **changes):
+            names = dict(zip(VARIANT_FIELDS, PRE.names(), strict=True)) | changes
+            sides = np.array([8.0, 8, 4, 2])
+            return predictions.of_blocks(Variant(**names), weight, 3, 1.0, 0.3, 1.0, sides)
+
+        start = propagation.Start(1.0, 0.3)
+        setting = propagation.Setting(shortcut_weight=0.0, start=start)
+        expected = pixels.plain([1, 2, 2], 8, setting, pre_activation=True)
+        np.testing.assert_allclose(of().power, expected.power)
+        assert of(order="original").power[0] == pytest.approx(1, rel=1e-3)
+        assert of(weight=1.0) is None and of(norm="batch") is None
 
     def test_what_theory_does_not_know_has_none(self):
         assert self.of(order="activation_first") is None

@@ -46,8 +46,10 @@ class TestNumbers:
         np.testing.assert_allclose(large.rms, 1e30 * small.rms, rtol=1e-5)
         np.testing.assert_allclose(large.cosine, small.cosine, rtol=1e-4)
         np.testing.assert_allclose(large.rank, small.rank, rtol=1e-4)
+        assert probes.forward(jnp.zeros((2, 3, 3, 5))).side == 3
+        assert probes.forward(jnp.zeros((2, 3, 4, 5))).side == 0  # not square
         silent = probes.forward(jnp.zeros((4, 6)))
-        np.testing.assert_array_equal(np.array(silent), [0, 0, 0, 0, 1])
+        np.testing.assert_array_equal(np.array(silent), [0, 0, 0, 0, 1, 1])
 
     def test_images_count_every_pixel_and_share_features(self):
         x = batch(5, 3, 3, 2).at[..., 1].set(0)
