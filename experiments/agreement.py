@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from experiments import labels, verdicts
-from experiments.config import VARIANT_FIELDS
+from experiments.config import NETWORK_FIELDS, VARIANT_FIELDS
 from experiments.configurations import Configuration
 from experiments.findings import percent
 from experiments.reach import TRAINED
@@ -67,8 +67,18 @@ def judged(table: pd.DataFrame) -> pd.DataFrame:
     return table[table.carries.eq(True)]
 
 
+def distinct(table: pd.DataFrame) -> pd.DataFrame:
+    """One row a network as initialised: of the ways it is trained, that which ends lowest.
+
+    To a verdict on networks as initialised these are one, however many ways were tried.
+    """
+    network = [*NETWORK_FIELDS, "shortcut_weight", "depth"]
+    best_first = table.sort_values("train_error", kind="stable")
+    return best_first.drop_duplicates(network).sort_index()
+
+
 def score(table: pd.DataFrame) -> Score:
-    """How well the verdicts of judged rows predict; there must be some."""
+    """How well the verdicts of judged and distinct rows predict; there must be some."""
     healthy, trains = table.verdict == HEALTHY, table.trains
     counts = np.array(
         [[(kind & end).sum() for end in (trains, ~trains)] for kind in (healthy, ~healthy)]
@@ -88,11 +98,12 @@ def sentences(table: pd.DataFrame) -> list[str]:
     """What the verdicts of judged rows predicted, and where they were wrong, by name."""
     if table.empty:
         return ["No network here passes on what enters: there is nothing to predict."]
+    table = distinct(table)
     found = score(table)
     (sound, broken), (spared, lost) = found.counts
     low, high = (f"{100 * end:.0f}" for end in found.agreement[1:])
     lines = [
-        f"Of {sound + broken} configurations that are healthy as initialised {sound} train (end "
+        f"Of {sound + broken} networks that are healthy as initialised {sound} train (end "
         f"below {percent(TRAINED)}), and of {spared + lost} others {spared}: the verdict agrees "
         f"with the end in {sound + lost} of {len(table)} ({found.agreement.mean:.0%}, 95% interval "
         f"{low} to {high}%; Fisher's exact test, p = {found.p_value:.2g})."

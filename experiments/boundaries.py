@@ -1,25 +1,75 @@
 """Boundaries: to which depth networks of a shortcut weight train, and to which theory says they do.
 
-By :mod:`experiments.reach` of the mean training error at the chosen rates.  Theory's boundary
-is where the squared gradient, on its way back through the network as initialised, has grown as much
-as in the deepest plain network that trains: one number is taken from the measurement, at weight 0.
+By :mod:`experiments.reach` of the mean training error at the chosen rates.  Theory has one
+criterion for the study: where plain gradients explode, by theory, how much the squared gradient has
+grown on its way back through the network as initialised; where they do not, how much two inputs
+look alike behind its last block, which had nothing in common in front of the first.  Of what goes
+with failure it is told by the plain networks alone (weight 0).  As these are measured at some
+depths only, that is no number but two, from the last depth that trains and from the first that
+fails, and theory's boundary is a band at every weight.  Criteria do not mix: where plain networks
+collapse, it is not looked at whether shortcuts make others explode.
 
 Networks whose shortcuts are annealed are plain in the end, and have a boundary beside those whose
 shortcuts keep their weight.
 """
 
 import dataclasses
+import functools
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from experiments import labels
-from experiments.config import Variant
 from experiments.findings import percent
 from experiments.predictions import setting_of
 from experiments.reach import TRAINED, Reach, reach
 from resnet_jax import theory
+from resnet_jax.propagation import Propagation, Setting
+from resnet_jax.theory import Follow
+
+#: Blocks at which the search for theory's boundary ends.
+_MOST = 512
+
+
+class Criterion(NamedTuple):
+    """By what theory finds networks as ill as plain ones are at their boundary.
+
+    Attributes:
+      words: what it sees there, in a clause.
+      value: of a network, the greater the worse; it grows with depth.
+    """
+
+    words: str
+    value: Callable[[Propagation], float]
+
+
+EXPLOSION = Criterion("gradients have grown as much", lambda there: float(there.gradient[0]))
+COLLAPSE = Criterion("two inputs look as much alike", lambda there: float(there.cosine[-1]))
+
+
+class Band(NamedTuple):
+    """Between which depths a boundary lies, in weight layers.
+
+    Attributes:
+      low: the deepest network known to train; 0 of none.
+      high: the shallowest known to fail; infinite of none.
+    """
+
+    low: float
+    high: float
+
+    def overlaps(self, other: "Band") -> bool:
+        """Whether one boundary can lie in both."""
+        return max(self.low, other.low) < min(self.high, other.high)
+
+    @property
+    def words(self) -> str:
+        """``16 to 24``; ``≥ 16`` and ``< 24`` where it is open."""
+        if not self.low:
+            return f"< {self.high:.0f}"
+        return f"≥ {self.low:.0f}" if self.high == np.inf else f"{self.low:.0f} to {self.high:.0f}"
 
 
 class Boundary(NamedTuple):
@@ -28,16 +78,22 @@ class Boundary(NamedTuple):
     Attributes:
       weight: of the shortcuts.
       reach: to which depth its networks train.
-      theory: the greatest depth that theory says is trained, in weight layers; infinite where it
-        finds none that is not, NaN where it says nothing.
+      theory: where it lies by theory; None where that says nothing.
+      criterion: of theory.
     """
 
     weight: float
     reach: Reach
-    theory: float = np.nan
+    theory: Band | None = None
+    criterion: Criterion | None = None
+
+    @property
+    def measured(self) -> Band:
+        """Where it lies by measurement."""
+        return Band(self.reach.order, self.reach.fails if self.reach.known else np.inf)
 
 
-def kept(table: pd.DataFrame) -> pd.DataFrame:
+def with_constant_shortcuts(table: pd.DataFrame) -> pd.DataFrame:
     """The rows of the first variant, of those whose shortcuts keep their weight if there are any.
 
     Args:
@@ -48,13 +104,13 @@ def kept(table: pd.DataFrame) -> pd.DataFrame:
     return labels.of(table, first.names())
 
 
-def annealed(table: pd.DataFrame) -> pd.DataFrame:
+def with_annealed_shortcuts(table: pd.DataFrame) -> pd.DataFrame:
     """The rows of the same variant with shortcuts annealed, and none where it is not there besides.
 
     Args:
       table: with the columns of a variant.
     """
-    beside = labels.variant_of(kept(table).iloc[0])
+    beside = labels.variant_of(with_constant_shortcuts(table).iloc[0])
     if beside.shortcut_schedule == "annealed":
         return table.iloc[:0]
     return labels.of(table, dataclasses.replace(beside, shortcut_schedule="annealed").names())
@@ -67,15 +123,22 @@ def of_weights(summary: pd.DataFrame, knows: bool = True) -> list[Boundary]:
       summary: of a study.
       knows: whether theory knows the networks' blocks.
     """
-    table = kept(summary)
+    table = with_constant_shortcuts(summary)
     first = labels.variant_of(table.iloc[0])
     measured = measured_of(table)
     plain = next((each for each in measured if each.weight == 0), None)
     knows = knows and first.branch_scale == "one" and first.shortcut_schedule == "constant"
-    if not knows or plain is None or not plain.reach.order:
+    known = setting_of(first, 0.0, 1)
+    if not knows or plain is None or known is None:
         return measured
-    growth = _growth(first, plain)
-    return [each._replace(theory=_predicted(first, each.weight, growth)) for each in measured]
+    criterion = _criterion_of(*known)
+    values = _values_at(plain.measured, criterion, *known)
+    found = []
+    for each in measured:
+        known = setting_of(first, each.weight, 1)
+        band = _band(criterion, values, *known) if known else None
+        found.append(each._replace(theory=band, criterion=criterion))
+    return found
 
 
 def measured_of(table: pd.DataFrame) -> list[Boundary]:
@@ -86,42 +149,71 @@ def measured_of(table: pd.DataFrame) -> list[Boundary]:
     ]
 
 
-def _growth(variant: Variant, plain: Boundary) -> float | None:
-    """How much the squared gradient grows in the deepest plain network that trains."""
-    known = setting_of(variant, 0.0, 1)
-    if known is None:
-        return None
-    follow, setting = known
-    return float(follow(round(plain.reach.trains - 2) // 2, setting).gradient[0])
+def _criterion_of(follow: Follow, plain: Setting) -> Criterion:
+    """Explosion where plain gradients grow, by more than rounding; else collapse."""
+    return EXPLOSION if EXPLOSION.value(follow(8, plain)) > 1.001 else COLLAPSE
 
 
-def _predicted(variant: Variant, weight: float, growth: float | None) -> float:
-    known = setting_of(variant, weight, 1)
-    if known is None or growth is None or growth <= 1:
-        return np.nan
-    return 2 + 2 * theory.explosion_depth(*known, growth)
+def _values_at(
+    band: Band, criterion: Criterion, follow: Follow, setting: Setting
+) -> tuple[float, float]:
+    """Of the deepest network known to train and the shallowest known to fail; infinite of none."""
+    value = lambda depth: criterion.value(follow(int(depth - 2) // 2, setting))
+    return (
+        value(band.low) if band.low else -np.inf,
+        value(band.high) if band.high < np.inf else np.inf,
+    )
+
+
+def _band(
+    criterion: Criterion, values: tuple[float, float], follow: Follow, setting: Setting
+) -> Band:
+    """Between the deepest network no worse than what trains and the shallowest as ill as failures.
+
+    Args:
+      criterion: by which networks are ill.
+      values: its values of the deepest plain network known to train, the shallowest to fail.
+      follow: theory of the networks.
+      setting: of them, but for their depth.
+    """
+    trains, fails = values
+    find = functools.partial(theory.depth_of, functools.cache(follow), setting, most=_MOST)
+    beyond = min(find(lambda there: criterion.value(there) > trains), _MOST + 1)
+    ill = find(lambda there: criterion.value(there) >= fails) if fails < np.inf else np.inf
+    return Band(2 * beyond, 2 + 2 * ill)  # of weight layers; what trains is a block shallower
 
 
 def sentences(found: list[Boundary]) -> list[str]:
     """To which depth the weights train, and how theory's boundary lies to that, from the data."""
     depths = ", ".join(f"{each.weight:g}: {each.reach.words}" for each in found)
-    lines = [
+    return [
         f"Greatest depth with a training error below {percent(TRAINED)}, by shortcut weight: "
-        f"{depths}."
+        f"{depths}.",
+        *_sentences_of_theory(found),
     ]
-    told = [each for each in found if each.weight and not np.isnan(each.theory)]
-    if told:
-        agree = sum(_agrees(each) for each in told)
-        lines.append(
-            "Theory's boundary, set by the plain networks, lies where it was measured (between the "
-            f"last depth that trains and the next tried) at {agree} of {len(told)} other weights."
-        )
-    return lines
 
 
-def _agrees(each: Boundary) -> bool:
-    high = each.reach.fails if each.reach.known else np.inf
-    return bool(each.reach.order <= each.theory <= high)
+def _sentences_of_theory(found: list[Boundary]) -> list[str]:
+    """At how many weights theory's band overlaps with the measured one, and where not."""
+    plain = next((each for each in found if each.weight == 0), None)
+    told = [(each, each.theory) for each in found if each.weight and each.theory]
+    if plain is None or not plain.criterion or not told:
+        return []
+    agree = sum(band.overlaps(each.measured) for each, band in told)
+    bands = ", ".join(f"{each.weight:g}: {band.words}" for each, band in told)
+    deeper = [each.weight for each, band in told if each.measured.low >= band.high]
+    less = [each.weight for each, band in told if each.measured.high <= band.low]
+    apart = [
+        f" Networks train {words} than it says at {', '.join(f'{weight:g}' for weight in weights)}."
+        for words, weights in (("deeper", deeper), ("less deep", less))
+        if weights
+    ]
+    return [
+        f"Theory's boundary, where {plain.criterion.words} as in plain networks at theirs "
+        f"({plain.measured.words} layers), overlaps with the measured one (between the last depth "
+        f"that trains and the next tried) at {agree} of {len(told)} other weights; by weight: "
+        f"{bands}." + "".join(apart)
+    ]
 
 
 def sentences_annealed(found: list[Boundary], annealed: list[Boundary]) -> list[str]:

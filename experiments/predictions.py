@@ -74,10 +74,15 @@ def setting_of(
 
 
 def _branch_weight(variant: Variant, blocks: int) -> float | None:
-    """What multiplies a branch at first, None where theory has no word for it."""
-    if variant.init == "zero_last" or variant.branch_scale == "learned":
-        return 0.0
-    if variant.init != "he":
+    """What multiplies a branch at first, None where theory has no word for it.
+
+    Orthogonal weights times √2 have He's σ² = 2, and in wide networks power, angles and the mean
+    square of gradients depend on nothing else of them; the spread of singular values does, which
+    theory does not speak of here (Pennington et al. 2017, arXiv 1711.04735, section 2).
+    """
+    if variant.init == "zero_last" or variant.branch_scale in ("learned", "fixup"):
+        return 0.0  # a multiplier, or the branch's last weights, begin at zero
+    if variant.init not in ("he", "orthogonal"):
         return None
     scale, numbers = split_name("branch_scale", variant.branch_scale)
     if scale == "depth":

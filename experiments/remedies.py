@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from experiments import configurations, labels, predictions, verdicts
-from experiments.config import VARIANT_FIELDS, Variant
+from experiments.config import NETWORK_FIELDS, VARIANT_FIELDS, Variant
 from experiments.findings import EDGES, percent
 from experiments.reach import TRAINED, Reach, reach
 from experiments.summary import choose_rates, summarise
@@ -21,6 +21,8 @@ LIMITS = (0.01, 0.2)
 
 #: Verdicts that speak of neither explosion nor collapse.
 _SOUND = ("healthy", "shattered")
+
+_BEST_FIRST = verdicts.VERDICTS[::-1]
 
 
 class Remedy(NamedTuple):
@@ -208,11 +210,17 @@ def _doubts(found: Sequence[Remedy]) -> Iterator[str]:
 
 def _of_theory(found: Sequence[Remedy]) -> Iterator[str]:
     """Of the networks that theory gives each verdict, how many train."""
-    trained: dict[str, list[bool]] = {name: [] for name in verdicts.VERDICTS[::-1]}
+    trains: dict[tuple, bool] = {}
     for each in found:
         errors = each.curve.set_index("depth").train_error
+        network = [getattr(each.variant, field) for field in NETWORK_FIELDS]
         for depth, verdict in each.theory.items():
-            trained[verdict].append(bool(errors[depth] < TRAINED))
-    told = [f"{name} {sum(these)} of {len(these)}" for name, these in trained.items() if these]
+            key = (verdict, depth, each.shortcut_weight, *network)
+            trains[key] = trains.get(key, False) or bool(errors[depth] < TRAINED)
+    ends = {name: [end for key, end in trains.items() if key[0] == name] for name in _BEST_FIRST}
+    told = [f"{name} {sum(these)} of {len(these)}" for name, these in ends.items() if these]
     if told:
-        yield f"Of theory's verdicts on networks as initialised, so many train: {', '.join(told)}."
+        yield (
+            f"Of theory's verdicts on {len(trains)} different networks as initialised, so many "
+            f"train in one of the ways tried: {', '.join(told)}."
+        )

@@ -211,35 +211,32 @@ def gradient_depth_scale(gradient: np.ndarray) -> float:
         return float(np.divide(last - first, growth))
 
 
-def explosion_depth(follow: Follow, setting: Setting, growth: float, most: int = 1024) -> float:
-    """The least number of blocks behind which the squared gradient is ``growth`` times as large.
+def depth_of(
+    follow: Follow, setting: Setting, reached: Callable[[Propagation], bool], most: int = 1024
+) -> float:
+    """The least number of blocks of which something holds, and of all deeper ones as well.
 
-    Exact or numerical, as ``follow`` is.
+    Where gradients have exploded, say, ``lambda there: there.gradient[0] >= 1e4``, or where inputs
+    look alike, ``lambda there: there.cosine[-1] >= 0.95``.  Exact or numerical, as ``follow`` is.
 
     Args:
       follow: from :mod:`resnet_jax.propagation` or :mod:`resnet_jax.particles`.
       setting: of the network.
-      growth: above 1.
-      most: where the search ends.
+      reached: whether it holds; if of some depth, then of all beyond, which halving relies on.
+      most: blocks at which the search ends.
 
     Returns:
       Blocks; infinity if there are more than ``most``.
-
-    Raises:
-      ValueError: there is no growth to look for.
     """
-    if growth <= 1:
-        raise ValueError(f"a growth is larger than 1, not {growth}")
-    explodes = lambda blocks: follow(blocks, setting).gradient[0] >= growth
-    high = 1
-    while not explodes(high):
+    holds = lambda blocks: reached(follow(blocks, setting))
+    low, high = -1, 0
+    while not holds(high):
         if high >= most:
             return np.inf
-        high = min(2 * high, most)
-    low = high // 2
+        low, high = high, min(max(2 * high, 1), most)
     while high - low > 1:
         middle = (low + high) // 2
-        low, high = (low, middle) if explodes(middle) else (middle, high)
+        low, high = (low, middle) if holds(middle) else (middle, high)
     return high
 
 

@@ -1,5 +1,7 @@
 """Agreement, from summaries and configurations made up so that the answer is known."""
 
+import dataclasses
+
 import numpy as np
 import pandas as pd
 
@@ -45,12 +47,27 @@ def test_a_score_counts_what_was_foretold():
     assert counts.index.tolist() == ["BN-explosion", "angle collapse", "shattered", "healthy"]
     assert counts.train.tolist() == [0, 0, 1, 2] and counts.configurations.sum() == 6
     score, by_verdict, failed, trained = agreement.sentences(table)
-    assert "Of 3 configurations that are healthy as initialised 2 train" in score
+    assert "Of 3 networks that are healthy as initialised 2 train" in score
     assert "of 3 others 1" in score and "4 of 6 (67%" in score
     assert "healthy: 2 of 3" in by_verdict
     assert failed.endswith("failed: residual, with batch norm, 32 layers (healthy).")
     assert trained.endswith("the same: plain, with batch norm, 8 layers (shattered).")
     assert table.verdict_at_end.eq("x").all()
+
+
+def test_a_network_that_is_trained_in_two_ways_counts_once():
+    warm = dataclasses.replace(LECTURE, warmup="error:0.8")
+    table = of(
+        {
+            (LECTURE, 1.0, 8, "healthy"): 0.01,
+            (LECTURE, 1.0, 16, "healthy"): 0.3,
+            (warm, 1.0, 8, "healthy"): 0.02,
+            (warm, 1.0, 16, "healthy"): 0.03,
+            (LECTURE, 0.0, 16, "BN-explosion"): 0.7,
+        }
+    )
+    assert agreement.distinct(table).train_error.tolist() == [0.01, 0.03, 0.7]
+    assert "3 of 3 (100%" in agreement.sentences(table)[0]
 
 
 def test_what_cannot_pass_anything_on_is_not_judged():

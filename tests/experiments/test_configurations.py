@@ -125,10 +125,14 @@ class TestPredictions:
         assert by_depth.power[-1] == pytest.approx(1.04**10)
 
     def test_a_silent_branch_changes_nothing(self):
-        for changes in ({"init": "zero_last"}, {"branch_scale": "learned"}):
+        silent = {"init": "zero_last"}, {"branch_scale": "learned"}, {"branch_scale": "fixup"}
+        for changes in silent:
             np.testing.assert_allclose(self.of(**changes).power, 1)
             np.testing.assert_allclose(self.of(**changes).gradient, 1)
             assert self.of(0.0, **changes) is None  # nor does anything pass
+
+    def test_orthogonal_weights_have_the_moments_of_hes(self):
+        np.testing.assert_array_equal(self.of(init="orthogonal"), self.of())
 
     def test_the_original_order_begins_in_front_of_its_activation(self):
         found = self.of(order="original")
@@ -167,6 +171,5 @@ class TestPredictions:
 
     def test_what_theory_does_not_know_has_none(self):
         assert self.of(order="activation_first") is None
-        assert self.of(init="orthogonal") is None
-        assert self.of(branch_scale="fixup") is None
+        assert self.of(branch_scale="stochastic_depth:0.5") is None
         assert self.of(shortcut="C") is None

@@ -1,5 +1,7 @@
 """Remedies, from results made up so that the answer is known."""
 
+import dataclasses
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -92,7 +94,9 @@ def test_a_table_keeps_what_is_not_known_empty(results):
         (Variant("none", "pre_activation", "A", "one", "he"), 1.0, 64, "exploding"),
         (BETTER, 1.0, 64, "healthy"),
         (BETTER, 0.0, 64, ""),  # nothing passes
-        (Variant("batch", "original", "A", "one", "orthogonal"), 1.0, 64, ""),
+        (Variant("none", "original", "A", "fixup", "he"), 1.0, 64, "healthy"),
+        (Variant("batch", "original", "A", "one", "orthogonal"), 0.0, 64, "BN-explosion"),
+        (Variant("batch", "original", "A", "stochastic_depth:0.5", "he"), 1.0, 64, ""),
         (LECTURE, 0.0, 2, ""),  # no block
     ],
 )
@@ -107,7 +111,21 @@ def test_theorys_verdicts_are_counted(results):
     assert found[0].foretold() == "healthy"
     assert plain.ill_from == 32 and np.isnan(found[0].ill_from)
     line = remedies.sentences(found)[-1]
-    assert line.endswith("so many train: healthy 5 of 5, shattered 1 of 3, BN-explosion 0 of 1.")
+    assert line.endswith(": healthy 5 of 5, shattered 1 of 3, BN-explosion 0 of 1.")
+
+
+def test_a_network_that_is_trained_in_two_ways_counts_once():
+    warm = dataclasses.replace(LECTURE, warmup="error:0.8")
+    other_weights = dataclasses.replace(LECTURE, init="orthogonal")
+    rows = [
+        *runs(LECTURE, 1.0, [(0.0,), (0.5,), (0.5,)]),
+        *runs(warm, 1.0, [(0.0,), (0.0,), (0.5,)]),
+        *runs(other_weights, 1.0, [(0.0,), (0.5,), (0.5,)]),
+    ]
+    line = remedies.sentences(remedies.of_results(pd.DataFrame(rows), knows=True))[-1]
+    assert "on 6 different networks as initialised" in line
+    # At 8 layers both train, and at 16 He's weights do, with a warm-up.
+    assert line.endswith("healthy 3 of 4, shattered 0 of 2.")
 
 
 def test_charts_show_every_remedy_and_variant(results):

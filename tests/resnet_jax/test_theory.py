@@ -142,24 +142,47 @@ def test_depth_scale_of_gradients_by_hand():
         theory.gradient_depth_scale(np.ones(4))
 
 
+def grown(factor):
+    return lambda there: there.gradient[0] >= factor
+
+
 def test_where_gradients_have_exploded():
     normalised = Setting(norm=BATCH, shortcut_weight=0.0)
     # k² a block: k^24 is 9,878 and k^26 21,260.
-    assert theory.explosion_depth(plain, normalised, 1e4) == 13
-    assert theory.explosion_depth(plain, normalised, K**2 * 0.999) == 1
+    assert theory.depth_of(plain, normalised, grown(1e4)) == 13
+    assert theory.depth_of(plain, normalised, grown(K**2 * 0.999)) == 1
+    assert theory.depth_of(plain, normalised, grown(1.0)) == 0
     residual = dataclasses.replace(normalised, shortcut_weight=1.0)
-    at = theory.explosion_depth(pre_activation, residual, 1e4)
+    at = theory.depth_of(pre_activation, residual, grown(1e4))
     gradients = [pre_activation(blocks, residual).gradient[0] for blocks in (at - 1, at)]
     assert gradients[0] < 1e4 <= gradients[1]
-    assert theory.explosion_depth(plain, Setting(), 2.0, most=64) == np.inf
-    with pytest.raises(ValueError, match="larger than 1"):
-        theory.explosion_depth(plain, normalised, 1.0)
+
+
+def test_where_inputs_look_alike():
+    """Of orthogonal inputs a ReLU makes the cosine 1/π; residual blocks halve the way there."""
+    one_layer = Setting(layers=1, shortcut_weight=0.0)
+    alike = lambda cosine: lambda there: there.cosine[-1] >= cosine
+    assert theory.depth_of(pre_activation, one_layer, alike(0.0)) == 0
+    assert theory.depth_of(pre_activation, one_layer, alike(0.318)) == 1
+    assert theory.depth_of(pre_activation, one_layer, alike(0.319)) == 2
+    residual = dataclasses.replace(one_layer, shortcut_weight=1.0)
+    assert theory.depth_of(pre_activation, residual, alike(0.159)) == 1
+    # As deep as the asymptotic law of alignment says.
+    far = theory.depth_of(pre_activation, one_layer, alike(1 - theory.alignment(400)))
+    assert far == pytest.approx(400, rel=0.05)
+
+
+@pytest.mark.parametrize("depth", [0, 1, 2, 3, 8, 13, 63, 64])
+def test_a_depth_is_found_wherever_it_lies(depth):
+    reached = lambda there: len(there.power) > depth
+    assert theory.depth_of(plain, Setting(), reached, most=64) == depth
+    assert theory.depth_of(plain, Setting(), lambda there: len(there.power) > 65, most=64) == np.inf
 
 
 def test_stronger_shortcuts_move_the_boundary_of_the_lectures_order():
     follow = functools.partial(original, particles=2**10)
     depths = [
-        theory.explosion_depth(follow, Setting(norm=BATCH, shortcut_weight=weight), 1e4)
+        theory.depth_of(follow, Setting(norm=BATCH, shortcut_weight=weight), grown(1e4))
         for weight in (0.0, 0.7, 1.0)
     ]
     assert depths[0] == 13 and depths[1] in range(16, 20) and depths[2] in range(48, 64)
