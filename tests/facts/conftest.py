@@ -112,14 +112,27 @@ def agrees(values: np.ndarray, predicted: float, allowance: float = 0.0) -> bool
     return bool(abs(values.mean() - predicted) <= quantile * error + allowance)
 
 
-def parts(norm: str = "none", order: str = "original", **changes) -> Parts:
-    """What blocks are composed of, by the names of tests."""
+@dataclasses.dataclass(frozen=True)
+class Biased(Parts):
+    """Parts whose layers begin with Gaussian biases; those of the library begin at 0."""
+
+    bias_variance: float = 0.0
+
+    def linear(self, features, **options):
+        biases = nn.initializers.normal(self.bias_variance**0.5)
+        return super().linear(features, **{"use_bias": True, "bias_init": biases, **options})
+
+
+def parts(norm: str = "none", order: str = "original", biases: float = 0.0, **changes) -> Parts:
+    """What blocks are composed of, by the names of tests; ``biases`` is their variance."""
     norms = {
         "none": normalization.NoNorm,
         "batch": normalization.BatchNorm,
         "layer": normalization.LayerNorm,
     }
     order = {"original": orders.original, "pre": orders.pre_activation}[order]
+    if biases:
+        return Biased(norm=norms[norm], order=order, bias_variance=biases, **changes)
     return Parts(norm=norms[norm], order=order, **changes)
 
 
