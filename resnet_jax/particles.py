@@ -12,12 +12,12 @@ from resnet_jax.propagation import (
     Propagation,
     Setting,
     activate,
+    affine,
     assemble,
     begin,
     normalise,
     plain,
     unit,
-    weigh,
 )
 
 
@@ -92,9 +92,9 @@ def _forwards(blocks: int, setting: Setting, normals: _Normals):
     for _ in range(blocks):
         m, scale = unit(moments[-1], setting)
         a = a / np.exp(scale / 2)
-        for layer in range(setting.layers):
-            m = activate(m, activation) if layer else m
-            m = normalise(weigh(m, setting.weight_variance), setting.norm)
+        for index in range(setting.layers):
+            m = activate(m, activation) if index else m
+            m = normalise(affine(m, setting, scales[-1] + scale), setting.norm)
         s = w * a + b * _gaussian(m, normals, np.concatenate([constant, a]))
         a = activation.function(s)
         moments.append(_measure(a, setting))

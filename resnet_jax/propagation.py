@@ -1,9 +1,9 @@
 """What infinitely wide networks do to inputs and gradients at initialisation, block by block.
 
 The shortcut and branch of a block are weighted by w and b as in :mod:`resnet_jax.blocks`; a layer's
-weights are independent, of mean 0 and variance σ²/n, n the units that enter.  Power is the mean
-square over units.  Two inputs are followed, and what all inputs have in common: for batch
-normalisation, the batch is infinite.
+weights are independent, of mean 0 and variance σ²/n, n the units that enter, and its biases of
+variance σb².  Power is the mean square over units.  Two inputs are followed, and what all inputs
+have in common: for batch normalisation, the batch is infinite.
 
 Sources: power and angle, Poole et al. 2016 (arXiv 1606.05340, section 2); gradients, Schoenholz et
 al. 2017 (arXiv 1611.01232); residual networks, Yang & Schoenholz 2017 (arXiv 1712.08969); batch
@@ -67,6 +67,7 @@ class Setting:
       shortcut_weight: w.
       branch_weight: b.
       weight_variance: σ², 2 for He's initialisation and 1 for LeCun's.
+      bias_variance: σb², of the biases that every layer of a branch adds to its units.
       layers: weight layers in a branch.
       start: what enters the first block, or, in the original order, the normalisation and
         activation in front of it.
@@ -81,6 +82,7 @@ class Setting:
     shortcut_weight: float = 1.0
     branch_weight: float = 1.0
     weight_variance: float = 2.0
+    bias_variance: float = 0.0
     layers: int = 2
     start: Start = Start()
     gradient_correlation: float = 1.0
@@ -92,6 +94,8 @@ class Setting:
             raise ValueError(f"a branch has at least one layer, not {self.layers}")
         if not (self.weight_variance > 0 and self.start.power > 0):
             raise ValueError("weights and start need a positive variance and power")
+        if self.bias_variance < 0:
+            raise ValueError(f"the variance of biases is not negative, as {self.bias_variance} is")
         if not all(abs(c) <= 1 for c in (self.start.cosine, self.gradient_correlation)):
             raise ValueError("cosines lie between -1 and 1")
 
@@ -136,9 +140,20 @@ class Moments(NamedTuple):
     pair_slope: float = 1.0
 
 
-def weigh(m: Moments, variance: float) -> Moments:
-    """Behind a layer's weights, of the given variance times the number of units."""
-    return Moments(*[variance * moment for moment in m])
+def weigh(m: Moments, variance: float, bias: float = 0.0) -> Moments:
+    """Behind a layer's weights, of the given variance times the number of units, and its biases.
+
+    A bias is the same for all inputs, and nothing to derivatives: q' = σ² q + σb² (Poole et al.
+    2016, eq. 3; Schoenholz et al. 2017, section 2).
+    """
+    power, covariance, common, *slopes = (variance * moment for moment in m)
+    return Moments(power + bias, covariance + bias, common + bias, *slopes)
+
+
+def affine(m: Moments, setting: Setting, scale: float = 0.0) -> Moments:
+    """Behind a layer's weights and biases, where moments are in units of e^``scale``."""
+    bias = setting.bias_variance and setting.bias_variance * float(np.exp(-scale))
+    return weigh(m, setting.weight_variance, bias)
 
 
 def normalise(m: Moments, norm: Norm) -> Moments:
@@ -194,7 +209,7 @@ def pre_activation(blocks: int, setting: Setting) -> Propagation:
         end = m
         for _ in range(setting.layers):
             end = activate(normalise(end, setting.norm), setting.activation)
-            end = weigh(end, setting.weight_variance)
+            end = affine(end, setting, scales[-1] + scale)
         end = Moments(*[w2 * x + b2 * y for x, y in zip(m, end, strict=True)])
         moments.append(end._replace(slope=1.0, pair_slope=1.0))
         factors.append((end.slope, end.pair_slope))
@@ -220,9 +235,9 @@ def plain(blocks: int, setting: Setting) -> Propagation:
     moments, factors, scales = [start._replace(slope=1.0, pair_slope=1.0)], [], [0.0]
     for _ in range(_counted(blocks)):
         end, scale = unit(moments[-1], setting)
-        for layer in range(setting.layers):
-            end = normalise(weigh(end, setting.weight_variance), setting.norm)
-            if layer == setting.layers - 1:
+        for index in range(setting.layers):
+            end = normalise(affine(end, setting, scales[-1] + scale), setting.norm)
+            if index == setting.layers - 1:
                 end = weigh(end, setting.branch_weight**2)
             end = activate(end, setting.activation)
         moments.append(end._replace(slope=1.0, pair_slope=1.0))
@@ -232,9 +247,10 @@ def plain(blocks: int, setting: Setting) -> Propagation:
 
 
 def unit(m: Moments, setting: Setting) -> tuple[Moments, float]:
-    """The moments over their power, and its logarithm, where the network is homogeneous.
+    """The moments over their power, and its logarithm, where the activation is homogeneous.
 
-    There powers may leave the range of floating-point numbers long before anything else does.
+    There powers may leave the range of floating-point numbers long before anything else does, where
+    nothing is normalised; biases are to be taken in the same unit.
     """
     if not setting.activation.homogeneous or setting.norm is not NONE:
         return m, 0.0

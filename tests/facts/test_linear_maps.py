@@ -79,6 +79,19 @@ def test_what_comes_along_paths(facts, weight):
     assert not agrees(pre_activation(blocks, he).power[-1])
 
 
+def test_lengths_of_paths(facts):
+    """Binomial(B, 1/2): .980 of 54 blocks' paths pass 19 to 35 (Veit et al. 2016, section 5)."""
+    taken = np.random.default_rng(0).random((4000, 54)) < 0.5
+    lengths = taken.sum(1).astype(float)
+    within = ((lengths >= 19) & (lengths <= 35)).astype(float)
+    shares = theory.path_lengths(54)
+    assert shares[19:36].sum() == pytest.approx(0.980, abs=5e-4)
+    assert shares @ np.arange(55) == pytest.approx(27)
+    for predicted, holds in [(shares, True), (theory.path_lengths(54, 0.8), False)]:
+        assert facts.agrees(within, predicted[19:36].sum()) == holds
+        assert facts.agrees(lengths, predicted @ np.arange(55)) == holds
+
+
 def test_stochastic_depth_leaves_three_quarters(facts):
     """(3B - 1)/4 = 40.25 of 54 (Huang et al. 2016, section 3), not the 27 of equal chances."""
     draw = lambda key: branches.stochastic_depth(0.5).weights(54, key).sum()

@@ -49,6 +49,31 @@ def test_branches_over_the_root_of_depth_keep_power_bounded(facts):
     assert not facts.agrees(whole.power[:, -1] / whole.power[:, 0], power, 0.01 * power)
 
 
+@pytest.mark.parametrize("blocks", [4, 54])
+def test_fixup_scales_the_first_layer_of_a_branch(facts, blocks, width=16):
+    """He's weights times B^(-1/2), silent ends (Zhang et al. 2019, arXiv 1901.09321, section 3)."""
+
+    def drawn(init, key):
+        parts = dataclasses.replace(facts.parts(), norm=normalization.ScalarBias, init=init)
+        network = dense_network(2 * blocks + 2, width, 10, parts)
+        params = network.init(key, jnp.zeros((1, width)), jnp.ones(()))["params"]
+        stack = params["stage_1"]["stack"]
+        ends = stack["linear_2"]["kernel"], params["head"]["kernel"]
+        return (stack["linear_1"]["kernel"] ** 2).mean(), jnp.array(
+            [abs(end).max() for end in ends]
+        )
+
+    keys = jax.random.split(jax.random.key(0), 12)
+    draw = lambda init: jax.jit(lambda keys: jax.lax.map(lambda key: drawn(init, key), keys))(keys)
+    squares, ends = draw(initializers.fixup)
+    assert not ends.any()
+    seen = width * np.asarray(squares, float)
+    assert facts.agrees(seen, 2 / blocks)
+    assert not facts.agrees(seen, 2 / blocks**0.5)  # as of branches of three layers
+    squares, ends = draw(initializers.he)
+    assert ends.all() and not facts.agrees(width * np.asarray(squares, float), 2 / blocks)
+
+
 def test_fixup_begins_at_the_loss_of_guessing(facts, classes=10):
     """ln(classes) but for rounding (Zhang et al. 2019, arXiv 1901.09321); He's does not."""
     x = jax.random.normal(jax.random.key(1), (5, 8))

@@ -22,6 +22,15 @@ def test_without_shortcuts_it_is_the_closed_form(norm):
         np.testing.assert_allclose(one, other, rtol=0.03, atol=0.01)
 
 
+def test_biases_follow_the_closed_form():
+    """Without shortcuts, by particles at a weight that carries nothing."""
+    setting = Setting(weight_variance=1.0, bias_variance=0.5)
+    closed = plain(4, dataclasses.replace(setting, shortcut_weight=0.0))
+    sampled = original(4, dataclasses.replace(setting, shortcut_weight=1e-9))
+    for one, other in zip(sampled, closed, strict=True):
+        np.testing.assert_allclose(one, other, rtol=0.03, atol=0.01)
+
+
 def test_linear_blocks_by_hand():
     # Without an activation to close the block, w² + b² a block, and 1 for each linear layer.
     linear = Setting(

@@ -22,6 +22,43 @@ def test_plain_lecun_networks_halve_both_at_every_layer():
     np.testing.assert_allclose(seen.gradient, 0.5 ** np.arange(10, -1, -1))
 
 
+@pytest.mark.parametrize("variance", [1.0, 2.0])
+def test_biases_add_their_variance_to_power_and_covariance_and_nothing_to_gradients(variance):
+    """By hand, q' = σ² q/2 + σb² and likewise for the covariance, behind each layer."""
+    setting = Setting(weight_variance=variance, bias_variance=0.3, layers=1, shortcut_weight=0.0)
+    seen, unbiased = (
+        pre_activation(12, s) for s in (setting, dataclasses.replace(setting, bias_variance=0.0))
+    )
+    power, cosine = 1.0, 0.0
+    for depth in range(13):
+        assert seen.power[depth] == pytest.approx(power)
+        assert seen.cosine[depth] == pytest.approx(cosine)
+        covariance = variance / 2 * power * float(activations.cosine_map(cosine)) + 0.3
+        power = variance / 2 * power + 0.3
+        cosine = covariance / power
+    np.testing.assert_allclose(seen.gradient, unbiased.gradient)
+    # The same behind the activation.
+    between = plain(
+        11, dataclasses.replace(setting, start=Start(variance / 2 + 0.3, seen.cosine[1]))
+    )
+    np.testing.assert_allclose(between.power, seen.power[1:] / 2)
+    np.testing.assert_allclose(between.cosine, activations.cosine_map(seen.cosine[1:]))
+
+
+def test_biases_of_residual_networks_by_hand():
+    """A block of one layer adds σ² q/2 + σb² to a power q: 1, 2.5, 5.5."""
+    seen = pre_activation(2, Setting(bias_variance=0.5, layers=1))
+    np.testing.assert_allclose(seen.power, [1, 2.5, 5.5])
+    np.testing.assert_allclose(seen.gradient, [4, 2, 1])
+
+
+def test_biases_are_taken_away_by_batch_normalisation_behind_them():
+    for field in zip(
+        plain(4, Setting(norm=BATCH)), plain(4, Setting(norm=BATCH, bias_variance=0.5)), strict=True
+    ):
+        np.testing.assert_allclose(*field)
+
+
 @pytest.mark.parametrize("alpha", [0.1, 0.5])
 def test_leaky_relu_multiplies_power(alpha):
     leaky = dataclasses.replace(HE, activation=activations.leaky_relu(alpha), layers=1)
@@ -136,10 +173,12 @@ def test_linear_networks_keep_angles():
 
 
 @pytest.mark.parametrize("variance", [0.1, 2.0])
+@pytest.mark.parametrize("bias", [0.0, 0.5])
 @pytest.mark.parametrize("follow", [plain, pre_activation])
-def test_ten_thousand_blocks(follow, variance):
+def test_ten_thousand_blocks(follow, bias, variance):
     """Powers leave the range of numbers; angles do not."""
-    seen = follow(10_000, dataclasses.replace(HE, weight_variance=variance))
+    setting = dataclasses.replace(HE, weight_variance=variance, bias_variance=bias)
+    seen = follow(10_000, setting)
     assert np.isfinite(seen.cosine).all() and np.isfinite(seen.gradient_correlation).all()
     assert (np.diff(seen.cosine) >= -1e-12).all()
     assert not np.isnan(seen.power).any() and not np.isnan(seen.gradient).any()
@@ -152,6 +191,7 @@ def test_ten_thousand_blocks(follow, variance):
         {"shortcut_weight": 0.0, "branch_weight": 0.0},
         {"layers": 0},
         {"weight_variance": 0.0},
+        {"bias_variance": -0.1},
         {"start": Start(power=0.0)},
         {"start": Start(cosine=1.5)},
         {"gradient_correlation": -2.0},
