@@ -53,7 +53,7 @@ def simulated(parts, seeds=16):
     return [np.asarray(values, float) for values in found]
 
 
-@pytest.mark.slow
+@pytest.mark.optimized
 @pytest.mark.parametrize("norm", [NONE, LAYER])
 def test_borders_take_what_they_take(facts, norm):
     """Also at a stride.  Without borders theory fails, and so does that of the other norm."""
