@@ -13,7 +13,7 @@ FLAGS = (
     "--num_seeds=2",
     "--width=8",
     "--learning_rates=0.1",
-    "--steps=5000",
+    "--steps=3000",
     "--checkpoint_seconds=0",
 )
 

@@ -22,7 +22,7 @@ from experiments.store import Store
 CONFIG = Config(depths=(2, 4, 6, 8), num_seeds=1, learning_rates=(0.1,))
 GROUPS = [Group(cell, tuple(grid.runs(CONFIG, cell))) for cell in grid.cells(CONFIG)]
 STEPS = 4
-MODELS = ["kept", "lost", *(f"torn {seed}" for seed in range(4))]
+MODELS = ["kept", "lost", *(f"torn {seed}" for seed in range(3))]
 
 
 def trained(group: Group, value: int) -> int:

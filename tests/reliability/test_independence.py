@@ -54,7 +54,7 @@ CASES += [
         id="dense-noise",
     ),
 ]
-CASES += [pytest.param({**CIFAR, "norm": ("layer",)}, 8, id="cifar", marks=pytest.mark.slow)]
+CASES += [pytest.param({**DENSE, "norm": ("batch",)}, 6, id="short", marks=pytest.mark.slow)]
 
 
 def train(config, runs, devices):

@@ -27,6 +27,8 @@ def symmetric(values, seed=0):
         (np.concatenate([[-20, 100], np.linspace(-1, 1, 198)]), 12),  # long before the end
     ],
 )
+
+pytestmark = pytest.mark.slow  # many networks are compiled
 def test_extremes_are_those_of_the_matrix(values, steps):
     matrix = symmetric(values)
     start = jnp.asarray(np.random.RandomState(1).randn(len(values)), jnp.float32)
@@ -54,7 +56,6 @@ def test_nothing_is_known_of_the_zero_matrix_but_zero():
     np.testing.assert_array_equal(jnp.stack(list(found)), 0)
 
 
-@pytest.mark.slow
 def test_products_are_those_of_the_hessian(float64):
     """Also where layers and normalisations bring gradients of their own, in a stack."""
     x, y = jax.random.normal(jax.random.key(0), (9, 5)), jnp.arange(9) % 3

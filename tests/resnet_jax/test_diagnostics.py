@@ -22,6 +22,8 @@ from resnet_jax import (
     probes,
 )
 
+pytestmark = pytest.mark.slow  # many networks are compiled
+
 X = jnp.asarray(np.random.RandomState(0).randn(12, 6), jnp.float32)
 Y = jnp.asarray(np.arange(12) % 3)
 PARTS = {
@@ -57,7 +59,6 @@ def tail(parts, params, a, first, weight):
 
 @pytest.mark.parametrize("weight", [0.0, 0.7])
 @pytest.mark.parametrize("name", PARTS)
-@pytest.mark.slow
 def test_blocks_are_those_of_a_network_without_probes(name, weight):
     parts, weight = PARTS[name], jnp.float32(weight)
     network = dense_network(10, 5, 3, parts)
@@ -150,7 +151,6 @@ def test_with_or_without_blocks_and_with_one_of_ones_own(network, shape, depth, 
         assert values.shape == (depth,) and np.isfinite(values).all()
 
 
-@pytest.mark.slow
 def test_a_layer_is_neither_block_nor_stack_for_its_name(own_block):
     """Of two blocks the second widens, and stands in no stack; it alone is doubled."""
     network = dense_network(6, (5, 7), 3, block=own_block)
@@ -172,7 +172,6 @@ def test_a_layer_is_neither_block_nor_stack_for_its_name(own_block):
         (imagenet_network(50, 3, layers=blocks.BOTTLENECK, width=4), (32, 32, 3), 50, 16),
     ],
 )
-@pytest.mark.slow
 def test_every_family(network, shape, depth, blocks):
     x = jax.ShapeDtypeStruct((6, *shape), jnp.float32)
     params = jax.eval_shape(network.init, jax.random.key(0), x, jnp.ones(()))["params"]

@@ -7,6 +7,8 @@ import pytest
 
 from resnet_jax import cifar_network, dense_network, directions, from_linen
 
+pytestmark = pytest.mark.slow  # many networks are compiled
+
 
 def parameters(module, x):
     """Made up, of the shapes that a network's have; none is zero."""

@@ -104,9 +104,19 @@ CELLS = {
 }
 
 
+#: Left to the long form.
+ONCE = ("by blocks", "by segments", "parameters")
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("name", "runs"), [*((name, 4) for name in CELLS), ("activations", 1), ("parameters", 1)]
+    ("name", "runs"),
+    [
+        *((name, 4) for name in CELLS if name not in ONCE),
+        *(pytest.param(name, 4, marks=pytest.mark.long) for name in ONCE),
+        pytest.param("activations", 1, marks=pytest.mark.long),
+        pytest.param("parameters", 1, marks=pytest.mark.long),
+    ],
 )
 def test_predicted_is_what_the_compiler_takes(name, runs):
     one, examples, how = CELLS[name]

@@ -58,6 +58,8 @@ def stack_of(tree):
     ],
     ids=["original", "pre-activation", "norm after addition", "gated", "projected", "own"],
 )
+
+pytestmark = pytest.mark.slow  # many networks are compiled
 def test_a_network_without_a_block_is_one_with_a_block_less(own_block, changes, own):
     """Held to a shallower network, from whose variables those of the block are cut.
 

@@ -19,6 +19,8 @@ from resnet_jax import (
     shortcuts,
 )
 
+pytestmark = pytest.mark.slow  # many networks are compiled
+
 ONE = jnp.ones(())
 X = jax.random.normal(jax.random.key(7), (5, 6))
 Y = jnp.array([0, 1, 2, 0, 1])
@@ -103,7 +105,6 @@ def test_gradients_along_paths_are_those_stopped_by_hand(float64, order):
     [({}, True), ({"shortcut": shortcuts.exclusive_gate(-1.0)}, False)],
     ids=["own", "gated"],
 )
-@pytest.mark.slow
 def test_paths_of_all_lengths_add_up_to_the_gradient(float64, own_block, changes, own):
     """Through two stages, also where a block's weights stand in front of its layers."""
     block = {"block": own_block} if own else {}

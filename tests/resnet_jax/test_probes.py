@@ -8,6 +8,8 @@ from flax import linen as nn
 from resnet_jax import Parts, cifar_network, dense_network, normalization, orders, probes, shortcuts
 from resnet_jax.networks import SINKS
 
+pytestmark = pytest.mark.slow  # many networks are compiled
+
 
 def batch(*shape, seed=0):
     return jnp.asarray(np.random.RandomState(seed).randn(*shape), jnp.float32)
@@ -70,7 +72,6 @@ def test_a_probe_changes_neither_value_nor_gradient():
     chex.assert_trees_all_close(seen, probes.backward(expected))
 
 
-@pytest.mark.slow
 def test_nor_do_all_of_them_in_a_network():
     network, x = cifar_network(8, 3, Parts(), width=4), batch(4, 4, 4, 1)
     one = jnp.ones(())
@@ -99,7 +100,6 @@ class TestCalls:
         params = network.init(jax.random.key(0), x, jnp.ones(()))["params"]
         return probes.rehearse(network, params, x, jnp.ones(()))[0]
 
-    @pytest.mark.slow
     def test_layers_come_in_the_order_of_the_network(self):
         calls = self.of(
             cifar_network(14, 3, Parts(shortcut=shortcuts.projection), width=4), 2, 4, 4
