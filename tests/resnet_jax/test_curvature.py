@@ -9,6 +9,8 @@ from jax.flatten_util import ravel_pytree
 
 from resnet_jax import curvature, dense_network, from_linen
 
+pytestmark = pytest.mark.slow  # many networks are compiled
+
 
 def symmetric(values, seed=0):
     """A matrix of given eigenvalues."""
@@ -27,8 +29,6 @@ def symmetric(values, seed=0):
         (np.concatenate([[-20, 100], np.linspace(-1, 1, 198)]), 12),  # long before the end
     ],
 )
-
-pytestmark = pytest.mark.slow  # many networks are compiled
 def test_extremes_are_those_of_the_matrix(values, steps):
     matrix = symmetric(values)
     start = jnp.asarray(np.random.RandomState(1).randn(len(values)), jnp.float32)

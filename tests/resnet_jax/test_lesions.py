@@ -18,6 +18,8 @@ from resnet_jax.blocks import BASIC
 from resnet_jax.families import blocks_of
 from resnet_jax.networks import ResidualNetwork, StageShape, Stem
 
+pytestmark = pytest.mark.slow  # many networks are compiled
+
 X = jax.random.normal(jax.random.key(7), (5, 6))
 IMAGES = jax.random.normal(jax.random.key(8), (3, 4, 4))
 ONE, ZERO = jnp.ones(()), jnp.zeros(())
@@ -58,8 +60,6 @@ def stack_of(tree):
     ],
     ids=["original", "pre-activation", "norm after addition", "gated", "projected", "own"],
 )
-
-pytestmark = pytest.mark.slow  # many networks are compiled
 def test_a_network_without_a_block_is_one_with_a_block_less(own_block, changes, own):
     """Held to a shallower network, from whose variables those of the block are cut.
 
