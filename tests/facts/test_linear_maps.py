@@ -100,31 +100,60 @@ def test_stochastic_depth_leaves_three_quarters(facts):
     assert not facts.agrees(counts, 27)
 
 
-def change_of_features(facts, blocks, branch, rate):
-    """By what three steps of Adam move the last features, root mean square ``[seeds]``."""
+def descent(facts, blocks, branch, loss_of, steps):
+    """``(key, rate)`` to features before and after steps of Adam, and the targets of the loss."""
     block = Block(32, blocks=blocks, parts=facts.parts("layer", "pre"))
-    optimizer = optax.adam(rate)
     w, branch = jnp.float32(1), jnp.float32(branch)
 
-    def one(key):
+    def one(key, rate):
         inputs, targets, weights = jax.random.split(key, 3)
         x, y = jax.random.normal(inputs, (4, 32)), jax.random.normal(targets, (4, 32))
         init = lambda key: block.init(key, x, w)["params"]
         params = jax.vmap(init)(jax.random.split(weights, blocks))
         through = lambda a, layer: (block.apply({"params": layer}, a, w, branch), None)
         features = lambda params: jax.lax.scan(through, x, params)[0]
+        optimizer = optax.adam(rate)
 
         def step(state, _):
             params, moments = state
-            gradient = jax.grad(lambda params: (features(params) * y).mean())(params)
+            gradient = jax.grad(lambda params: loss_of(features(params), y))(params)
             updates, moments = optimizer.update(gradient, moments)
             return (optax.apply_updates(params, updates), moments), None
 
-        after = jax.lax.scan(step, (params, optimizer.init(params)), None, length=3)[0][0]
-        return jnp.sqrt(((features(after) - features(params)) ** 2).mean())
+        after = jax.lax.scan(step, (params, optimizer.init(params)), None, length=steps)[0][0]
+        return features(params), features(after), y
 
+    return one
+
+
+def change_of_features(facts, blocks, branch, rate):
+    """By what three steps of Adam move the last features, root mean square ``[seeds]``."""
+    one = descent(facts, blocks, branch, lambda features, y: (features * y).mean(), 3)
     keys = jax.random.split(jax.random.key(0), 8)
-    return np.asarray(jax.jit(lambda keys: jax.lax.map(one, keys))(keys), float)
+    before, after, _ = jax.jit(lambda keys: jax.lax.map(lambda key: one(key, rate), keys))(keys)
+    return np.asarray(jnp.sqrt(((after - before) ** 2).mean((1, 2))), float)
+
+
+def best_rates(facts, blocks, branch, scale, steps=20):
+    """Binary logarithm of each seed's best rate of a grid, before it is scaled ``[seeds]``.
+
+    By what is left of a squared distance from the last features to their targets.
+    """
+    square = lambda features, y: ((features - y) ** 2).mean()
+    one = descent(facts, blocks, branch, square, steps)
+    grid = 2.0 ** np.arange(-12.0, -3.0)
+
+    def left(key, rate):
+        _, after, y = one(key, rate)
+        return square(after, y)
+
+    keys = jax.random.split(jax.random.key(1), 24)
+    rates = jnp.asarray(grid * scale, jnp.float32)
+    of_seed = lambda key: jax.lax.map(functools.partial(left, key), rates)
+    losses = np.asarray(jax.jit(lambda keys: jax.lax.map(of_seed, keys))(keys))
+    best = losses.argmin(1)
+    assert (best > 0).all() and (best < len(grid) - 1).all()  # none at the edge of the grid
+    return np.log2(grid)[best]
 
 
 def test_features_move_alike_at_every_depth(facts):
@@ -139,3 +168,12 @@ def test_features_move_alike_at_every_depth(facts):
         assert facts.agrees(deep, shallow, 0.2 * shallow), alpha
     unscaled = change_of_features(facts, 32, 0.5, 1e-3)
     assert not facts.agrees(unscaled, shallow, 0.2 * shallow)
+
+
+@pytest.mark.optimized
+def test_the_best_rate_does_not_move_with_depth(facts):
+    """The same papers; unscaled it falls.  Half a step of the grid is allowed."""
+    shallow = best_rates(facts, 8, 0.5, 1.0)
+    branch, rate = theory.depth_multipliers(4, 1.0)
+    assert facts.agrees(best_rates(facts, 32, 0.5 * branch, rate) - shallow, 0.0, 0.5)
+    assert not facts.agrees(best_rates(facts, 32, 0.5, 1.0) - shallow, 0.0, 0.5)
