@@ -43,7 +43,7 @@ PANELS = {
     "power": Panel("activation power", _WIDE, shared=False),
     "gradient": Panel("squared gradient,\nover that at the last block", _WIDE, shared=False),
     "cosine": Panel("cosine of two inputs", (-0.05, 1.05), logarithmic=False),
-    "gradient_correlation": Panel("gradient correlation\nof two inputs", (1e-3, 1.5)),
+    "gradient_correlation": Panel("gradient correlation\nof two inputs", (1e-2, 1.5)),
 }
 
 #: The others.
@@ -179,7 +179,9 @@ def _a_decade(axes: Axes) -> None:
     """Widens a logarithmic axis to whole powers of ten where it would show none or one of them."""
     low, high = np.log10(axes.get_ylim())
     if high - low < 1.5:
-        axes.set_ylim(10 ** np.floor(low + 0.05), 10 ** np.ceil(high - 0.05))
+        low, high = np.floor(low + 0.05), np.ceil(high - 0.05)
+        level = low == high  # the line lies on a power of ten
+        axes.set_ylim(10 ** (low - level), 10 ** (high + level))
 
 
 def within(axes: Axes, least: float, most: float) -> None:
