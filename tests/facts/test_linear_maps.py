@@ -141,7 +141,7 @@ def best_rates(facts, blocks, branch, scale, steps=20):
     """
     square = lambda features, y: ((features - y) ** 2).mean()
     one = descent(facts, blocks, branch, square, steps)
-    grid = 2.0 ** np.arange(-12.0, -3.0)
+    grid = 2.0 ** np.arange(-12.0, 0.0)
 
     def left(key, rate):
         _, after, y = one(key, rate)
