@@ -68,7 +68,7 @@ class Band(NamedTuple):
     def words(self) -> str:
         """``16 to 24``; ``≥ 16`` and ``< 24`` where it is open."""
         if not self.low:
-            return f"< {self.high:.0f}"
+            return "anywhere" if self.high == np.inf else f"< {self.high:.0f}"
         return f"≥ {self.low:.0f}" if self.high == np.inf else f"{self.low:.0f} to {self.high:.0f}"
 
 
@@ -180,7 +180,8 @@ def _band(
     find = functools.partial(theory.depth_of, functools.cache(follow), setting, most=_MOST)
     beyond = min(find(lambda there: criterion.value(there) > trains), _MOST + 1)
     ill = find(lambda there: criterion.value(there) >= fails) if fails < np.inf else np.inf
-    return Band(2 * beyond, 2 + 2 * ill)  # of weight layers; what trains is a block shallower
+    layers = lambda blocks: 2 + 2 * blocks
+    return Band(layers(beyond - 1), layers(ill))
 
 
 def sentences(found: list[Boundary]) -> list[str]:

@@ -3,7 +3,6 @@
 A configuration is a variant at one depth and shortcut weight; its seeds are its sample.
 """
 
-import dataclasses
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -28,6 +27,9 @@ FACTORS = ("power", "gradient")
 #: Of what single precision computes from block to block, in a curve.
 _ROUNDING = 1e-4
 
+#: By how much cosines and correlations of finite networks may be off.
+OFF = 0.05
+
 #: Theory is held to a t-test that errs once in so many curves where it is right.
 FALSE_ALARMS = 1e-4
 
@@ -40,9 +42,9 @@ class Curve(NamedTuple):
       low, high: its 95% interval.
       theory: NaN where there is none.
       z: standard errors between mean and theory; NaN where the seeds do not differ.
-      agreement: "yes" where they are no farther apart than a t-test at :data:`FALSE_ALARMS` leaves
-        open, "near" where the allowance for finite networks is needed besides, "no" beyond; empty
-        where there is no theory.
+      fit: "yes" where they are no farther apart than a t-test at :data:`FALSE_ALARMS` leaves
+        open, "near" where what finite networks are allowed (:func:`allowance`, of cosines
+        :data:`OFF`) is needed besides, "no" beyond; empty where there is no theory or no test.
     """
 
     mean: np.ndarray
@@ -50,7 +52,7 @@ class Curve(NamedTuple):
     high: np.ndarray
     theory: np.ndarray
     z: np.ndarray
-    agreement: np.ndarray
+    fit: np.ndarray
 
 
 class Configuration(NamedTuple):
@@ -99,18 +101,18 @@ def _unusual(variant: Variant) -> list[str]:
     ]
 
 
-def allowance(blocks: int, width: int, batch: int | None) -> float:
-    """How far off theory of infinitely large networks may be, as a share: one a block in width.
+def allowance(passed: np.ndarray, width: int, batch: int | None) -> np.ndarray:
+    """How far off theory of infinitely large networks may be in logarithms of power and gradient.
 
-    And one in the batch, where that is normalised by: corrections to a layer are of those orders,
-    and add up over depth.
+    One in the width a block, and one in the batch where that is normalised by: corrections to a
+    layer are of those orders, and add up over depth.
 
     Args:
-      blocks: passed.
+      passed: blocks, between where theory starts and each place.
       width: of the layers, in units or channels.
       batch: examples, None where normalisations do not see it.
     """
-    return blocks * (1 / width + (1 / batch if batch else 0.0))
+    return passed * (1 / width + (1 / batch if batch else 0.0))
 
 
 def of_blocks(
@@ -147,12 +149,20 @@ def _configuration(
             "cosine": table("cosine"),
             "gradient_correlation": table("gradient_correlation"),
         }
-    sides = table("side")[0] if "side" in runs else np.ones(gradient.shape[1])
+    is_dense = "family" not in runs or runs.family.iloc[0] == "dense"
+    sides = None if is_dense else table("side")[0]
     theory = _theory(variant, weight, samples, sides) if follows_theory else None
-    blocks = gradient.shape[1] - 1
-    allowed = allowance(blocks, width, batch if variant.norm == "batch" else None) if width else 0.0
+    passed = np.arange(gradient.shape[1])
+    room = (
+        allowance(passed, width, batch if variant.norm == "batch" else None)
+        if width
+        else 0.0 * passed
+    )
+    rooms = {"power": room, "gradient": room[::-1]}
     curves = {
-        name: _curve(values, name in FACTORS, getattr(theory, name) if theory else None, allowed)
+        name: _curve(
+            values, name in FACTORS, getattr(theory, name) if theory else None, rooms.get(name, OFF)
+        )
         for name, values in samples.items()
     }
     power, gradient, cosine, correlation = (curves[name].mean for name in QUANTITIES)
@@ -161,14 +171,13 @@ def _configuration(
 
 
 def _theory(
-    variant: Variant, weight: float, samples: dict[str, np.ndarray], sides: np.ndarray
+    variant: Variant, weight: float, samples: dict[str, np.ndarray], sides: np.ndarray | None
 ) -> Propagation | None:
     start = {name: float(values[:, 0].mean()) for name, values in samples.items()}
     end = float(np.clip(samples["gradient_correlation"][:, -1].mean(), -1, 1))
     blocks = samples["power"].shape[1] - 1
-    images = None if (sides == 1).all() else sides
     return predictions.of_blocks(
-        variant, weight, blocks, start["power"], start["cosine"], end, images
+        variant, weight, blocks, start["power"], start["cosine"], end, sides
     )
 
 
@@ -184,7 +193,9 @@ def spread(values: np.ndarray, factor: bool) -> tuple[np.ndarray, np.ndarray, np
     return mean, low, high
 
 
-def _curve(values: np.ndarray, factor: bool, theory: np.ndarray | None, allowed: float) -> Curve:
+def _curve(
+    values: np.ndarray, factor: bool, theory: np.ndarray | None, room: np.ndarray | float
+) -> Curve:
     mean, low, high = spread(values, factor)
     theory = np.full(len(mean), np.nan) if theory is None else theory
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -194,8 +205,8 @@ def _curve(values: np.ndarray, factor: bool, theory: np.ndarray | None, allowed:
         apart = place(mean) - place(theory)
         z = apart / error
     noise = np.nan_to_num(_quantile(len(values), FALSE_ALARMS) * error) + _ROUNDING
-    share = allowed if factor else allowed * abs(theory)  # of a factor, the logarithm's
-    kinds = [np.isnan(theory), abs(apart) <= noise, abs(apart) <= noise + share]
+    is_unknown = np.isnan(theory) | np.isnan(mean) | (len(values) < 2)
+    kinds = [is_unknown, abs(apart) <= noise, abs(apart) <= noise + room]
     return Curve(mean, low, high, theory, z, np.select(kinds, ["", "yes", "near"], "no"))
 
 
@@ -226,7 +237,7 @@ def _row(configuration: Configuration) -> dict:
         with np.errstate(divide="ignore", invalid="ignore"):
             row |= {f"{name}{end}": array[place] / over for end, array in values.items()}
         row[f"{name}_z"] = curve.z[place]
-        row[f"{name}_agreement"] = curve.agreement[place]
+        row[f"{name}_fit"] = curve.fit[place]
     return row | {"verdict": configuration.verdict}
 
 
@@ -234,17 +245,17 @@ def curves(found: list[Configuration]) -> pd.DataFrame:
     """Every curve of every configuration: a row a quantity and place between blocks."""
     tables = []
     for configuration in found:
-        key = {"shortcut_weight": configuration.shortcut_weight, "depth": configuration.depth}
-        of = dataclasses.asdict(configuration.variant) | key
+        of: dict = {"norm": configuration.variant.norm, "network": configuration.name}
+        of |= {"depth": configuration.depth}
         for name, curve in configuration.curves.items():
             places = {"quantity": name, "place": np.arange(len(curve.mean))}
             tables.append(pd.DataFrame({**of, **places, **curve._asdict()}))
     return pd.concat(tables, ignore_index=True)
 
 
-def agreement(curve: Curve) -> str:
-    """How well a whole curve agrees with theory: as it does at its worst place."""
-    return max(curve.agreement, key=("", "yes", "near", "no").index)
+def worst_fit(curve: Curve) -> str:
+    """How well a whole curve fits theory: as it does at its worst place."""
+    return max(curve.fit, key=("", "yes", "near", "no").index)
 
 
 def by_verdict(found: list[Configuration]) -> Iterator[tuple[str, list[Configuration]]]:

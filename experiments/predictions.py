@@ -47,12 +47,12 @@ def of_blocks(
 
 def _of_images(variant: Variant, setting: Setting, sides: np.ndarray) -> Propagation | None:
     """The same of convolutional blocks; None but for plain ones without batch normalisation."""
-    plain = setting.shortcut_weight == 0 and setting.branch_weight == 1
-    if not plain or setting.norm.centres or not (sides > 0).all():
+    is_plain = setting.shortcut_weight == 0 and setting.branch_weight == 1
+    if not is_plain or setting.norm.centres or not (sides > 0).all():
         return None
     strides = -(-sides[:-1] // sides[1:])
-    is_first = variant.order == "pre_activation"
-    return pixels.plain(strides.astype(int), int(sides[0]), setting, is_first)
+    pre_activation = variant.order == "pre_activation"
+    return pixels.plain(strides.astype(int), int(sides[0]), setting, pre_activation)
 
 
 def setting_of(
@@ -88,6 +88,11 @@ def _branch_weight(variant: Variant, blocks: int) -> float | None:
     if scale == "depth":
         return branches.growth(blocks) ** -numbers[0]
     return {"one": 1.0, "inverse_sqrt": blocks**-0.5}.get(scale)
+
+
+def branches_are_silent(variant: Variant) -> bool:
+    """Whether branches begin at zero, so that networks pass on what enters as it is."""
+    return _branch_weight(variant, 1) == 0
 
 
 def feature_change(variant: Variant, shortcut_weight: float, blocks: int, power: float) -> float:

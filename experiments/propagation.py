@@ -56,7 +56,7 @@ def report(workdir: pathlib.Path) -> None:
             title="What happens to signals and gradients over depth?",
             about=f"{settings.get('num_seeds')} seeds of each configuration as initialised, "
             f"a batch of {settings.get('dataset')}.",
-            found=[*_sentences(found), *_agreement(carrying)],
+            found=[*_sentences(found), *_fits(carrying, *_sizes(settings))],
             figures={name: Drawn(figure, _CAPTIONS[name]) for name, figure in drawn.items()},
             shown=[page.Table("", *_texts(table), _notes(table))],
             written={store.SUMMARY: table, "curves.csv": configurations.curves(found)},
@@ -101,7 +101,7 @@ def _texts(table: "pd.DataFrame") -> tuple[list[str], list[list[str]]]:
     ranked = table.sort_values("norm", key=lambda norms: norms.map(NORMS.index), kind="stable")
     number = lambda value: "" if value != value else f"{value:.2g}"  # NaN where there is none
     marks = {"near": "~", "no": "≠"}
-    mark = lambda row, name, end: marks.get(row[f"{name}_agreement"], "") if end else ""
+    mark = lambda row, name, end: marks.get(row[f"{name}_fit"], "") if end else ""
     rows = [
         [row["norm"], row["network"]]
         + [number(row[f"{name}{end}"]) + mark(row, name, end) for name in _MEASURES for end in ends]
@@ -123,27 +123,28 @@ def _sentences(found: "list[Configuration]") -> list[str]:
     return [f"{healthy} of {len(found)} configurations are healthy as initialised.", *lines]
 
 
-def _agreement(found: "list[Configuration]") -> list[str]:
-    """How many curves theory agrees with, from the first block to the last, and with which not."""
-    from experiments import configurations, labels
+def _fits(found: "list[Configuration]", width: int, batch: int) -> list[str]:
+    """How many curves theory fits from the first block to the last, and which not."""
+    from experiments import configurations, labels, predictions
 
     parted, counts = [], dict.fromkeys(("yes", "near", "no"), 0)
     for each in found:
         for name, curve in each.curves.items():
-            agreement = configurations.agreement(curve)
-            if not agreement:
+            fit = configurations.worst_fit(curve)
+            if not fit or predictions.branches_are_silent(each.variant):  # nothing is predicted
                 continue
-            counts[agreement] += 1
-            if agreement == "no":
+            counts[fit] += 1
+            if fit == "no":
                 norm = labels.with_norm(each.variant.norm)
                 parted.append(f"{_MEASURES[name]} of {each.name} {norm}")
     if not sum(counts.values()):
         return []
-    apart = f" It parts from {'; '.join(parted)}." if parted else ""
+    apart = f" It does not fit {'; '.join(parted)}." if parted else ""
     return [
-        f"Of {sum(counts.values())} curves theory agrees with {counts['yes']} within noise at "
-        f"every block, and with {counts['near']} more if it may be off by blocks/width (with batch "
-        f"norm by blocks/batch besides).{apart}"
+        f"Of {sum(counts.values())} curves theory fits {counts['yes']} within noise at every "
+        f"block, and {counts['near']} more if cosines and correlations may be off by "
+        f"{configurations.OFF:g}, and powers and gradients by 1/{width} a block passed (with batch "
+        f"norm by 1/{batch} besides).{apart}"
     ]
 
 

@@ -91,8 +91,9 @@ def plain(
     Args:
       strides: of each block's first layer.
       size: of the image that enters the first block, in pixels on a side, all of one power.
-      setting: of the network, without batch normalisation.  Its shortcut weight is not looked at,
-        and ``start`` is what it is for fully connected networks of this order.
+      setting: of the network, without batch normalisation and biases.  Its weights of shortcut and
+        branch are not looked at, and ``start`` is what it is for fully connected networks of this
+        order.
       pre_activation: whether blocks normalise and activate first.
 
     Returns:
@@ -100,10 +101,13 @@ def plain(
       channels, as the norm of a gradient is.
 
     Raises:
-      ValueError: the network normalises by batches, whose pixels are not independent.
+      ValueError: the network normalises by batches, whose pixels are not independent, or has
+        biases.
     """
     if setting.norm.centres:
         raise ValueError("batch normalisation sees more of an image than its pixels one by one")
+    if setting.bias_variance:
+        raise ValueError("networks with biases are followed without images only")
     power, cosine, _ = setting.start
     moments = Moments(np.full((size, size), power), np.full((size, size), power * cosine))
     front = [_normalise(setting), _activate(setting)]

@@ -24,9 +24,9 @@ def test_what_theory_says_is_measured(tmp_path, command):
     assert len(blocks) == 2 * 2 * 3 * 16 and (blocks.step == 0).all()
     assert len(pd.read_csv(folder / "layers.readings.csv")) == 2 * 2 * 3 * 32
     assert "Exploding: residual without norm" in said
-    assert "Of 16 curves theory agrees with" in said
+    assert "Of 16 curves theory fits" in said
     curves = pd.read_csv(folder / "curves.csv")
-    assert len(curves) == 4 * 4 * 16 and set(curves.agreement) <= {"yes", "near", "no"}
+    assert len(curves) == 4 * 4 * 16 and set(curves.fit) <= {"yes", "near", "no"}
     page = (folder / "report.html").read_text()
     assert "BN-explosion" in page or "shattered" in page
 

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from resnet_jax import normalization, theory
-from resnet_jax.propagation import BATCH, NONE, Setting, plain, pre_activation
+from resnet_jax.particles import original
+from resnet_jax.propagation import BATCH, LAYER, NONE, Setting, plain, pre_activation
 
 pytestmark = pytest.mark.facts
 
@@ -97,6 +98,27 @@ def test_residual_gradients_of_54_blocks(facts):
             prediction = pre_activation(blocks, setting)
             assert not agrees(growth, prediction.gradient[0])
             assert not agrees(variance, prediction.variance[-1])
+
+
+@pytest.mark.optimized
+@pytest.mark.parametrize(("norm", "printed"), [(BATCH, 9612), (LAYER, 10.7)])
+def test_gradients_of_54_blocks_of_the_lectures_order(facts, norm, printed):
+    """The recursion of :mod:`resnet_jax.particles`, off by B/width and B/batch.
+
+    Pre-activation's predictions, and those of the other normalisation, fail.
+    """
+    size, name = 256, "batch" if norm is BATCH else "layer"
+    case = facts.Case(facts.parts(name), 54, width=size, batch=size, seeds=8, alike=False)
+    seen = facts.simulate(case)
+    allowance = 54 / size * (2 if norm is BATCH else 1)
+    agrees = lambda values, value: facts.agrees(values, value, allowance * value)
+    there = original(54, Setting(norm=norm))
+    assert there.gradient[0] == pytest.approx(printed, rel=0.05)
+    assert agrees(seen.gradient[:, 0], there.gradient[0])
+    assert agrees(seen.power[:, -1], there.power[-1])
+    other = LAYER if norm is BATCH else BATCH
+    for wrong in (pre_activation(54, Setting(norm=norm)), original(54, Setting(norm=other))):
+        assert not agrees(seen.gradient[:, 0], wrong.gradient[0])
 
 
 @pytest.mark.parametrize(("choice", "explodes"), [("lecun", True), ("none", False)])

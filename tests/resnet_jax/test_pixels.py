@@ -64,6 +64,8 @@ def test_by_hand():
     np.testing.assert_allclose(halved.gradient, [4 / 9, 1])
 
 
-def test_batches_are_refused():
+def test_batches_and_biases_are_refused():
     with pytest.raises(ValueError, match="batch normalisation sees more"):
         pixels.plain([1], 4, Setting(norm=BATCH))
+    with pytest.raises(ValueError, match="biases"):
+        pixels.plain([1], 4, Setting(bias_variance=0.1))
