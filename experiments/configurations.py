@@ -249,7 +249,16 @@ def curves(found: list[Configuration]) -> pd.DataFrame:
         of |= {"depth": configuration.depth}
         for name, curve in configuration.curves.items():
             places = {"quantity": name, "place": np.arange(len(curve.mean))}
-            tables.append(pd.DataFrame({**of, **places, **curve._asdict()}))
+            columns = curve._asdict()
+            for column in (
+                "mean",
+                "low",
+                "high",
+                "theory",
+                "z",
+            ):  # no more digits than say something
+                columns[column] = np.char.mod("%.5g", columns[column]).astype(float)
+            tables.append(pd.DataFrame({**of, **places, **columns}))
     return pd.concat(tables, ignore_index=True)
 
 
