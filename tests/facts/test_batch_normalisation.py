@@ -101,23 +101,34 @@ def test_residual_gradients_of_54_blocks(facts):
 
 
 @pytest.mark.optimized
-@pytest.mark.parametrize(("norm", "printed"), [(BATCH, 9612), (LAYER, 10.7)])
-def test_gradients_of_54_blocks_of_the_lectures_order(facts, norm, printed):
+@pytest.mark.parametrize(
+    ("norm", "blocks", "printed"),
+    [
+        (BATCH, 10, 149),
+        pytest.param(BATCH, 30, 2050, marks=pytest.mark.long),
+        (BATCH, 54, 9612),
+        (LAYER, 54, 10.7),
+    ],
+)
+def test_gradients_of_the_lectures_order(facts, norm, blocks, printed):
     """The recursion of :mod:`resnet_jax.particles`, off by B/width and B/batch.
 
     Pre-activation's predictions, and those of the other normalisation, fail.
     """
     size, name = 256, "batch" if norm is BATCH else "layer"
-    case = facts.Case(facts.parts(name), 54, width=size, batch=size, seeds=8, alike=False)
+    case = facts.Case(facts.parts(name), blocks, width=size, batch=size, seeds=8, alike=False)
     seen = facts.simulate(case)
-    allowance = 54 / size * (2 if norm is BATCH else 1)
+    allowance = blocks / size * (2 if norm is BATCH else 1)
     agrees = lambda values, value: facts.agrees(values, value, allowance * value)
-    there = original(54, Setting(norm=norm))
+    there = original(blocks, Setting(norm=norm))
     assert there.gradient[0] == pytest.approx(printed, rel=0.05)
     assert agrees(seen.gradient[:, 0], there.gradient[0])
     assert agrees(seen.power[:, -1], there.power[-1])
     other = LAYER if norm is BATCH else BATCH
-    for wrong in (pre_activation(54, Setting(norm=norm)), original(54, Setting(norm=other))):
+    for wrong in (
+        pre_activation(blocks, Setting(norm=norm)),
+        original(blocks, Setting(norm=other)),
+    ):
         assert not agrees(seen.gradient[:, 0], wrong.gradient[0])
 
 
