@@ -163,11 +163,9 @@ def _reading() -> readings.Reading:
     return readings.Reading(readings.at_start, layerwise.of_network_and_line)
 
 
-#: What is usual for them.
-_CONVOLUTIONS = {"width": 16}
 _OF_FAMILY = {
-    "cifar": {**_CONVOLUTIONS, "depths": (56,)},
-    "imagenet": {**_CONVOLUTIONS, "depths": (34,)},
+    "cifar": {"depths": (56,), "width": 16},
+    "imagenet": {"depths": (34,), "width": 16},
 }
 
 STUDY = runner.Study(
