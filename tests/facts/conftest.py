@@ -1,7 +1,7 @@
 """Networks of the library at initialisation, over seeds, and how they are held to a prediction.
 
 Seeds are fixed, so that a test passes or fails for good.  Of all the choices of seeds that there
-are, at most three in a hundred would fail some sound test: about 290 comparisons must hold, each
+are, some three in a hundred would fail some sound test: about 310 comparisons must hold, each
 with a rate of false alarms of 1e-4.  That is a bound, as far as means over seeds are Gaussian:
 comparisons within a simulation go together, and allowances are wider than what they allow for.
 Another 4,000 or so, with predictions of other networks, tell these apart.
