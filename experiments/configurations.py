@@ -150,8 +150,10 @@ def _configuration(
             "gradient_correlation": table("gradient_correlation"),
         }
     is_dense = "family" not in runs or runs.family.iloc[0] == "dense"
-    sides = None if is_dense else table("side")[0]
-    theory = _theory(variant, weight, samples, sides) if follows_theory else None
+    theory = None
+    if follows_theory and (is_dense or "side" in runs):  # older readings have no sides
+        sides = None if is_dense else table("side")[0]
+        theory = _theory(variant, weight, samples, sides)
     passed = np.arange(gradient.shape[1])
     room = (
         allowance(passed, width, batch if variant.norm == "batch" else None)

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter
@@ -77,7 +78,10 @@ def over_blocks(found: Sequence[Configuration]) -> Figure:
         curve = each.curves[name]
         return Line(curve.mean, curve.low, curve.high, curve.theory)
 
-    return _profiles(found, PANELS, line_of, {"cosine": "block"})
+    more: dict[str, Artist] = {}
+    if any(np.isfinite(each.curves["power"].theory).any() for each in found):
+        more["theory, infinite width"] = plt.Line2D([], [], color="k", lw=0.8, ls=_DASHES)
+    return _profiles(found, PANELS, line_of, {"cosine": "block"}, more)
 
 
 def over_layers(
@@ -102,7 +106,7 @@ def over_layers(
         mean, low, high = configurations.spread(values, factor=True)
         return Line(mean, low, high, np.full(len(mean), np.nan))
 
-    return _profiles(found, FURTHER, line_of, {"rank": "block", "weight_gradient": "layer"})
+    return _profiles(found, FURTHER, line_of, {"rank": "block", "weight_gradient": "layer"}, {})
 
 
 def _of(table: pd.DataFrame, each: Configuration) -> pd.DataFrame:
@@ -116,8 +120,9 @@ def _profiles(
     panels: dict[str, Panel],
     line_of: Callable[[Configuration, str], Line],
     axis_under: dict[str, str],
+    more: dict[str, Artist],
 ) -> Figure:
-    """A grid of panels: a row a quantity, a column a normalisation."""
+    """A grid of panels: a row a quantity, a column a normalisation; ``more`` is in the legend."""
     norms = list(dict.fromkeys(each.variant.norm for each in found))
     with plt.style.context(STYLE):
         figure, grid = plt.subplots(
@@ -136,9 +141,7 @@ def _profiles(
                 axes.set_xlabel(axis_under.get(name, ""))
         for axes, norm in zip(grid[0], norms, strict=True):
             axes.set_title(labels.norm(norm))
-        theory = {"theory, infinite width": plt.Line2D([], [], color="k", lw=0.8, ls=_DASHES)}
-        is_predicted = any(np.isfinite(each.curves["power"].theory).any() for each in found)
-        legend_above(figure, grid.flat, theory if panels is PANELS and is_predicted else {})
+        legend_above(figure, grid.flat, more)
     return figure
 
 

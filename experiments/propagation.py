@@ -80,7 +80,9 @@ def _is_predicted(table: "pd.DataFrame") -> bool:
 
 def _notes(table: "pd.DataFrame") -> str:
     """What a reader of the table has to know."""
-    theory = "Theory is drawn for networks of our own blocks only."
+    theory = (
+        "Theory is drawn for fully connected networks and plain convolutions, of our own blocks."
+    )
     if _is_predicted(table):
         theory = (
             "*: theory for infinite width, ~ where it is off by more than noise (a t-test that "

@@ -19,7 +19,7 @@ from resnet_jax.propagation import Propagation, Setting
 _TAPS = 3
 
 
-class Moments(NamedTuple):
+class PixelMoments(NamedTuple):
     """Of every pixel ``[size, size]``: over channels, of one input or of the two.
 
     Attributes:
@@ -32,7 +32,7 @@ class Moments(NamedTuple):
 
 
 #: A step forwards, and how gradients go back through it.
-Step = Callable[[Moments], tuple[Moments, Callable[[Moments], Moments]]]
+Step = Callable[[PixelMoments], tuple[PixelMoments, Callable[[PixelMoments], PixelMoments]]]
 
 
 def spread(x: np.ndarray, stride: int = 1) -> np.ndarray:
@@ -53,19 +53,19 @@ def gather(x: np.ndarray, size: int, stride: int = 1) -> np.ndarray:
 def _weigh(setting: Setting, stride: int) -> Step:
     variance = setting.weight_variance
 
-    def step(m: Moments):
+    def step(m: PixelMoments):
         size = len(m.power)
-        back = lambda g: Moments(*[variance * gather(x, size, stride) for x in g])
-        return Moments(*[variance * spread(x, stride) for x in m]), back
+        back = lambda g: PixelMoments(*[variance * gather(x, size, stride) for x in g])
+        return PixelMoments(*[variance * spread(x, stride) for x in m]), back
 
     return step
 
 
 def _normalise(setting: Setting) -> Step:
-    def step(m: Moments):
+    def step(m: PixelMoments):
         # Of the power alone: that of batches, which need the variance, is refused below.
         divisor = np.vectorize(setting.norm.divisor)(m.power, m.power)
-        by_pixel = lambda m: Moments(*[x / divisor for x in m])
+        by_pixel = lambda m: PixelMoments(*[x / divisor for x in m])
         return by_pixel(m), by_pixel
 
     return step
@@ -74,11 +74,11 @@ def _normalise(setting: Setting) -> Step:
 def _activate(setting: Setting) -> Step:
     activation = setting.activation
 
-    def step(m: Moments):
+    def step(m: PixelMoments):
         q, cosine = m.power, m.covariance / m.power
         slope, pair_slope = activation.slope(q, 1.0), activation.slope(q, cosine)
-        after = Moments(activation.power(q), activation.covariance(q, cosine))
-        return after, lambda g: Moments(slope * g.power, pair_slope * g.covariance)
+        after = PixelMoments(activation.power(q), activation.covariance(q, cosine))
+        return after, lambda g: PixelMoments(slope * g.power, pair_slope * g.covariance)
 
     return step
 
@@ -109,7 +109,7 @@ def plain(
     if setting.bias_variance:
         raise ValueError("networks with biases are followed without images only")
     power, cosine, _ = setting.start
-    moments = Moments(np.full((size, size), power), np.full((size, size), power * cosine))
+    moments = PixelMoments(np.full((size, size), power), np.full((size, size), power * cosine))
     front = [_normalise(setting), _activate(setting)]
     before, ways = [], []
     if not pre_activation:
@@ -124,14 +124,16 @@ def plain(
     return _assemble(before, ways, front if pre_activation else [], setting)
 
 
-def _through(steps: Sequence[Step], m: Moments) -> tuple[Moments, Callable[[Moments], Moments]]:
+def _through(
+    steps: Sequence[Step], m: PixelMoments
+) -> tuple[PixelMoments, Callable[[PixelMoments], PixelMoments]]:
     """Behind several steps, and the way back through them."""
     ways = []
     for step in steps:
         m, way = step(m)
         ways.append(way)
 
-    def back(gradient: Moments) -> Moments:
+    def back(gradient: PixelMoments) -> PixelMoments:
         for way in reversed(ways):
             gradient = way(gradient)
         return gradient
@@ -143,8 +145,8 @@ def _assemble(before, ways, behind, setting: Setting) -> Propagation:
     """Arrays with a depth axis, from moments between blocks and the ways back through these."""
     # Behind the last activation the head averages over pixels: there all count alike.
     ones = np.ones_like(before[-1].power)
-    last = _through(behind, before[-1])[1](Moments(ones, ones)).power
-    gradients = [Moments(last, setting.gradient_correlation * last)]
+    last = _through(behind, before[-1])[1](PixelMoments(ones, ones)).power
+    gradients = [PixelMoments(last, setting.gradient_correlation * last)]
     for way in reversed(ways):
         gradients.append(way(gradients[-1]))
     gradients.reverse()

@@ -62,6 +62,15 @@ def test_fit_allows_for_noise_and_then_for_finite_width():
     assert {configurations.worst_fit(curve) for curve in silent.curves.values()} == {""}
 
 
+def test_convolutions_read_before_sides_were_have_no_theory():
+    rows = table().assign(family="cifar", shortcut_weight=0.0)
+    for theory in (True, False):
+        (found,) = configurations.of_blocks(rows, theory)
+        assert np.isnan(found.curves["power"].theory).all()
+    (found,) = configurations.of_blocks(rows.assign(side=8.0), True)
+    assert found.curves["power"].theory[-1] < found.curves["power"].theory[0]
+
+
 def test_one_seed_tests_nothing():
     (found,) = configurations.of_blocks(table(seeds=1), True, width=8, batch=8)
     assert {configurations.worst_fit(curve) for curve in found.curves.values()} == {""}
