@@ -98,7 +98,7 @@ class Torch:
     """PyTorch in a process of its own, with so many threads; see ``torch_peer.py``."""
 
     def __init__(self, python: str, threads: int):
-        self._threads = threads
+        self.threads = threads
         command = [python, str(pathlib.Path(__file__).with_name("torch_peer.py"))]
         command += [f"--threads={threads}"]
         pipe = subprocess.PIPE
@@ -117,7 +117,7 @@ class Torch:
     def side(self, units: float, operations: float, mode: str, unit="step", **request) -> Side:
         """A side whose unit of work is so many times what the request asks for."""
         first: list[float] = []
-        threads = "1 thread" if self._threads == 1 else f"{self._threads} threads"
+        threads = "1 thread" if self.threads == 1 else f"{self.threads} threads"
         where = threads if self.about["device"] == "cpu" else self.about["device"]
 
         def seconds() -> float:

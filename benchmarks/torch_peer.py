@@ -4,7 +4,7 @@ Reads a request a line from standard input, as JSON, and answers with the second
 a caller can take turns with it; :class:`measuring.Torch` is that caller.  A request names
 
     what     "step", of one run, or of all of them by torch.func.vmap; or "training": whole, a plain
-             and a residual run of each depth, halved
+             and a residual run of each depth, halved; or "convolution": one of 3x3, by its "pass"
     mode     "eager", "compile" (torch.compile, the network and its loss) or "vmap"
     depth or depths, shape (of an example), width (of dense layers), batch, steps, runs,
     measurements
@@ -116,6 +116,19 @@ def train(request, depth, weight):
                 (logits.argmax(1) != y).float().mean().item()
 
 
+def convolver(request):
+    """A function that takes one convolution of images, forwards or to the kernel's gradient."""
+    channels = request["shape"][-1]
+    x = channels_last(torch.ones(request["batch"], *request["shape"], device=DEVICE))
+    kernel = torch.ones(channels, channels, 3, 3, device=DEVICE)
+    kernel = kernel.to(memory_format=torch.channels_last)
+    if request["pass"] == "forwards":
+        return lambda: functional.conv2d(x, kernel, padding=1)
+    backwards, geometry = torch.ops.aten.convolution_backward, ([1, 1], [1, 1], [1, 1])
+    mask = [False, True, False]  # of the gradients of input, kernel and bias
+    return lambda: backwards(x, x, kernel, None, *geometry, False, [0, 0], 1, mask)
+
+
 def timed(function, times):
     """Mean seconds of several calls."""
     wait = torch.cuda.synchronize if DEVICE == "cuda" else lambda: None
@@ -125,6 +138,12 @@ def timed(function, times):
         function()
     wait()
     return (time.perf_counter() - start) / times
+
+
+def maker(request):
+    if request["what"] == "convolution":
+        return convolver
+    return population_stepper if request["mode"] == "vmap" else stepper
 
 
 def answer(request, known):
@@ -137,7 +156,7 @@ def answer(request, known):
     key = json.dumps({**request, "steps": 0})
     begun = 0.0
     if key not in known:
-        known[key] = (population_stepper if request["mode"] == "vmap" else stepper)(request)
+        known[key] = maker(request)(request)
         begun = timed(known[key], 1)
         timed(known[key], WARM_UP)
     return {"seconds": timed(known[key], request["steps"]), "first": begun}

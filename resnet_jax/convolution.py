@@ -13,10 +13,11 @@ between are more of its features.
 
 Where something is faster than such a convolution it takes its place, in pieces of the batch that
 stay in a core's cache: Winograd's products where there are channels enough
-(:mod:`resnet_jax.winograd`); for small images one product of their patches with the kernel; for the
-weight gradient the product of the image's shifted columns with the gradient's shifted rows, which
-meet in every tap.  These are choices by static shape, made in this file alone.  Other platforms
-keep the stock operation and its gradients.
+(:mod:`resnet_jax.winograd`); for small images one product of their patches with the kernel, and for
+somewhat larger ones of their columns with those of the kernel; for the weight gradient the product
+of the image's shifted columns with the gradient's shifted rows, which meet in every tap.  These are
+choices by static shape, made in this file alone.  Other platforms keep the stock operation and its
+gradients.
 
 Images so small that the kernel reaches from every pixel to every other are one row each, and the
 kernel is one matrix: of the 36 taps of 3x3 on an image of 2x2 only 16 meet a pixel.
@@ -42,8 +43,8 @@ LAYOUT = ("NHWC", "HWIO", "NHWC")
 #: grey images of any size.
 _SMALL_IMAGE = 16
 
-#: Up to this many, few channels too have their weight gradient from shifts.
-_SMALL_FOR_SHIFTS = 64
+#: Up to this many, few channels too are faster as products: of columns, and of shifts.
+_MEDIUM_IMAGE = 64
 
 #: So many channels make Winograd's transforms worth their while.
 _MANY_CHANNELS = 32
@@ -77,6 +78,20 @@ def _by_patches(x: jax.Array, kernel: jax.Array, stride: int, padding: Padding) 
     return rows.reshape(*patches.shape[:3], -1)
 
 
+def _by_columns(x: jax.Array, kernel: jax.Array, padding: Padding) -> jax.Array:
+    """The convolution at stride 1 as one product, ``[pixels, size · in]`` of their columns.
+
+    Each meets all columns of the kernel at once, and the results are added where they belong.
+    """
+    size, (_, height, width, _) = kernel.shape[0], x.shape
+    rows = jnp.pad(x, [(0, 0), padding, (0, 0), (0, 0)])
+    columns = jnp.concatenate([rows[:, i : i + height] for i in range(size)], -1)
+    taps = kernel.swapaxes(1, 2).reshape(columns.shape[-1], -1)  # [row, in] x [column, out]
+    met = (columns.reshape(-1, columns.shape[-1]) @ taps).reshape(*x.shape[:3], size, -1)
+    met = jnp.pad(met, [(0, 0), (0, 0), padding, (0, 0), (0, 0)])
+    return functools.reduce(jnp.add, (met[:, :, j : j + width, j] for j in range(size)))
+
+
 def _suits_winograd(x: jax.Array, kernel: jax.Array, stride: int, padding: Padding) -> bool:
     even = x.shape[1] % 2 == x.shape[2] % 2 == 0
     return (
@@ -86,18 +101,21 @@ def _suits_winograd(x: jax.Array, kernel: jax.Array, stride: int, padding: Paddi
     )
 
 
-def _by_winograd(x: jax.Array, kernel: jax.Array) -> jax.Array:
-    pieces = _cut(x, _pieces(x, x, _SMALL_PIECE))
-    y = jax.lax.map(lambda piece: winograd.convolve_3x3(piece, kernel), pieces)
-    return y.reshape(*x.shape[:3], -1)
+def _in_pieces(of_piece: Callable, x: jax.Array, most: int) -> jax.Array:
+    """A map of images, of a piece of the batch after the other."""
+    y = jax.lax.map(of_piece, _cut(x, _pieces(x, x, most)))
+    return y.reshape(x.shape[0], *y.shape[2:])
 
 
 def _on_cpu(x: jax.Array, kernel: jax.Array, stride: int, padding: Padding) -> jax.Array:
     if _suits_winograd(x, kernel, stride, padding):
-        return _by_winograd(x, kernel)
+        return _in_pieces(lambda piece: winograd.convolve_3x3(piece, kernel), x, _SMALL_PIECE)
     pixels = -(-x.shape[1] // stride) * -(-x.shape[2] // stride)
-    by_patches = pixels <= _SMALL_IMAGE or x.shape[-1] == 1
-    return (_by_patches if by_patches else _direct)(x, kernel, stride, padding)
+    if pixels <= _SMALL_IMAGE or x.shape[-1] == 1:
+        return _by_patches(x, kernel, stride, padding)
+    if stride == 1 and pixels <= _MEDIUM_IMAGE and max(kernel.shape[2:]) < _MANY_CHANNELS:
+        return _in_pieces(lambda piece: _by_columns(piece, kernel, padding), x, _PIECE)
+    return _direct(x, kernel, stride, padding)
 
 
 def _even(size: int) -> Padding:
@@ -159,7 +177,7 @@ def _by_shifts(x: jax.Array, dy: jax.Array, padding: Padding) -> jax.Array:
 
 def _weight_gradient(x: jax.Array, dy: jax.Array, padding: Padding) -> jax.Array:
     """The kernel's gradient at stride 1, summed over pieces of the batch."""
-    few = x.shape[-1] < _MANY_CHANNELS and x.shape[1] * x.shape[2] > _SMALL_FOR_SHIFTS
+    few = x.shape[-1] < _MANY_CHANNELS and x.shape[1] * x.shape[2] > _MEDIUM_IMAGE
     of_piece, most = (_transposed, _PIECE) if few else (_by_shifts, _SMALL_PIECE)
     pieces, size = _pieces(x, dy, most), sum(padding) + 1
     if pieces == 1:

@@ -60,9 +60,11 @@ def batch_norm(
 
 
 def _batch_norm_forward(x, scale, bias, epsilon):
-    rows = at_least_single(x)
-    mean = keep(_batch_mean(rows))
-    centred = rows - mean
+    mean = keep(_batch_mean(at_least_single(x)))
+    # Kept here too, behind the mean: what is kept is rounded to its own precision, which costs the
+    # next product a copy of its own, but element by element nothing.
+    x = keep(x)
+    centred = at_least_single(x) - mean
     variance = _batch_mean(centred * centred)
     inverse_deviation = keep(jax.lax.rsqrt(variance + epsilon))
     y = centred * (inverse_deviation * scale[None]) + bias[None]

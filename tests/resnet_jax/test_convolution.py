@@ -51,8 +51,8 @@ def test_value_and_gradients_equal_the_stock_operation(float64, size, stride, im
 
 #: What each choice of the file needs to be made: for shapes that suit it and for others.
 CHOICES = {
-    "transposed": {"_MANY_CHANNELS": 99, "_SMALL_FOR_SHIFTS": 0},
-    "by shifts": {"_MANY_CHANNELS": 99, "_SMALL_FOR_SHIFTS": 99},
+    "direct, and transposed": {"_MANY_CHANNELS": 99, "_MEDIUM_IMAGE": 0},
+    "by columns, and by shifts": {"_MANY_CHANNELS": 99, "_MEDIUM_IMAGE": 99},
     "winograd": {"_MANY_CHANNELS": 1},
 }
 
@@ -83,6 +83,15 @@ def test_many_channels_take_sixteen_products_a_tile():
     )
     assert re.search(r"f32\[16,12,32\] = dot_general", dots(32))
     assert not re.search(r"f32\[16,", dots(31))
+
+
+@ON_CPU
+def test_images_of_medium_size_meet_all_columns_of_the_kernel_at_once():
+    """8x8 images of 3 channels: 9 numbers a column, and 3 columns of 5 in the kernel."""
+    lower = jax.make_jaxpr(convolution._on_cpu, static_argnums=(2, 3))
+    lowered = lambda image: str(lower(*arguments(3, image, dtype=jnp.float32), 1, (1, 1)))
+    assert "f32[192,15] = dot_general" in lowered((8, 8))
+    assert "conv_general_dilated" in lowered((9, 8))
 
 
 @ON_CPU

@@ -1,0 +1,129 @@
+"""Where a training step goes, by kinds of operations of the compiled program.
+
+    python benchmarks/profile_step.py [--networks=dense-16,dense-64,dense-256,8x8-56,32x32-20]
+
+Programs as studies compile them: dense ones of eight runs, width 64 and batch 128, and CIFAR
+networks of two runs, batch 128, on random images.  A few steps are taken under JAX's profiler, and
+the time that each operation had for itself is added up by its kind:
+
+    products             of matrices, and sums written as products or left to the same library
+    convolutions         left to XLA's own
+    element by element   fusions of arithmetic
+    moved                copies, slices, stacks read and written, padding, patches put together
+    rest                 sorting, random numbers, loops, and whatever has no kind above
+    not seen             what is left of the step: dispatch, waiting, and the large operations that
+                         XLA cuts in two and hands to another thread, mostly element by element
+
+``ms`` is processor time a step and run, ``share`` that of all kinds, and ``calls`` how many
+operations; ``step_ms`` is the step without the profiler, which adds some 0.3 μs an operation, times
+devices.  ``at_gemm_ms`` is what its arithmetic would take at the rate of GEMM-1024.  Convolutions
+are kept on the thread that asked for them here, by a flag of XLA's, since otherwise the profiler
+would not see them.
+"""
+
+import collections
+import os
+import pathlib
+import re
+import statistics
+import tempfile
+from collections.abc import Iterator
+
+os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_cpu_multi_thread_eigen=false"
+
+import jax  # noqa: E402
+from measuring import Report, gemm, parser  # noqa: E402
+from populations import Trainee, random_data, settings  # noqa: E402
+
+from resnet_jax import runs_mesh  # noqa: E402
+
+BATCH, ROUNDS = 128, 5
+
+#: The first pattern that a name begins with gives its kind.
+KINDS = {
+    "products": r"ynn_fusion|dot|custom-call",
+    "convolutions": r"conv",
+    "moved": r"(wrapped_|bitcast_)*(copy|transpose|dynamic|concat|pad|broadcast|slice|reverse)",
+    "element by element": r".*fusion|(wrapped_|bitcast_)*(reduce|add|multiply|subtract|maximum)",
+}
+#: Of operations that only contain or await others; what they contain has names of its own.
+_CONTAINERS = re.compile(r"while|call|conditional|ThunkExecutor|.*::|.*[$\[]|Wait")
+
+
+def kind_of(name: str) -> str:
+    return next((kind for kind, names in KINDS.items() if re.match(names, name)), "rest")
+
+
+def own_times(folder: pathlib.Path) -> Iterator[tuple[str, float]]:
+    """Names of operations and the seconds that each had for itself, of what a profile recorded."""
+    (file,) = folder.rglob("*.xplane.pb")
+    for plane in jax.profiler.ProfileData.from_file(str(file)).planes:
+        for line in plane.lines:
+            if "XLAEigen" not in line.name:  # those threads run the operations
+                continue
+            events = sorted((e.start_ns, -e.duration_ns, e.name) for e in line.events)
+            inside: list[tuple[float, int]] = []
+            own: list[list] = []
+            for start, minus, name in events:
+                while inside and inside[-1][0] <= start:
+                    inside.pop()
+                if inside:
+                    own[inside[-1][1]][1] += minus
+                inside.append((start - minus, len(own)))
+                own.append([name, -minus])
+            yield from ((name, 1e-9 * each) for name, each in own)
+
+
+def network(name: str) -> tuple[Trainee, int]:
+    """One of ``--networks``, and the steps of a call."""
+    image, depth = name.split("-")
+    if image == "dense":
+        config = settings(int(depth), 8, 20, width=64, batch_size=BATCH, map="map")
+        return Trainee(config, random_data((64,))), max(2, 320 // int(depth))
+    side = int(image.split("x")[0])
+    config = settings(int(depth), 2, 4, family="cifar", batch_size=BATCH, map="map")
+    return Trainee(config, random_data((side, side, 3 if side > 8 else 1))), 4 if side <= 8 else 2
+
+
+def profile(name: str, report: Report) -> None:
+    trainee, steps = network(name)
+    share = runs_mesh().size / trainee.runs  # of the devices, for one run
+    wall = statistics.median(trainee.step_seconds(steps) for _ in range(ROUNDS)) * share
+    with tempfile.TemporaryDirectory() as folder:
+        with jax.profiler.trace(folder):
+            trainee.step_seconds(steps)
+        times = list(own_times(pathlib.Path(folder)))
+    seconds, calls = collections.Counter[str](), collections.Counter[str]()
+    for operation, each in times:
+        if not _CONTAINERS.match(operation):
+            seconds[kind_of(operation)] += each / steps / trainee.runs
+            calls[kind_of(operation)] += 1
+    seconds["not seen"] = max(0.0, wall - seconds.total())
+    product = gemm()
+    rate = product.operations / statistics.median(product.seconds() for _ in range(ROUNDS))
+    ideal = 6 * trainee.counts.multiply_adds * BATCH / rate * runs_mesh().size
+    for kind in (*KINDS, "rest", "not seen"):
+        report.add(
+            {
+                "network": name,
+                "kind": kind,
+                "ms": 1e3 * seconds[kind],
+                "share": seconds[kind] / seconds.total(),
+                "calls": round(calls[kind] / steps / trainee.runs),
+                "step_ms": 1e3 * wall,
+                "at_gemm_ms": 1e3 * ideal,
+            }
+        )
+
+
+def main() -> None:
+    networks = "dense-16,dense-64,dense-256,8x8-56,32x32-20"
+    options = parser(__doc__, rounds=1, networks=networks).parse_args()
+    report = Report("profile_step", options.out)
+    for name in options.networks.split(",")[: 1 if options.quick else None]:
+        profile(name, report)
+    report.finish()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,144 @@
+"""Single convolutions of 3x3 as the CIFAR networks have them: our lowerings against PyTorch's.
+
+    python benchmarks/single_convolutions.py [--torch_python=PATH]
+
+The three shapes of stages of 32x32 and of 8x8 images, batch 128, stride 1; the pass forwards (that
+to the input's gradient is the same, of a kernel turned around) and that to the kernel's gradient.
+A row a side, in milliseconds a convolution:
+
+    direct, patches ...  our lowerings on CPU (resnet_jax.convolution), each in a compiled loop, one
+                         run a device at once; "chosen" is what a network gets
+    PyTorch              one run, channels last, with one thread and with all; for one thread
+                         the milliseconds are shared out over all cores, as if each ran one
+
+``ratio`` is to the chosen lowering, of the same rounds (above 1: slower), and ``gflops`` by the
+count of the direct sum, so that formulations with fewer operations can exceed the machine's rate.
+"""
+
+import functools
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+from jax.sharding import PartitionSpec
+from measuring import Report, Side, Torch, gemm, numbers, parser, seconds_of, torches
+
+from experiments import environment
+from resnet_jax import convolution, runs_mesh, winograd
+
+BATCH, SIZE, MARGIN = 128, 3, (1, 1)
+#: Seconds that one measurement of a side is meant to take.
+LONG_ENOUGH = 0.1
+
+Lowering = Callable[[jax.Array, jax.Array], jax.Array]
+
+
+def in_pieces(lowering: Lowering, most: int, pair: tuple[jax.Array, jax.Array]) -> Lowering:
+    """A sum over pieces of the batch, as the weight gradient is taken."""
+    pieces = convolution._pieces(*pair, most)
+
+    def summed(x, dy):
+        cut = convolution._cut(x, pieces), convolution._cut(dy, pieces)
+        add = lambda total, piece: (total + lowering(*piece), None)
+        start = jnp.zeros((SIZE, SIZE, x.shape[-1], dy.shape[-1]))
+        return jax.lax.scan(add, start, cut)[0]
+
+    return summed
+
+
+def forwards(x: jax.Array) -> dict[str, Lowering]:
+    """Of images with a kernel; the first is what a network gets."""
+    found = {
+        "chosen": functools.partial(convolution._on_cpu, stride=1, padding=MARGIN),
+        "direct": functools.partial(convolution._direct, stride=1, padding=MARGIN),
+        "patches": functools.partial(convolution._by_patches, stride=1, padding=MARGIN),
+        "columns": lambda x, kernel: convolution._in_pieces(
+            lambda piece: convolution._by_columns(piece, kernel, MARGIN), x, convolution._PIECE
+        ),
+        "Winograd": lambda x, kernel: convolution._in_pieces(
+            lambda piece: winograd.convolve_3x3(piece, kernel), x, convolution._SMALL_PIECE
+        ),
+    }
+    if x.shape[1] <= 2:
+        found["chosen"] = found["one matrix"] = convolution.convolve
+    return found
+
+
+def to_the_kernel(x: jax.Array) -> dict[str, Lowering]:
+    """Of images with the gradient of what they became; the first is what a network gets."""
+    of = lambda lowering, most: in_pieces(functools.partial(lowering, padding=MARGIN), most, (x, x))
+    found = {
+        "chosen": functools.partial(convolution._weight_gradient, padding=MARGIN),
+        "over the batch": of(convolution._transposed, convolution._PIECE),
+        "shifts": of(convolution._by_shifts, convolution._SMALL_PIECE),
+    }
+    if x.shape[1] <= 2:
+        kernel = jnp.zeros((SIZE, SIZE, x.shape[-1], x.shape[-1]))
+        gradient = lambda x, dy: jax.vjp(functools.partial(convolution.convolve, x), kernel)[1](dy)
+        found["chosen"] = found["one matrix"] = lambda x, dy: gradient(x, dy)[0]
+    return found
+
+
+def looped(lowering: Lowering, x: jax.Array, other: jax.Array, times: int) -> Callable:
+    """A compiled loop of convolutions on each device, each of what the one before made.
+
+    So nothing can be taken out of the loop, and all of every result is needed.
+    """
+    forwards = other.shape[0] == SIZE
+
+    def body(_, carry):
+        x, total = carry
+        made = lowering(x, other)
+        return (made, total) if forwards else jax.lax.optimization_barrier((x, total + made))
+
+    def several(x, total):
+        return jax.lax.fori_loop(0, times, body, (x, total))
+
+    total = jnp.zeros((SIZE, SIZE, x.shape[-1], x.shape[-1]))
+    everywhere = PartitionSpec()
+    program = jax.shard_map(
+        several, mesh=runs_mesh(), in_specs=everywhere, out_specs=everywhere, check_vma=False
+    )
+    compiled = jax.jit(program).lower(x, total).compile()
+    return lambda: compiled(x, total)
+
+
+def side(name: str, lowering: Lowering, x: jax.Array, other: jax.Array, operations: float) -> Side:
+    """One of our lowerings; its unit is one convolution, of which each device does one at once."""
+    once = looped(lowering, x, other, 1)
+    seconds_of(once)
+    times = max(1, int(LONG_ENOUGH / seconds_of(once)))
+    several = looped(lowering, x, other, times)
+    units = times * runs_mesh().size
+    return Side(name, lambda: seconds_of(several) / units, operations)
+
+
+def torch_side(torch: Torch, kind: str, shape: tuple[int, ...], operations: float) -> Side:
+    request = {"what": "convolution", "pass": kind, "shape": shape, "batch": BATCH, "steps": 10}
+    share = torch.threads / environment.usable_cores() if torch.about["device"] == "cpu" else 1
+    return torch.side(share, operations, "eager", **request)
+
+
+def main() -> None:
+    more = {"shapes": "32x16,16x32,8x64,8x16,4x32,2x64"}
+    options = parser(__doc__, rounds=9, torch_python="", **more).parse_args()
+    rounds = 3 if options.quick else options.rounds
+    cases = [tuple(numbers(word.replace("x", ","))) for word in options.shapes.split(",")]
+    peers = torches(options.torch_python)
+    report = Report("single_convolutions", options.out, peers)
+    for side_length, channels in cases[-1:] if options.quick else cases:
+        shape = side_length, side_length, channels
+        x = jnp.ones((BATCH, *shape))
+        kernel = jnp.full((SIZE, SIZE, channels, channels), 1 / (SIZE**2 * channels))
+        operations = 2.0 * BATCH * side_length**2 * SIZE**2 * channels**2
+        passes = {"forwards": (forwards(x), kernel), "to the kernel": (to_the_kernel(x), x)}
+        for kind, (lowerings, other) in passes.items():
+            sides = [side(name, each, x, other, operations) for name, each in lowerings.items()]
+            sides += [torch_side(torch, kind, shape, operations) for torch in peers]
+            case = {"image": f"{side_length}x{side_length}", "channels": channels, "pass": kind}
+            report.compare(case, [*sides, gemm()], rounds)
+    report.finish()
+
+
+if __name__ == "__main__":
+    main()
