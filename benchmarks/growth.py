@@ -2,20 +2,19 @@
 
     python benchmarks/growth.py
 
-growth_by_depth: dense networks of width 64 at depths from 10 to 10,000, two runs, batch
-100, each in a process of its own: seconds of compilation, instructions of the optimised program,
-milliseconds a step, microseconds a step, run and layer, the peak memory of the process, and the
-temporary memory that the compiler planned for.  Steps are measured ``steps`` a call: 20, or as many
-as take two seconds, but four at least, since new memory is cleared for each call.  ``gemm_gflops``
-is the machine's own rate in the same process, right before.  Then --remat_depths with and without
-rematerialisation, the processes in turn.
+growth_by_depth: dense networks of width 64 at depths from 10 to 10,000, two runs, batch 100, in
+processes of their own, which take turns: medians of seconds of compilation, instructions of the
+optimised program, milliseconds a step, microseconds a step, run and layer, the peak memory of the
+process, and the temporary memory that the compiler planned for.  Steps are measured ``steps`` a
+call: 20, or as many as take two seconds, but four at least, since new memory is cleared for each
+call.  ``gemm_gflops`` is the machine's own rate in the same process, right before.  Then
+--remat_depths with and without rematerialisation.
 
 growth_by_runs: populations of 1 to 32 runs of one depth, in turn in one process, in milliseconds a
 step and run; ``ratio`` is to the first row of a depth.  GEMM-1024 takes its turn with them, in
 milliseconds a product, and has no ratio.
 """
 
-import dataclasses
 import json
 import pathlib
 import re
@@ -28,13 +27,10 @@ from measuring import Report, gemm, numbers, parser, spread
 from populations import Trainee, random_data, settings
 
 from experiments import cells, compilation, grid
-from experiments.config import Config
 from experiments.grid import Group
 from resnet_jax import runs_mesh
 
 WIDTH, BATCH, FEATURES = 64, 100, 64
-#: The field of a configuration that asks for rematerialisation, and what is asked.
-REMAT = {"none": {"remat": "none"}, "sqrt": {"remat": "sqrt"}}
 #: Seconds that the measured steps of a call are meant to take, and how few they are at least.
 LONG_ENOUGH, FEWEST = 2.0, 4
 
@@ -76,24 +72,15 @@ def in_a_process(depth: int, fields: dict) -> dict:
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def depth_rows(depths: list[int], report: Report) -> None:
-    for depth in depths:
-        report.add({"depth": depth, "remat": "none", **in_a_process(depth, {})})
-
-
-def remat_rows(depths: list[int], rounds: int, report: Report) -> None:
-    """With and without, the processes in turn; the row holds the medians of the rounds."""
-    if "remat" not in {field.name for field in dataclasses.fields(Config)}:
-        print("rematerialisation: skipped, there is no such flag")
-        return
-    for depth in depths:
-        taken: dict[str, list[dict]] = {name: [] for name in REMAT}
-        for _ in range(rounds):
-            for name, fields in REMAT.items():
-                taken[name].append(in_a_process(depth, fields))
-        for name, each in taken.items():
-            row = {key: statistics.median(one[key] for one in each) for key in each[0]}
-            report.add({"depth": depth, "remat": name, **row})
+def depth_rows(cases: list[tuple[int, str]], rounds: int, report: Report) -> None:
+    """Processes of all depths and ways of rematerialisation in turn; rows of medians."""
+    taken: dict[tuple[int, str], list[dict]] = {case: [] for case in cases}
+    for number in range(rounds):
+        for depth, remat in cases if number % 2 == 0 else reversed(cases):
+            taken[depth, remat].append(in_a_process(depth, {"remat": remat}))
+    for (depth, remat), each in taken.items():
+        row = {key: statistics.median(one[key] for one in each) for key in each[0]}
+        report.add({"depth": depth, "remat": remat, "rounds": rounds, **row})
 
 
 def population_rows(depths: list[int], runs: list[int], rounds: int, report: Report) -> None:
@@ -124,8 +111,9 @@ def main() -> None:
         Report("growth_by_depth", options.out),
         Report("growth_by_runs", options.out),
     )
-    depth_rows(depths, by_depth)
-    remat_rows(remat_depths, min(rounds, 2), by_depth)
+    depth_rows([(depth, "none") for depth in depths], min(rounds, 3), by_depth)
+    for depth in remat_depths:
+        depth_rows([(depth, "none"), (depth, "sqrt")], min(rounds, 3), by_depth)
     population_rows(run_depths, runs, rounds, by_runs)
     by_depth.finish()
     by_runs.finish()

@@ -6,8 +6,10 @@ same machine; ratios are of seconds measured in the same round.
 """
 
 import argparse
+import contextlib
 import csv
 import json
+import os
 import pathlib
 import statistics
 import subprocess
@@ -24,6 +26,9 @@ import jax.numpy as jnp  # noqa: E402
 from jax.sharding import NamedSharding, PartitionSpec  # noqa: E402
 
 from resnet_jax import runs_mesh  # noqa: E402
+
+#: The files that Linux describes a cache of a core by.
+_OF_A_CACHE = "level", "type", "size"
 
 
 class Side(NamedTuple):
@@ -167,6 +172,7 @@ class Report:
         self._name, self._out = name, pathlib.Path(out)
         self._rows: list[dict] = []
         self._environment = environment.describe([d.device_kind for d in jax.devices()])
+        self._environment |= machine()
         if torches:
             self._environment["torch"] = torches[-1].about
         self._out.mkdir(parents=True, exist_ok=True)
@@ -213,6 +219,19 @@ class Report:
             print("GPU column is empty: no GPU here")
         for line in cells:
             print("  ".join(word.rjust(width) for word, width in zip(line, widths, strict=True)))
+
+
+def machine() -> dict:
+    """More of what the figures depend on; what cannot be found out is left out."""
+    about = {"xla_flags": os.environ.get("XLA_FLAGS", "")}
+    with contextlib.suppress(OSError, ValueError):
+        pages = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+        about["memory"] = f"{pages / 2**30:.0f} GiB"
+    for index in pathlib.Path("/sys/devices/system/cpu/cpu0/cache").glob("index*"):
+        with contextlib.suppress(OSError):
+            level, kind, size = ((index / name).read_text().strip() for name in _OF_A_CACHE)
+            about[f"cache, level {level}, {kind.lower()}"] = size
+    return about
 
 
 def spread(name: str, values: Sequence[float], factor: float = 1.0) -> dict[str, float]:
