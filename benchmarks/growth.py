@@ -8,7 +8,7 @@ optimised program, milliseconds a step, microseconds a step, run and layer, the 
 process, and the temporary memory that the compiler planned for.  Steps are measured ``steps`` a
 call: 20, or as many as take two seconds, but four at least, since new memory is cleared for each
 call.  ``gemm_gflops`` is the machine's own rate in the same process, right before.  Then
---remat_depths with and without rematerialisation.
+--remat_depths by all ways of rematerialisation.
 
 growth_by_runs: populations of 1 to 32 runs of one depth, in turn in one process, in milliseconds a
 step and run; ``ratio`` is to the first row of a depth.  GEMM-1024 takes its turn with them, in
@@ -23,7 +23,7 @@ import statistics
 import subprocess
 import sys
 
-from measuring import Report, gemm, numbers, parser, spread
+from measuring import Report, gemm, numbers, parser
 from populations import Trainee, random_data, settings
 
 from experiments import cells, compilation, grid
@@ -56,10 +56,10 @@ def measured(depth: int, fields: dict) -> dict:
         "instructions": len(re.findall(r"^\s+(?:ROOT )?%?[\w.-]+ = ", compiled.as_text(), re.M)),
         "steps": steps,
         "us_per_layer": 1e6 * statistics.median(seconds) / depth / 2,
-        **spread("ms", seconds, 1e3),
+        "ms": 1e3 * statistics.median(seconds),
         "gemm_gflops": rate,
         "peak_mib": peak,
-        "temp_mib": memory.temp_size_in_bytes / 2**20 if memory else "",
+        "temp_mib": memory.temp_size_in_bytes / 2**20 if memory else 0.0,
     }
 
 
@@ -73,14 +73,24 @@ def in_a_process(depth: int, fields: dict) -> dict:
 
 
 def depth_rows(cases: list[tuple[int, str]], rounds: int, report: Report) -> None:
-    """Processes of all depths and ways of rematerialisation in turn; rows of medians."""
+    """Processes of all depths and ways of rematerialisation in turn; rows of medians.
+
+    Ratios are to the first, of the same rounds.
+    """
     taken: dict[tuple[int, str], list[dict]] = {case: [] for case in cases}
     for number in range(rounds):
         for depth, remat in cases if number % 2 == 0 else reversed(cases):
             taken[depth, remat].append(in_a_process(depth, {"remat": remat}))
+    first = next(iter(taken.values()))
     for (depth, remat), each in taken.items():
         row = {key: statistics.median(one[key] for one in each) for key in each[0]}
-        report.add({"depth": depth, "remat": remat, "rounds": rounds, **row})
+        ratios = {
+            f"{key}_ratio": statistics.median(
+                one[key] / other[key] for one, other in zip(each, first, strict=True)
+            )
+            for key in ("compile_s", "us_per_layer", "peak_mib")
+        }
+        report.add({"depth": depth, "remat": remat, "rounds": rounds, **row, **ratios})
 
 
 def population_rows(depths: list[int], runs: list[int], rounds: int, report: Report) -> None:
@@ -112,8 +122,8 @@ def main() -> None:
         Report("growth_by_runs", options.out),
     )
     depth_rows([(depth, "none") for depth in depths], min(rounds, 3), by_depth)
-    for depth in remat_depths:
-        depth_rows([(depth, "none"), (depth, "sqrt")], min(rounds, 3), by_depth)
+    ways = [(depth, remat) for depth in remat_depths for remat in ("none", "block", "sqrt")]
+    depth_rows(ways, min(rounds, 3), by_depth)
     population_rows(run_depths, runs, rounds, by_runs)
     by_depth.finish()
     by_runs.finish()

@@ -9,7 +9,8 @@ A row a side, in milliseconds a convolution:
     direct, patches ...  our lowerings on CPU (resnet_jax.convolution), each in a compiled loop, one
                          run a device at once; "chosen" is what a network gets
     PyTorch              one run, channels last, with one thread and with all; for one thread
-                         the milliseconds are shared out over all cores, as if each ran one
+                         the milliseconds are shared out over all cores, as if each ran one and
+                         none slowed the others
 
 ``ratio`` is to the chosen lowering, of the same rounds (above 1: slower), and ``gflops`` by the
 count of the direct sum, so that formulations with fewer operations can exceed the machine's rate.
@@ -82,25 +83,27 @@ def to_the_kernel(x: jax.Array) -> dict[str, Lowering]:
 def looped(lowering: Lowering, x: jax.Array, other: jax.Array, times: int) -> Callable:
     """A compiled loop of convolutions on each device, each of what the one before made.
 
-    So nothing can be taken out of the loop, and all of every result is needed.
+    So nothing can be taken out of the loop, and all of every result is needed.  What is made of
+    images has them added, which keeps numbers from growing or vanishing.
     """
     forwards = other.shape[0] == SIZE
 
     def body(_, carry):
-        x, total = carry
-        made = lowering(x, other)
-        return (made, total) if forwards else jax.lax.optimization_barrier((x, total + made))
+        x, other, made = carry
+        if forwards:
+            return x, other, x + lowering(made, other)
+        return jax.lax.optimization_barrier((x, other, made + lowering(x, other)))
 
-    def several(x, total):
-        return jax.lax.fori_loop(0, times, body, (x, total))
+    def several(x, other, made):
+        return jax.lax.fori_loop(0, times, body, (x, other, made))
 
-    total = jnp.zeros((SIZE, SIZE, x.shape[-1], x.shape[-1]))
+    made = x if forwards else jnp.zeros((SIZE, SIZE, x.shape[-1], x.shape[-1]))
     everywhere = PartitionSpec()
     program = jax.shard_map(
         several, mesh=runs_mesh(), in_specs=everywhere, out_specs=everywhere, check_vma=False
     )
-    compiled = jax.jit(program).lower(x, total).compile()
-    return lambda: compiled(x, total)
+    compiled = jax.jit(program).lower(x, other, made).compile()
+    return lambda: compiled(x, other, made)
 
 
 def side(name: str, lowering: Lowering, x: jax.Array, other: jax.Array, operations: float) -> Side:
@@ -114,7 +117,8 @@ def side(name: str, lowering: Lowering, x: jax.Array, other: jax.Array, operatio
 
 
 def torch_side(torch: Torch, kind: str, shape: tuple[int, ...], operations: float) -> Side:
-    request = {"what": "convolution", "pass": kind, "shape": shape, "batch": BATCH, "steps": 10}
+    request = {"what": "convolution", "pass": kind, "shape": shape, "batch": BATCH}
+    request["steps"] = max(10, int(LONG_ENOUGH * 1e11 / operations))
     share = torch.threads / environment.usable_cores() if torch.about["device"] == "cpu" else 1
     return torch.side(share, operations, "eager", **request)
 
@@ -128,10 +132,11 @@ def main() -> None:
     report = Report("single_convolutions", options.out, peers)
     for side_length, channels in cases[-1:] if options.quick else cases:
         shape = side_length, side_length, channels
-        x = jnp.ones((BATCH, *shape))
-        kernel = jnp.full((SIZE, SIZE, channels, channels), 1 / (SIZE**2 * channels))
+        draw = lambda seed, *shape: jax.random.normal(jax.random.key(seed), shape)
+        x, dy = draw(0, BATCH, *shape), draw(1, BATCH, *shape)
+        kernel = draw(2, SIZE, SIZE, channels, channels) / (2 * SIZE * channels**0.5)
         operations = 2.0 * BATCH * side_length**2 * SIZE**2 * channels**2
-        passes = {"forwards": (forwards(x), kernel), "to the kernel": (to_the_kernel(x), x)}
+        passes = {"forwards": (forwards(x), kernel), "to the kernel": (to_the_kernel(x), dy)}
         for kind, (lowerings, other) in passes.items():
             sides = [side(name, each, x, other, operations) for name, each in lowerings.items()]
             sides += [torch_side(torch, kind, shape, operations) for torch in peers]

@@ -119,8 +119,8 @@ def train(request, depth, weight):
 def convolver(request):
     """A function that takes one convolution of images, forwards or to the kernel's gradient."""
     channels = request["shape"][-1]
-    x = channels_last(torch.ones(request["batch"], *request["shape"], device=DEVICE))
-    kernel = torch.ones(channels, channels, 3, 3, device=DEVICE)
+    x = channels_last(torch.randn(request["batch"], *request["shape"], device=DEVICE))
+    kernel = torch.randn(channels, channels, 3, 3, device=DEVICE)
     kernel = kernel.to(memory_format=torch.channels_last)
     if request["pass"] == "forwards":
         return lambda: functional.conv2d(x, kernel, padding=1)
