@@ -37,7 +37,7 @@ QUICKLY: dict[str, str | bool] = {"xla_backend_optimization_level": "0"}
 
 
 def population(network, shape, batch=4):
-    """A plain and a residual run."""
+    """Two plain and two residual runs: with two devices each has a loop of runs."""
     x, y = np.ones((batch, *shape), np.float32), np.zeros(batch, np.int32)
     training = Training(
         from_linen(network),
@@ -47,7 +47,7 @@ def population(network, shape, batch=4):
         chunk=3,
     )
     return Population(
-        training, product([0], [0.0, 1.0], [0.1]), Data(x, y, x, y), runs_mesh(), "map"
+        training, product([0, 1], [0.0, 1.0], [0.1]), Data(x, y, x, y), runs_mesh(), "map"
     )
 
 
@@ -62,8 +62,8 @@ def of_cifar(depth, side, channels, batch=128):
 
 @pytest.fixture(scope="module")
 def cifar_program():
-    """Of a size at which every way to convolve that we have is taken."""
-    return optimised(of_cifar(8, 32, 3))
+    """Of a size at which every way to convolve is taken, and each stage has blocks to stack."""
+    return optimised(of_cifar(20, 32, 3))
 
 
 @pytest.fixture(scope="module")
@@ -109,7 +109,7 @@ def stock(x, kernel, stride=1):
 def test_no_convolution_of_a_training_program_is_slow(cifar_program):
     """They are all inside loops: of runs, of steps, and most of layers."""
     assert slow_convolutions(cifar_program) == []
-    assert slow_convolutions(optimised(of_cifar(14, 8, 1))) == []
+    assert slow_convolutions(optimised(of_cifar(20, 8, 1))) == []
 
 
 @ON_CPU
