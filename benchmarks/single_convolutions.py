@@ -34,19 +34,6 @@ LONG_ENOUGH = 0.1
 Lowering = Callable[[jax.Array, jax.Array], jax.Array]
 
 
-def in_pieces(lowering: Lowering, most: int, pair: tuple[jax.Array, jax.Array]) -> Lowering:
-    """A sum over pieces of the batch, as the weight gradient is taken."""
-    pieces = convolution._pieces(*pair, most)
-
-    def summed(x, dy):
-        cut = convolution._cut(x, pieces), convolution._cut(dy, pieces)
-        add = lambda total, piece: (total + lowering(*piece), None)
-        start = jnp.zeros((SIZE, SIZE, x.shape[-1], dy.shape[-1]))
-        return jax.lax.scan(add, start, cut)[0]
-
-    return summed
-
-
 def forwards(x: jax.Array) -> dict[str, Lowering]:
     """Of images with a kernel; the first is what a network gets."""
     found = {
@@ -65,13 +52,21 @@ def forwards(x: jax.Array) -> dict[str, Lowering]:
     return found
 
 
+def over_the_batch(x: jax.Array, dy: jax.Array) -> jax.Array:
+    """The weight gradient as a convolution: channels in the place of the batch, and vice versa.
+
+    No lowering of ours, as shifts are as fast or faster in whole steps.
+    """
+    dw = convolution._direct(x.transpose(3, 1, 2, 0), dy.transpose(1, 2, 0, 3), 1, MARGIN)
+    return dw.transpose(1, 2, 0, 3)
+
+
 def to_the_kernel(x: jax.Array) -> dict[str, Lowering]:
     """Of images with the gradient of what they became; the first is what a network gets."""
-    of = lambda lowering, most: in_pieces(functools.partial(lowering, padding=MARGIN), most, (x, x))
-    found = {
+    found: dict[str, Lowering] = {
         "chosen": functools.partial(convolution._weight_gradient, padding=MARGIN),
-        "over the batch": of(convolution._transposed, convolution._PIECE),
-        "shifts": of(convolution._by_shifts, convolution._SMALL_PIECE),
+        "over the batch": over_the_batch,
+        "shifts": functools.partial(convolution._weight_gradient, padding=MARGIN),
     }
     if x.shape[1] <= 2:
         kernel = jnp.zeros((SIZE, SIZE, x.shape[-1], x.shape[-1]))

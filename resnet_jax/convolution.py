@@ -2,11 +2,15 @@
 
 XLA on CPU is fast for convolutions in one layout only (images NHWC, kernels HWIO), and brings the
 gradients of ``lax.conv`` into it only outside loops; inside a scan over layers or steps they run 30
-to 100 times slower.  Here both gradients are written as convolutions in that layout to begin with:
+to 100 times slower.  Here the gradient of images is written as a convolution in that layout to
+begin with, and that of the kernel as a matrix product:
 
-    y  = x ∗ w          (padding (size - 1) / 2 on each side)
+    y  = x ∗ w             (padding (size - 1) / 2 on each side)
     dx = dy ∗ flip(w)ᵀ
-    dw = xᵀ ∗ dy        (channels of x in the place of the batch, the batch in that of channels)
+    dw = columns(x)ᵀ · rows(dy)
+
+Columns are the image in its shifts along the width, rows the gradient in its shifts along the
+height, which meet in every tap.
 
 With a stride the same holds of the *phases* of x: every stride-th pixel is one, and the pixels
 between are more of its features.
@@ -14,10 +18,8 @@ between are more of its features.
 Where something is faster than such a convolution it takes its place, in pieces of the batch that
 stay in a core's cache: Winograd's products where there are channels enough
 (:mod:`resnet_jax.winograd`); for small images one product of their patches with the kernel, and for
-somewhat larger ones of their columns with those of the kernel; for the weight gradient the product
-of the image's shifted columns with the gradient's shifted rows, which meet in every tap.  These are
-choices by static shape, made in this file alone.  Other platforms keep the stock operation and its
-gradients.
+somewhat larger ones of their columns with those of the kernel.  These are choices by static shape,
+made in this file alone.  Other platforms keep the stock operation and its gradients.
 
 Images so small that the kernel reaches from every pixel to every other are one row each, and the
 kernel is one matrix: of the 36 taps of 3x3 on an image of 2x2 only 16 meet a pixel.
@@ -43,7 +45,7 @@ LAYOUT = ("NHWC", "HWIO", "NHWC")
 #: grey images of any size.
 _SMALL_IMAGE = 16
 
-#: Up to this many, few channels too are faster as products: of columns, and of shifts.
+#: Up to this many, few channels are faster as products of columns.
 _MEDIUM_IMAGE = 64
 
 #: So many channels make Winograd's transforms worth their while.
@@ -153,12 +155,6 @@ def _cut(array: jax.Array, pieces: int) -> jax.Array:
     return array.reshape(pieces, -1, *array.shape[1:])
 
 
-def _transposed(x: jax.Array, dy: jax.Array, padding: Padding) -> jax.Array:
-    """The weight gradient as a convolution over the batch."""
-    dw = _direct(x.transpose(3, 1, 2, 0), dy.transpose(1, 2, 0, 3), 1, padding)
-    return dw.transpose(1, 2, 0, 3)
-
-
 def _by_shifts(x: jax.Array, dy: jax.Array, padding: Padding) -> jax.Array:
     """The weight gradient as one product: the tap (i, j) is row shift i of dy times column j of x.
 
@@ -177,14 +173,12 @@ def _by_shifts(x: jax.Array, dy: jax.Array, padding: Padding) -> jax.Array:
 
 def _weight_gradient(x: jax.Array, dy: jax.Array, padding: Padding) -> jax.Array:
     """The kernel's gradient at stride 1, summed over pieces of the batch."""
-    few = x.shape[-1] < _MANY_CHANNELS and x.shape[1] * x.shape[2] > _MEDIUM_IMAGE
-    of_piece, most = (_transposed, _PIECE) if few else (_by_shifts, _SMALL_PIECE)
-    pieces, size = _pieces(x, dy, most), sum(padding) + 1
+    pieces, size = _pieces(x, dy, _SMALL_PIECE), sum(padding) + 1
     if pieces == 1:
-        return of_piece(x, dy, padding)
+        return _by_shifts(x, dy, padding)
 
     def add(total, piece):
-        return total + of_piece(*piece, padding), None
+        return total + _by_shifts(*piece, padding), None
 
     start = jnp.zeros((size, size, x.shape[-1], dy.shape[-1]), x.dtype)
     return jax.lax.scan(add, start, (_cut(x, pieces), _cut(dy, pieces)))[0]
