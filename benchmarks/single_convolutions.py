@@ -28,8 +28,9 @@ from experiments import environment
 from resnet_jax import convolution, runs_mesh, winograd
 
 BATCH, SIZE, MARGIN = 128, 3, (1, 1)
-#: Seconds that one measurement of a side is meant to take.
-LONG_ENOUGH = 0.1
+#: Seconds that one measurement of a side is meant to take; of PyTorch's, at so many operations a
+#: second.
+LONG_ENOUGH, TYPICAL_RATE = 0.1, 1e11
 
 Lowering = Callable[[jax.Array, jax.Array], jax.Array]
 
@@ -63,11 +64,8 @@ def over_the_batch(x: jax.Array, dy: jax.Array) -> jax.Array:
 
 def to_the_kernel(x: jax.Array) -> dict[str, Lowering]:
     """Of images with the gradient of what they became; the first is what a network gets."""
-    found: dict[str, Lowering] = {
-        "chosen": functools.partial(convolution._weight_gradient, padding=MARGIN),
-        "over the batch": over_the_batch,
-        "shifts": functools.partial(convolution._weight_gradient, padding=MARGIN),
-    }
+    shifts: Lowering = functools.partial(convolution._weight_gradient, padding=MARGIN)
+    found = {"chosen": shifts, "over the batch": over_the_batch, "shifts": shifts}
     if x.shape[1] <= 2:
         kernel = jnp.zeros((SIZE, SIZE, x.shape[-1], x.shape[-1]))
         gradient = lambda x, dy: jax.vjp(functools.partial(convolution.convolve, x), kernel)[1](dy)
@@ -113,7 +111,7 @@ def side(name: str, lowering: Lowering, x: jax.Array, other: jax.Array, operatio
 
 def torch_side(torch: Torch, kind: str, shape: tuple[int, ...], operations: float) -> Side:
     request = {"what": "convolution", "pass": kind, "shape": shape, "batch": BATCH}
-    request["steps"] = max(10, int(LONG_ENOUGH * 1e11 / operations))
+    request["steps"] = max(10, int(LONG_ENOUGH * TYPICAL_RATE / operations))
     share = torch.threads / environment.usable_cores() if torch.about["device"] == "cpu" else 1
     return torch.side(share, operations, "eager", **request)
 
