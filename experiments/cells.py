@@ -4,7 +4,7 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
-from experiments import composition
+from experiments import composition, mapping
 from experiments.composition import OwnBlock
 from experiments.config import Config
 from experiments.datasets import Dataset
@@ -92,7 +92,7 @@ def build(
     """The population of a group, not compiled yet."""
     one = training(group.cell, config, dataset, block)
     data = Data(dataset.x_train, dataset.y_train, dataset.x_test, dataset.y_test)
-    return Population(one, run_arrays(group), data, mesh, how_mapped(config, mesh))
+    return Population(one, run_arrays(group), data, mesh, mapping.tile(config, mesh))
 
 
 def footprint(
@@ -101,9 +101,4 @@ def footprint(
     """The memory that a cell's runs take on a device, from shapes alone."""
     shapes = jax.eval_shape(lambda *arrays: Data(*arrays), *dataset[:4])
     one = training(cell, config, dataset, block)
-    return population.footprint(one, shapes, how_mapped(config, mesh))
-
-
-def how_mapped(config: Config, mesh: Mesh) -> str:
-    """How the runs on one device are mapped; see :func:`resnet_jax.population.over_runs`."""
-    return population.default_map(mesh) if config.map == "auto" else config.map
+    return population.footprint(one, shapes, mapping.tile(config, mesh))

@@ -9,6 +9,7 @@ import optax
 from flax import linen as nn
 from jax.typing import DTypeLike
 
+from experiments import mapping
 from experiments.config import Config, Variant
 from experiments.names import ADAPTIVE, split_name
 from resnet_jax import (
@@ -158,7 +159,9 @@ def network(
     block: dict[str, Any] = {}
     if own is not None:
         block = {"block": own.module, "layers_per_block": own.layers}
-    these = dataclasses.replace(parts(variant), dtype=PRECISIONS[config.precision])
+    these = dataclasses.replace(
+        parts(variant), form=mapping.form(config), dtype=PRECISIONS[config.precision]
+    )
     if config.family == "dense":
         made = families.dense_network(depth, width * factor, classes, these, **block)
     elif config.family == "cifar":

@@ -160,7 +160,17 @@ class Config:
         "running averages; auto takes the latter for training sets of more than 10 million numbers",
     )
     map: str = _option(
-        "auto", "how the runs on one device are mapped: auto is map on CPU, vmap elsewhere"
+        "auto",
+        "how the runs on one device are mapped: one after the other (map), vectorised (vmap), or "
+        "so many vectorised at a time (vmap:8), which bounds memory; auto is map on CPU and vmap "
+        "elsewhere",
+    )
+    convolution: str = _option(
+        "auto",
+        "how convolutions of vectorised runs are computed: by XLA's own, grouped by runs (stock) "
+        "or one run after the other (mapped); as batched products of patches, columns or shifts "
+        "of the images; or by XLA's own of several runs packed into 64 channels (packed). All are "
+        "the same but for rounding; auto is what is fastest on the platform",
     )
     remat: str = _option(
         "none",
@@ -171,6 +181,18 @@ class Config:
         "float32",
         "of the layers' products and activations; parameters, their updates, normalisation, logits "
         "and loss are float32 always. bfloat16 is for accelerators",
+    )
+    matmul_precision: str = _option(
+        "default",
+        "how exactly float32 products and convolutions are computed: highest is full float32; high "
+        "may be TF32 on a GPU, and three passes in bfloat16 on a TPU; default, which is JAX's own, "
+        "may be TF32 on a GPU, and one pass in bfloat16 on a TPU. On a CPU all are the same",
+    )
+    # What it costs on a GPU has not been measured yet.
+    deterministic: bool = _option(
+        True,
+        "compiles programs for GPUs so that the same command gives the same bits again; CPUs and "
+        "TPUs need no such thing",
     )
     compare: str = _option("none", "a paper whose numbers the report puts beside these", SHELL)
     workdir: str = _option("", "where results go; by default runs/ and the study's name", SHELL)

@@ -39,14 +39,21 @@ def users_cache() -> pathlib.Path:
     return path
 
 
-def describe(devices: list[str]) -> dict:
-    """Versions, machine and source revision; what cannot be found out is None."""
+def describe(devices: list[str], matmul_precision: str | None) -> dict:
+    """Versions, machine, source revision and compiler; what cannot be found out is None.
+
+    Args:
+      devices: their kinds, as JAX names them.
+      matmul_precision: of float32 products, as JAX has it in force; None is its own default.
+    """
     return {
         "python": platform.python_version(),
         "platform": platform.platform(),
         "processor": _processor(),
         "cores": usable_cores(),
         "devices": devices,
+        "matmul_precision": matmul_precision or "default",
+        "xla_flags": os.environ.get("XLA_FLAGS", ""),
         "packages": {name: _version(name) for name in PACKAGES},
         "git_revision": _git_revision(),
     }

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import jax
 from jax.sharding import Mesh
 
-from experiments import cells, environment, manifest, rates
+from experiments import cells, environment, manifest, mapping, rates
 from experiments.composition import OwnBlock
 from experiments.config import Config
 from experiments.datasets import Dataset
@@ -62,7 +62,7 @@ class Estimates:
         """See :func:`experiments.rates.kind`."""
         own = getattr(self._block.module, "__qualname__", "own") if self._block else ""
         more = {
-            "map": cells.how_mapped(self._config, self._mesh),
+            "tile": mapping.tile(self._config, self._mesh),
             "statistics": cells.running_statistics(self._config, self._dataset),
             "devices": [device.device_kind for device in self._mesh.devices.flat],
             "jax": jax.__version__,

@@ -24,8 +24,10 @@ CHOICES = {
     "augment": ("crop", "flip", "cutout"),
     "statistics": ("auto", "whole", "running"),
     "map": ("auto", "vmap", "map"),
+    "convolution": ("auto", "stock", "patches", "columns", "shifts", "mapped", "packed", "mixed"),
     "remat": ("none", "block", "sqrt"),
     "precision": ("float32", "bfloat16"),
+    "matmul_precision": ("default", "high", "highest"),
     "compare": ("none", "he2015", "he2016_orders", "he2016_shortcuts", "li2018"),
 }
 
@@ -39,6 +41,7 @@ NUMBERS: dict[str, dict[str, tuple[float, ...]]] = {
         "dropout": (0.5,),
     },
     "branch_scale": {"stochastic_depth": (0.5,), "depth": (1.0,)},
+    "map": {"vmap": (0.0,)},  # all runs
 }
 
 #: Optimisers whose updates are of one size, whatever that of the gradient: their rates are smaller.
@@ -83,5 +86,7 @@ def check_name(flag: str, text: str) -> None:
         raise UserError(f"--{flag}={text}: a probability lies between 0 and 1")
     if (flag, name) == ("warmup", "error") and not 0 < numbers[0] <= 1:
         raise UserError(f"--{flag}={text}: take a fraction, such as error:0.8")
+    if (flag, name) == ("map", "vmap") and (numbers[0] < 0 or numbers[0] % 1):
+        raise UserError(f"--{flag}={text}: take a whole number of runs, such as vmap:8")
     if (flag, name) == ("branch_scale", "depth") and not 0 <= numbers[0] <= 1:
         raise UserError(f"--{flag}={text}: an exponent lies between 0 and 1, such as depth:0.5")

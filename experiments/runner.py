@@ -6,6 +6,7 @@ Everything that a user can get wrong is checked before JAX is imported.
 import contextlib
 import dataclasses
 import errno
+import functools
 import hashlib
 import inspect
 import io
@@ -199,7 +200,7 @@ def run(
     settings = settings_of(config, _block_name(block, layers_per_block), datasets.digest(dataset))
     store = Store(workdir, study.name, settings, grid.all_runs(config), looks=config.dry_run)
     validate_data(config, dataset.x_train.shape[1:], len(dataset.x_train))
-    import_jax(environment.usable_cores(), config.compilation_cache)
+    import_jax(environment.usable_cores(), config.compilation_cache, config.matmul_precision)
     from experiments import composition, sweep
 
     own = composition.OwnBlock(block, layers_per_block) if block else None
@@ -248,12 +249,16 @@ def _source(code: Callable) -> str:
         return repr(code)
 
 
-def import_jax(cores: int, compilation_cache: str = "none") -> None:
+def import_jax(
+    cores: int, compilation_cache: str = "none", matmul_precision: str = "default"
+) -> None:
     """Imports JAX with every core as a device: runs lie side by side, not the parts of one run.
 
     Args:
       cores: how many there are.
       compilation_cache: see :func:`experiments.programs.directory`.
+      matmul_precision: of float32 products and convolutions, as JAX names it; ``"default"`` is
+        JAX's own, or what the user told it (``JAX_DEFAULT_MATMUL_PRECISION``).
 
     Raises:
       UserError: programs cannot be kept where they were asked to be.
@@ -266,7 +271,18 @@ def import_jax(cores: int, compilation_cache: str = "none") -> None:
 
     if compilation_cache == "none":
         jax.config.update("jax_enable_compilation_cache", False)
+    # Of the whole process: programs are compiled in another thread than this one.
+    asked = _own_matmul_precision() if matmul_precision == "default" else matmul_precision
+    jax.config.update("jax_default_matmul_precision", asked)
     try:
         jax.config.update("jax_num_cpu_devices", cores)
     except RuntimeError:  # an own block's module has made arrays already
         print("warning: JAX is in use already; its devices stay as they are", file=sys.stderr)
+
+
+@functools.cache
+def _own_matmul_precision() -> str | None:
+    """What JAX or its user had chosen before the first study of this process."""
+    import jax
+
+    return jax.config.jax_default_matmul_precision

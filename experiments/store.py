@@ -287,8 +287,8 @@ class Store:
             past.pop()
         if past:
             say(
-                "warning: finished runs stem from other versions or devices; the results are not "
-                f"comparable to the bit ({ENVIRONMENT} has both)"
+                "warning: finished runs stem from other versions, devices or settings of JAX; the "
+                f"results are not comparable to the bit ({ENVIRONMENT} has both)"
             )
         about = {**environment, "bit_comparable": not past, "past": past}
         write_if_new(self.path / ENVIRONMENT, manifest.json_text(about))
@@ -324,6 +324,8 @@ def _bits(environment: dict) -> list:
         environment.get("processor"),
         environment.get("git_revision"),
         sorted({*map(str, environment.get("devices") or ())}),
+        environment.get("matmul_precision", "default"),  # not told by earlier versions
+        environment.get("xla_flags", ""),
     ]
 
 

@@ -62,7 +62,8 @@ def train(
     plan = Plan(config, dataset, block, mesh)
     estimates = Estimates(config, dataset, block, mesh, plan.counts)
     progress = Progress()
-    here = environment.describe([device.device_kind for device in jax.devices()])
+    kinds = [device.device_kind for device in jax.devices()]
+    here = environment.describe(kinds, jax.config.jax_default_matmul_precision)
     with store.opened(here, progress.say, config.retry_failed) as lock, memory.bounded():
         interrupts.last = lock.say
         begun = store.checkpoints(progress.say)

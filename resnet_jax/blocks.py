@@ -19,7 +19,7 @@ from flax import linen as nn
 from jax.nn.initializers import constant, zeros
 from jax.typing import DTypeLike
 
-from resnet_jax import branches, initializers, normalization, orders, shortcuts
+from resnet_jax import branches, forms, initializers, normalization, orders, shortcuts
 from resnet_jax.convolution import Conv
 from resnet_jax.linear import dot_general
 from resnet_jax.orders import Map, Order
@@ -89,6 +89,7 @@ class Parts:
       branch: what multiplies the end of each branch.
       order: of the operations in a block.
       shortcut: what is carried around the main path.
+      form: how convolutions are computed.
       dtype: that layers compute and return in, and activations have; None for that of the
         parameters, which are in single precision always.
     """
@@ -99,6 +100,7 @@ class Parts:
     branch: branches.BranchRule = branches.unit
     order: Order = orders.original
     shortcut: shortcuts.Shortcut = shortcuts.identity
+    form: forms.Form = forms.BY_PLATFORM
     dtype: DTypeLike | None = None
 
     def linear(self, features: int, **options) -> nn.Module:
@@ -107,7 +109,8 @@ class Parts:
 
     def conv(self, features: int, size: int, stride: int = 1, **options) -> nn.Module:
         """A convolution to ``features``; with a bias only where no normalisation brings one."""
-        return Conv(features, size, stride, **{**self._settings(), **options})
+        options = {**self._settings(), "form": self.form, **options}
+        return Conv(features, size, stride, **options)
 
     def layer(self, features: int, size: int | None, stride: int = 1, **options) -> nn.Module:
         """A convolution with a kernel of ``size``, or a weight matrix where that is None."""

@@ -1,9 +1,10 @@
 """Many runs in one compiled program: over seeds, shortcut weights, rates, and devices.
 
 The population axis is put on from outside a training written for one run.  Runs are sharded over
-a mesh of devices (the cores of a CPU can be devices); on each device its tile of runs is mapped
-one by one (``lax.map``) or vectorised (``vmap``).  Mapping is faster on CPU, where one run's
-weights fit a core's cache and those of many do not; accelerators want ``vmap``.
+a mesh of devices (the cores of a CPU can be devices).  On each device they are cut into tiles: the
+runs of a tile are vectorised (``vmap``), and one tile follows the other (``lax.map``).  Tiles of
+one run are faster on CPU, where one run's weights fit a core's cache and those of many do not;
+accelerators want many runs at once, as far as their memory reaches.
 """
 
 from collections.abc import Callable, Sequence
@@ -38,24 +39,34 @@ def runs_mesh(devices: Sequence[jax.Device] | None = None) -> Mesh:
     return Mesh(np.asarray(jax.devices() if devices is None else devices), (AXIS,))
 
 
-def default_map(mesh: Mesh) -> str:
-    """How runs are mapped where nothing else is asked: ``"map"`` on CPU, else ``"vmap"``."""
-    return "map" if mesh.devices.flat[0].platform == "cpu" else "vmap"
+def even_tile(runs: int, tile: int | None) -> int:
+    """The runs of each tile where so many runs are cut into equal ones of at most ``tile``."""
+    tiles = -(-runs // min(tile or runs, runs))
+    return -(-runs // tiles)
 
 
-def over_runs(function: Callable, how: str) -> Callable:
+def over_runs(function: Callable, tile: int | None) -> Callable:
     """Maps ``function(run_arguments, shared_arguments)`` over the leading axis of the former.
 
     Args:
       function: of one run.
-      how: ``"map"``, one run after the other, each to the same bits whatever its neighbours; or
-        ``"vmap"``, vectorised, where the last bits depend on how many runs there are.
+      tile: how many runs are vectorised, which divides their number; one tile follows the other.
+        With 1 each run has the same bits whatever its neighbours; with more the last bits depend
+        on how many there are.  None vectorises all.
     """
-    if how == "map":
-        return lambda each, shared: jax.lax.map(lambda one: function(one, shared), each)
-    if how == "vmap":
-        return jax.vmap(function, in_axes=(0, None))
-    raise ValueError(f"runs are mapped by 'map' or 'vmap', not {how!r}")
+    at_once = jax.vmap(function, in_axes=(0, None))
+
+    def mapped(each, shared):
+        if tile == 1:
+            return jax.lax.map(lambda one: function(one, shared), each)
+        runs = jax.tree.leaves(each)[0].shape[0]
+        if tile is None or tile == runs:
+            return at_once(each, shared)
+        cut = jax.tree.map(lambda leaf: leaf.reshape(-1, tile, *leaf.shape[1:]), each)
+        done = jax.lax.map(lambda several: at_once(several, shared), cut)
+        return jax.tree.map(lambda leaf: leaf.reshape(runs, *leaf.shape[2:]), done)
+
+    return mapped
 
 
 class Population:
@@ -66,7 +77,7 @@ class Population:
     chunks.  They are two because drawing is done once, and compiling it well is not worth the time.
     """
 
-    def __init__(self, training: Training, runs: Run, data: Data, mesh: Mesh, how: str):
+    def __init__(self, training: Training, runs: Run, data: Data, mesh: Mesh, tile: int | None):
         """Lays out a population; nothing is compiled yet.
 
         Args:
@@ -74,20 +85,24 @@ class Population:
           runs: arrays ``[runs]``.
           data: shared by all runs.
           mesh: see :func:`runs_mesh`.
-          how: see :func:`over_runs`.
+          tile: how many runs are vectorised on a device at most; see :func:`over_runs`.
         """
-        self.size, self._how = len(runs.seed), how
-        # Every device gets equally many: the last run is repeated, and its copies dropped later.
-        rows = np.minimum(np.arange(-(-self.size // mesh.size) * mesh.size), self.size - 1)
+        self.size = len(runs.seed)
+        # Every device gets equally many tiles of equally many: the last run is repeated, and its
+        # copies dropped later.
+        of_device = -(-self.size // mesh.size)
+        self._tile = tile = even_tile(of_device, tile)
+        padded = mesh.size * -(-of_device // tile) * tile
+        rows = np.minimum(np.arange(padded), self.size - 1)
         self._split = NamedSharding(mesh, PartitionSpec(AXIS))
         shared = NamedSharding(mesh, PartitionSpec())
         self._runs = jax.device_put(jax.tree.map(lambda leaf: leaf[rows], runs), self._split)
         self._data = jax.device_put(data, shared)
-        self._start = jax.jit(_start_program(training, mesh, how))
+        self._start = jax.jit(_start_program(training, mesh, tile))
         one = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), runs)
         self._rows = rows
         self._state = jax.eval_shape(training.start, one, data)
-        self._program = jax.jit(_chunk_program(training, mesh, how), donate_argnums=0)
+        self._program = jax.jit(_chunk_program(training, mesh, tile), donate_argnums=0)
 
     def lower(self) -> tuple[jax.stages.Lowered, jax.stages.Lowered]:
         """The programs before they are compiled: that of a chunk, and that of the start."""
@@ -147,12 +162,12 @@ class Population:
         """
         split, shared = PartitionSpec(AXIS), PartitionSpec()
 
-        def tile(states, runs, data):
+        def on_device(states, runs, data):
             of_run = lambda each, data: read(each[0], each[1], data)
-            return over_runs(of_run, self._how)((states, runs), data)
+            return over_runs(of_run, self._tile)((states, runs), data)
 
         program = jax.shard_map(
-            tile,
+            on_device,
             mesh=self._split.mesh,
             in_specs=(split, split, shared),
             out_specs=split,
@@ -177,11 +192,11 @@ class Population:
         )
 
 
-def _start_program(training: Training, mesh: Mesh, how: str) -> Callable:
+def _start_program(training: Training, mesh: Mesh, tile: int) -> Callable:
     """``(runs, data) -> states``, over all runs and devices."""
     split, shared = PartitionSpec(AXIS), PartitionSpec()
     return jax.shard_map(
-        over_runs(training.start, how),
+        over_runs(training.start, tile),
         mesh=mesh,
         in_specs=(split, shared),
         out_specs=split,
@@ -203,15 +218,15 @@ def _one_run(training: Training) -> Callable:
     return one_run
 
 
-def _chunk_program(training: Training, mesh: Mesh, how: str) -> Callable:
+def _chunk_program(training: Training, mesh: Mesh, tile: int) -> Callable:
     """``(states, runs, data, steps, measure) -> (states, metrics)``, over all runs and devices."""
 
-    def tile(states, runs, data, steps, measure):
-        return over_runs(_one_run(training), how)((states, runs), (data, steps, measure))
+    def on_device(states, runs, data, steps, measure):
+        return over_runs(_one_run(training), tile)((states, runs), (data, steps, measure))
 
     split, shared = PartitionSpec(AXIS), PartitionSpec()
     return jax.shard_map(
-        tile,
+        on_device,
         mesh=mesh,
         in_specs=(split, split, shared, shared, shared),
         out_specs=(split, split),
@@ -225,39 +240,41 @@ class Footprint(NamedTuple):
     Attributes:
       data: of the examples.
       state: of one run.
-      each: of one run's state, and of all that it keeps for itself while others are trained.
-      working: of what is there once, for the run that is being trained.
-      alone: of one run that is the only one, whose state is the program's: a loop over one run is
-        none, and an axis over one is taken away.
+      each: of one run among those that are vectorised, with all that it keeps for itself.
+      alone: of one run that is not vectorised: a loop over one run is none, and an axis over one is
+        taken away.
+      tile: how many runs are vectorised at most; None for all.
     """
 
     data: int
     state: int
     each: int
-    working: int
     alone: int
+    tile: int | None
 
     def total(self, runs: int) -> int:
         """Bytes for so many runs on the device."""
-        return self.data + (self.alone if runs == 1 else self.each * runs + self.working)
+        tile = even_tile(runs, self.tile)
+        working = self.alone if tile == 1 else tile * self.each
+        tiles = -(-runs // tile)  # their states are read from one stack, and written to another
+        return self.data + working + (2 * tiles * tile * self.state if tiles > 1 else 0)
 
 
-def footprint(training: Training, data: Data, how: str) -> Footprint:
+def footprint(training: Training, data: Data, tile: int | None) -> Footprint:
     """What the program of a population takes, from shapes alone; see :mod:`resnet_jax.footprint`.
 
     Args:
       training: of one run.
       data: or its shapes.
-      how: see :func:`over_runs`.
+      tile: see :func:`over_runs`.
     """
     scalar = lambda dtype: jax.ShapeDtypeStruct((), dtype)
     run = jax.eval_shape(lambda: Run(jnp.int32(0), jnp.float32(1), jnp.float32(1)))
-    each = jax.eval_shape(training.start, run, data), run
+    one = jax.eval_shape(training.start, run, data), run
     shared = data, scalar(np.int32), scalar(np.bool_)
-    examples, state = tree_bytes(data), tree_bytes(each[0])
-    alone = program_bytes(_one_run(training), each, shared)
-    if how == "map":  # states are read from one stack, and written to another
-        return Footprint(examples, state, 2 * state, alone, alone)
-    stack = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((1, *leaf.shape), leaf.dtype), each)
-    at_once = program_bytes(over_runs(_one_run(training), how), stack, shared)
-    return Footprint(examples, state, at_once, 0, alone)
+    examples, state = tree_bytes(data), tree_bytes(one[0])
+    alone = each = program_bytes(_one_run(training), one, shared)
+    if tile != 1:
+        stack = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((1, *leaf.shape), leaf.dtype), one)
+        each = program_bytes(over_runs(_one_run(training), None), stack, shared)
+    return Footprint(examples, state, each, alone, tile)

@@ -97,9 +97,24 @@ def _step_key(run: Run, purpose: int, step: jax.Array) -> jax.Array:
     return jax.random.fold_in(_key(run, purpose), step)
 
 
+def _cross_entropies_by_comparison(logits: jax.Array, labels: Array) -> jax.Array:
+    """Cross-entropies in nats without a gather, whose gradient is a scatter.
+
+    Scatters are slow on GPUs where they have to be deterministic.
+    """
+    logits = logits - jax.lax.stop_gradient(logits.max(-1, keepdims=True))
+    is_label = labels[:, None] == jnp.arange(logits.shape[-1])[None]
+    return jnp.log(jnp.exp(logits).sum(-1)) - jnp.where(is_label, logits, 0).sum(-1)
+
+
 def _losses_and_errors(logits: jax.Array, labels: Array) -> tuple[jax.Array, jax.Array]:
     """Cross-entropies in nats, and which are wrong; logits that are not finite are."""
-    losses = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
+    losses = jax.lax.platform_dependent(
+        logits,
+        labels,
+        cpu=optax.softmax_cross_entropy_with_integer_labels,
+        default=_cross_entropies_by_comparison,
+    )
     return losses, (jnp.argmax(logits, -1) != labels) | ~jnp.isfinite(logits).all(-1)
 
 

@@ -23,6 +23,7 @@ FLOORS = [
         "resnet_jax.functional",
         "resnet_jax.initializers",
         "resnet_jax.linear",
+        "resnet_jax.lowerings",
         "resnet_jax.normalization",
         "resnet_jax.optimizers",
         "resnet_jax.orders",
@@ -32,11 +33,12 @@ FLOORS = [
         "resnet_jax.winograd",
     },
     {
-        "resnet_jax.convolution",
+        "resnet_jax.forms",
         "resnet_jax.particles",
         "resnet_jax.pixels",
         "resnet_jax.theory",
     },
+    {"resnet_jax.convolution"},
     {"resnet_jax.blocks"},
     {"resnet_jax.networks", "resnet_jax.training"},
     {
@@ -72,6 +74,7 @@ FLOORS = [
         "experiments.kinds",
         "experiments.lock",
         "experiments.manifest",
+        "experiments.mapping",
     },
     {
         "experiments.checkpoints",

@@ -28,6 +28,8 @@ def test_lists_and_numbers():
     config = commandline.parse(Config(), ["--depths=2,4", "--learning_rates", "1e-3, 0.5"])
     assert config.depths == (2, 4) and config.learning_rates == (0.001, 0.5)
     assert commandline.parse(Config(), ["--norm=layer"]).norm == ("layer",)
+    for flag, value in {"--deterministic": True, "--nodeterministic": False}.items():
+        assert commandline.parse(Config(), [flag]).deterministic is value
 
 
 @pytest.mark.parametrize("name", commandline.presets())

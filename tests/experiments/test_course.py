@@ -20,7 +20,7 @@ TRAINING = Training(
 
 def population(data, runs=3, devices=2):
     mesh = runs_mesh(jax.devices()[:devices])
-    return Population(TRAINING, product(range(runs), [1.0], [0.1]), data, mesh, "map")
+    return Population(TRAINING, product(range(runs), [1.0], [0.1]), data, mesh, 1)
 
 
 @pytest.mark.slow

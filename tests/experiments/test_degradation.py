@@ -1,6 +1,7 @@
 """The study as its users run it: processes, files and their contents."""
 
 import json
+import os
 import pathlib
 import signal
 import subprocess
@@ -83,6 +84,8 @@ def test_the_directory_explains_itself(smoke):
     assert environment["packages"]["jax"] and environment["devices"] == ["cpu"] * len(
         environment["devices"]
     )
+    own = os.environ.get("JAX_DEFAULT_MATMUL_PRECISION", "default")
+    assert environment["matmul_precision"] == own and "xla_flags" in environment
     for name in FIGURES:
         png, svg = (smoke[0] / "figures" / f"{name}.{suffix}" for suffix in ("png", "svg"))
         assert png.read_bytes().startswith(b"\x89PNG") and "<svg" in svg.read_text()

@@ -6,20 +6,28 @@ from experiments import memory
 from resnet_jax.population import Footprint
 
 CORE, CARD = SimpleNamespace(platform="cpu"), SimpleNamespace(platform="gpu")
-FOOTPRINT = Footprint(data=1000, state=10, each=25, working=300, alone=310)
+FOOTPRINT = Footprint(data=1000, state=10, each=310, alone=310, tile=1)
 
 
 def test_by_hand():
-    tile = 1000 + 3 * 25 + 300  # on each of two devices; the last run is there twice
-    assert memory.needed_bytes(FOOTPRINT, 5, [CARD] * 2) == 2 * tile
+    here = 1000 + 3 * 2 * 10 + 310  # on each of two devices; the last run is there twice
+    assert memory.needed_bytes(FOOTPRINT, 5, [CARD] * 2) == 2 * here
     assert memory.needed_bytes(FOOTPRINT, 2, [CARD] * 2) == 2 * (1000 + 310)
-    assert memory.needed_bytes(FOOTPRINT, 5, [CORE] * 2) == 2 * tile + 1000  # and as it was read
+    assert memory.needed_bytes(FOOTPRINT, 5, [CORE] * 2) == 2 * here + 1000  # and as it was read
+
+
+def test_tiles_of_vectorised_runs_by_hand():
+    all_at_once = FOOTPRINT._replace(each=25, tile=None)
+    assert [all_at_once.total(runs) for runs in (1, 2, 7)] == [1310, 1050, 1175]
+    threes = all_at_once._replace(tile=3)
+    assert [threes.total(runs) for runs in (1, 3)] == [1310, 1075]
+    assert threes.total(4) == 1000 + 2 * 25 + 2 * 4 * 10  # twice two
+    assert threes.total(7) == 1000 + 3 * 25 + 2 * 9 * 10  # three times three, two of them copies
 
 
 def test_a_checkpoint_of_many_runs_takes_more_than_their_training():
-    many = FOOTPRINT._replace(each=20)
-    assert memory.needed_bytes(many, 100, [CORE]) == 2 * 1000 + 100 * 4 * 10
-    assert memory.needed_bytes(many, 100, [CARD]) == 1000 + 100 * 20 + 300
+    assert memory.needed_bytes(FOOTPRINT, 100, [CORE]) == 2 * 1000 + 100 * 4 * 10
+    assert memory.needed_bytes(FOOTPRINT, 100, [CARD]) == 1000 + 100 * 20 + 310
 
 
 def test_bytes_are_told_in_a_unit_that_suits_them():

@@ -27,3 +27,10 @@ def test_all_that_takes_numbers_is_a_choice():
             assert name in CHOICES[flag]
             check_name(flag, name)
             assert canonical(flag, canonical(flag, name)) == canonical(flag, name) != name
+
+
+def test_how_exactly_products_are_computed_is_a_choice():
+    for name in ("default", "high", "highest"):
+        check_name("matmul_precision", name)
+    with pytest.raises(UserError, match="--matmul_precision=exact: .*highest"):
+        check_name("matmul_precision", "exact")

@@ -158,7 +158,7 @@ def test_where_the_deepest_has_room_the_others_are_not_looked_at(monkeypatch):
     seen = []
     monkeypatch.setattr(Plan, "_ample", lambda *_: 2**63)
     monkeypatch.setattr(
-        plan.cells, "footprint", lambda cell, *_: seen.append(cell) or Footprint(1, 1, 2, 1, 1)
+        plan.cells, "footprint", lambda cell, *_: seen.append(cell) or Footprint(1, 1, 2, 1, None)
     )
     make_plan().groups(set(), [])
     assert seen == CELLS[-1:]

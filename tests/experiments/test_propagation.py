@@ -1,5 +1,7 @@
 """The study as its users run it."""
 
+import json
+
 import pandas as pd
 import pytest
 
@@ -15,6 +17,8 @@ FLAGS += ["--order=original", "--branch_scale=one", "--init=he"]
 def test_what_theory_says_is_measured(tmp_path, command):
     said = command("-m", "experiments.propagation", *FLAGS).stdout
     folder = tmp_path / "runs" / "propagation"
+    environment = json.loads((folder / "environment.json").read_text())
+    assert environment["matmul_precision"] == "highest"
     summary = pd.read_csv(folder / "summary.csv").set_index(["norm", "network"])
     assert summary.verdict["none", "residual"] == "exploding"
     assert summary.verdict["batch", "plain"] in ("BN-explosion", "shattered")

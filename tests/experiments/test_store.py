@@ -125,6 +125,10 @@ def test_other_training_is_refused_with_the_difference(tmp_path):
     fill(tmp_path, groups()[0])
     with pytest.raises(UserError, match=r"steps is 300 there, 7 here; width is 0 there, 3 here"):
         open_store(tmp_path, steps=7, width=3)
+    with pytest.raises(UserError, match="matmul_precision is default there, highest here"):
+        open_store(tmp_path, matmul_precision="highest")
+    with pytest.raises(UserError, match="deterministic is"):
+        open_store(tmp_path, deterministic=not Config().deterministic)
 
 
 def test_a_begun_study_is_not_taken_over_either(tmp_path):
@@ -379,6 +383,18 @@ def test_another_environment_is_kept_beside(tmp_path):
     written = json.loads((tmp_path / store.ENVIRONMENT).read_text())
     assert written["bit_comparable"] is False and written["past"] == [{**HERE, **more}]
     assert written["devices"] == ["gpu"]
+
+
+@pytest.mark.parametrize(
+    "change", [{"matmul_precision": "highest"}, {"xla_flags": "--xla_gpu_autotune_level=0"}]
+)
+def test_what_changes_bits_on_accelerators_is_another_environment(tmp_path, change):
+    fill(tmp_path, groups()[0])
+    usual, said = {**HERE, "matmul_precision": "default", "xla_flags": ""}, []
+    with open_store(tmp_path).opened(usual, silent):
+        pass  # what earlier versions did not tell was as usual
+    with open_store(tmp_path).opened({**usual, **change}, said.append):
+        assert "not comparable" in said[0]
 
 
 def test_one_process_at_a_time(tmp_path):

@@ -1,15 +1,12 @@
-import re
-
 import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from resnet_jax import Conv, convolution, convolve
+from resnet_jax import Conv, convolve
 
 LAYOUT = ("NHWC", "HWIO", "NHWC")
-ON_CPU = pytest.mark.skipif(jax.default_backend() != "cpu", reason="the lowering of CPU")
 
 
 def stock(x, kernel, stride=1):
@@ -47,64 +44,6 @@ def test_value_and_gradients_equal_the_stock_operation(float64, size, stride, im
     actual = value_and_gradients(convolve, x, kernel, stride)
     expected = value_and_gradients(stock, x, kernel, stride)
     chex.assert_trees_all_close(actual, expected, rtol=1e-10, atol=1e-10)
-
-
-#: What each choice of the file needs to be made: for shapes that suit it and for others.
-CHOICES = {
-    "direct": {"_MANY_CHANNELS": 99, "_MEDIUM_IMAGE": 0},
-    "by columns": {"_MANY_CHANNELS": 99, "_MEDIUM_IMAGE": 99},
-    "winograd": {"_MANY_CHANNELS": 1},
-}
-
-
-@pytest.mark.parametrize("choice", CHOICES)
-@pytest.mark.parametrize("image", [(6, 8), (6, 7)])
-@pytest.mark.parametrize("stride", [1, 2])
-@pytest.mark.parametrize("batch", [1, 6, 7])
-def test_however_it_is_done_and_cut_into_pieces(float64, monkeypatch, batch, stride, image, choice):
-    """Into pieces of one or several images, also where the batch is prime."""
-    most = 4 * image[0] * image[1] * 5  # numbers of at most four images
-    for name, value in {**CHOICES[choice], "_PIECE": most, "_SMALL_PIECE": most}.items():
-        monkeypatch.setattr(convolution, name, value)
-    x, kernel = arguments(3, image, batch)
-    actual = value_and_gradients(convolve, x, kernel, stride)
-    expected = value_and_gradients(stock, x, kernel, stride)
-    chex.assert_trees_all_close(actual, expected, rtol=1e-10, atol=1e-10)
-
-
-@ON_CPU
-def test_many_channels_take_sixteen_products_a_tile():
-    """4x4 images of 32 channels: 4 tiles of 16 products each instead of 16 pixels of 9."""
-    x, kernel = arguments(3, (4, 4), features=(32, 32), dtype=jnp.float32)
-    dots = lambda features: str(
-        jax.make_jaxpr(convolution._on_cpu, static_argnums=(2, 3))(
-            x[..., :features], kernel[:, :, :features], 1, (1, 1)
-        )
-    )
-    assert re.search(r"f32\[16,12,32\] = dot_general", dots(32))
-    assert not re.search(r"f32\[16,", dots(31))
-
-
-@ON_CPU
-def test_images_of_medium_size_meet_all_columns_of_the_kernel_at_once():
-    """8x8 images of 3 channels: 9 numbers a column, and 3 columns of 5 in the kernel."""
-    lower = jax.make_jaxpr(convolution._on_cpu, static_argnums=(2, 3))
-    lowered = lambda image: str(lower(*arguments(3, image, dtype=jnp.float32), 1, (1, 1)))
-    assert "f32[192,15] = dot_general" in lowered((8, 8))
-    assert "conv_general_dilated" in lowered((9, 8))
-
-
-@ON_CPU
-def test_large_batches_are_cut_and_small_ones_are_not():
-    """A cut shows as a loop, in the gradient of a convolution that has none otherwise."""
-
-    def loops(batch):
-        loss = lambda kernel, x: convolve(x, kernel).sum()
-        arguments = jnp.ones((3, 3, 16, 16)), jnp.ones((batch, 32, 32, 16))
-        return jax.jit(jax.grad(loss)).lower(*arguments).as_text().count("stablehlo.while")
-
-    assert loops(4) == 0
-    assert loops(128) == 1
 
 
 @pytest.mark.parametrize(("image", "stride"), [((16, 16), 2), ((4, 4), 1)])

@@ -94,13 +94,13 @@ DEEP = dense_network(1000, 32, 5)
 BLOCKS = DEEP.clone(remat=rematerialization.block_inputs)
 SEGMENTS = DEEP.clone(remat=rematerialization.segment_inputs)
 CELLS = {
-    "activations": (training(dense_network(30, 16, 5), 400), data((6,), 500), "map"),
-    "parameters": (training(dense_network(8, 128, 5), 10), data((6,), 30), "map"),
-    "vectorised": (training(dense_network(12, 48, 5, LAYER), 50), data((6,), 90), "vmap"),
-    "convolutional": (training(cifar_network(14, 5, width=8), 50), data((8, 8), 60), "map"),
-    "deep": (training(DEEP, 40), data((6,), 90), "map"),
-    "by blocks": (training(BLOCKS, 40), data((6,), 90), "map"),
-    "by segments": (training(SEGMENTS, 40), data((6,), 90), "map"),
+    "activations": (training(dense_network(30, 16, 5), 400), data((6,), 500), 1),
+    "parameters": (training(dense_network(8, 128, 5), 10), data((6,), 30), 1),
+    "vectorised": (training(dense_network(12, 48, 5, LAYER), 50), data((6,), 90), None),
+    "convolutional": (training(cifar_network(14, 5, width=8), 50), data((8, 8), 60), 1),
+    "deep": (training(DEEP, 40), data((6,), 90), 1),
+    "by blocks": (training(BLOCKS, 40), data((6,), 90), 1),
+    "by segments": (training(SEGMENTS, 40), data((6,), 90), 1),
 }
 
 
@@ -119,13 +119,13 @@ ONCE = ("by blocks", "by segments", "parameters")
     ],
 )
 def test_predicted_is_what_the_compiler_takes(name, runs):
-    one, examples, how = CELLS[name]
+    one, examples, tile = CELLS[name]
     mesh = runs_mesh(jax.devices()[:1])
-    predicted = population.footprint(one, examples, how).total(runs)
+    predicted = population.footprint(one, examples, tile).total(runs)
     these = Run(np.arange(runs, dtype=np.int32), *[np.ones(runs, np.float32)] * 2)
     start = jax.vmap(one.start, in_axes=(0, None))
     states = jax.eval_shape(start, these, examples)
-    program = jax.jit(population._chunk_program(one, mesh, how), donate_argnums=0)
+    program = jax.jit(population._chunk_program(one, mesh, tile), donate_argnums=0)
     compiled = program.lower(states, these, examples, np.int32(0), np.bool_(True)).compile()
     found = compiled.memory_analysis()
     measured = found.argument_size_in_bytes + found.output_size_in_bytes

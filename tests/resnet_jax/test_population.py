@@ -18,9 +18,9 @@ TRAINING = Training(
 QUICKLY: dict[str, str | bool] = {"xla_backend_optimization_level": "0"}
 
 
-def train(runs, data, how="map", devices=2, chunks=(10, 10)):
+def train(runs, data, tile=1, devices=2, chunks=(10, 10)):
     mesh = runs_mesh(jax.devices()[:devices])
-    these = Population(TRAINING, runs, data, mesh, how)
+    these = Population(TRAINING, runs, data, mesh, tile)
     advance, states = these.compile(QUICKLY, QUICKLY), None
     for steps in chunks:
         states, metrics = advance(states, steps, True)
@@ -62,14 +62,14 @@ def test_mapped_equals_looped_to_the_bit(tiny_data):
 def test_mapped_and_vectorised_agree(tiny_data):
     """To rounding, over few steps: vectorising changes the last bits, and training amplifies."""
     runs = product([0, 1, 2], [0.0, 1.0], [0.1, 0.01])
-    mapped, vectorised = (train(runs, tiny_data, how, chunks=(3,)) for how in ("map", "vmap"))
+    mapped, vectorised = (train(runs, tiny_data, tile, chunks=(3,)) for tile in (1, None))
     chex.assert_trees_all_close(mapped, vectorised, rtol=1e-3, atol=1e-4)
 
 
 @pytest.mark.slow
 def test_seeds_differ_and_weights_share_their_start(tiny_data):
     runs = product([0, 1], [0.0, 1.0], [0.1])
-    these = Population(TRAINING, runs, tiny_data, runs_mesh(), "map")
+    these = Population(TRAINING, runs, tiny_data, runs_mesh(), 1)
     advance = these.compile(QUICKLY, QUICKLY)
     states, _ = advance(None, 0, False)
     params = these.unpad(states.params)
@@ -108,9 +108,9 @@ def test_a_neighbour_that_diverges_changes_no_bit(tiny_data):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("how", ["map", "vmap"])
-def test_two_compilations_a_population(tiny_data, how):
-    these = Population(TRAINING, product([0, 1], [0.0, 1.0], [0.1]), tiny_data, runs_mesh(), how)
+@pytest.mark.parametrize("tile", [1, 2, None])
+def test_two_compilations_a_population(tiny_data, tile):
+    these = Population(TRAINING, product([0, 1], [0.0, 1.0], [0.1]), tiny_data, runs_mesh(), tile)
     compilations = []
 
     def listen(event, duration, **_):
@@ -130,10 +130,29 @@ def test_two_compilations_a_population(tiny_data, how):
         jax.monitoring.unregister_event_duration_listener(listen)
 
 
-def test_an_unknown_mapping_is_refused():
-    with pytest.raises(ValueError, match="vmap"):
-        population.over_runs(lambda one, shared: one, "pmap")
+def test_tiles_are_even():
+    even = population.even_tile
+    assert [even(7, tile) for tile in (None, 1, 2, 3, 4, 6, 7, 9)] == [7, 1, 2, 3, 4, 4, 7, 7]
+    assert [even(1, tile) for tile in (None, 1, 5)] == [1, 1, 1]
 
 
-def test_maps_by_default_on_cpu():
-    assert population.default_map(runs_mesh()) == "map"
+@pytest.mark.slow
+def test_tiles_come_to_what_all_runs_at_once_do(tiny_data):
+    """Seven runs on two devices: four on each, twice two, one of them a copy."""
+    runs = product([0, 1, 2, 3, 4, 5, 6], [1.0], [0.1])
+    at_once = train(runs, tiny_data, None, chunks=(3,))
+    tiles = train(runs, tiny_data, 2, chunks=(3,))
+    assert tiles[1].train_loss.shape == (7,)
+    chex.assert_trees_all_close(tiles, at_once, rtol=1e-3, atol=1e-4)
+
+
+def test_a_tile_follows_the_other():
+    """Six runs in threes: a loop of two turns around what is vectorised over three."""
+    one = lambda each, shared: each * shared
+    jaxpr = jax.make_jaxpr(population.over_runs(one, 3))(jnp.arange(6.0), jnp.float32(2))
+    (loop,) = [eqn for eqn in jaxpr.eqns if eqn.primitive.name == "scan"]
+    assert loop.params["length"] == 2
+    assert loop.params["jaxpr"].in_avals[-1].shape == (3,)
+    np.testing.assert_array_equal(
+        population.over_runs(one, 3)(jnp.arange(6.0), jnp.float32(2)), 2 * np.arange(6)
+    )

@@ -46,9 +46,7 @@ def population(network, shape, batch=4, seeds=(0,)):
         batch,
         chunk=3,
     )
-    return Population(
-        training, product(seeds, [0.0, 1.0], [0.1]), Data(x, y, x, y), runs_mesh(), "map"
-    )
+    return Population(training, product(seeds, [0.0, 1.0], [0.1]), Data(x, y, x, y), runs_mesh(), 1)
 
 
 def optimised(population):
