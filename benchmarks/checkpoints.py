@@ -108,7 +108,8 @@ def main() -> None:
     for name, answers in counts.items():
         print(f"{name:6s} {FLIPS} flips: {answers}")
     shutil.rmtree(folder)
-    print(environment.describe([device.device_kind for device in jax.devices()]))
+    kinds = [device.device_kind for device in jax.devices()]
+    print(environment.describe(kinds, jax.config.jax_default_matmul_precision))
 
 
 if __name__ == "__main__":

@@ -49,7 +49,7 @@ def measured(depth: int, fields: dict) -> dict:
     (cell,) = grid.cells(config)
     group = Group(cell, tuple(grid.runs(config, cell)))
     program, _ = cells.build(group, config, dataset, None, runs_mesh()).lower()
-    compiled = program.compile(compilation.training_options(cell.family))
+    compiled = program.compile(compilation.training_options(config))
     memory = compiled.memory_analysis()
     return {
         "compile_s": trainee.compile_seconds,

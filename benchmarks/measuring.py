@@ -99,6 +99,10 @@ def triad() -> Side:
     return Side("triad", once, 0, 3.0 * b.nbytes, unit="triad")
 
 
+class PeerError(Exception):
+    """What PyTorch's process answers when a measurement failed there."""
+
+
 class Torch:
     """PyTorch in a process of its own, with so many threads; see ``torch_peer.py``."""
 
@@ -111,13 +115,20 @@ class Torch:
         self.about = self.ask(what="device")
 
     def ask(self, **request) -> dict:
-        """The answer to a request."""
+        """The answer to a request.
+
+        Raises:
+          PeerError: it failed; the process goes on.
+        """
         assert self._process.stdin and self._process.stdout
         print(json.dumps(request), file=self._process.stdin, flush=True)
         line = self._process.stdout.readline()
         if not line:
             raise SystemExit(f"PyTorch's process ended at {request}")
-        return json.loads(line)
+        answer = json.loads(line)
+        if "error" in answer:
+            raise PeerError(answer["error"])
+        return answer
 
     def side(self, units: float, operations: float, mode: str, unit="step", **request) -> Side:
         """A side whose unit of work is so many times what the request asks for."""
@@ -130,8 +141,8 @@ class Torch:
             first.append(answer.get("first", 0.0))
             return units * answer["seconds"]
 
-        name = f"PyTorch {mode}, {where}"
-        return Side(name, seconds, operations, unit=unit, first=lambda: first[0])
+        name = " ".join(["PyTorch", mode, *filter(None, [request.get("precision")])])
+        return Side(f"{name}, {where}", seconds, operations, unit=unit, first=lambda: first[0])
 
 
 def torches(python: str) -> list[Torch]:
@@ -171,7 +182,8 @@ class Report:
         self._unit = unit
         self._name, self._out = name, pathlib.Path(out)
         self._rows: list[dict] = []
-        self._environment = environment.describe([d.device_kind for d in jax.devices()])
+        kinds = [d.device_kind for d in jax.devices()]
+        self._environment = environment.describe(kinds, jax.config.jax_default_matmul_precision)
         self._environment |= machine()
         if torches:
             self._environment["torch"] = torches[-1].about

@@ -46,14 +46,15 @@ class Trainee:
       chunk: steps of a call.
     """
 
-    def __init__(self, config: Config, dataset: Dataset):
+    def __init__(self, config: Config, dataset: Dataset, begin: bool = True):
+        """Compiles its programs, and takes its first step unless that is left to later."""
         (cell,) = grid.cells(config)
         group = Group(cell, tuple(grid.runs(config, cell)))
         self.counts: Counts = cells.counts(cell, config, dataset, None)
         self.runs, self.chunk = len(group.runs), cells.chunk_size(config)
         compiled = compilation.compile_group(group, config, dataset, None, runs_mesh())
         self.compile_seconds, self._advance = compiled.compile_seconds, compiled.advance
-        self._states, _ = self._advance(None, 1, False)
+        self._states = self._advance(None, 1, False)[0] if begin else None
 
     def step_seconds(self, steps: int | None = None) -> float:
         """Mean seconds of the next steps of all runs."""

@@ -117,7 +117,7 @@ def memory_row(name: str) -> dict:
     footprint = cells.footprint(cell, config, dataset, None, mesh)
     told = footprint.total(-(-runs // mesh.size))
     program, _ = cells.build(group, config, dataset, None, mesh).lower()
-    plan = program.compile(compilation.training_options(cell.family)).memory_analysis()
+    plan = program.compile(compilation.training_options(config)).memory_analysis()
     seen = plan.argument_size_in_bytes + plan.output_size_in_bytes
     seen += plan.temp_size_in_bytes - plan.alias_size_in_bytes
     row = {"cell": name, "depth": depth, "runs": runs}

@@ -4,15 +4,24 @@ Reads a request a line from standard input, as JSON, and answers with the second
 a caller can take turns with it; :class:`measuring.Torch` is that caller.  A request names
 
     what     "step", of one run, or of all of them by torch.func.vmap; or "training": whole, a plain
-             and a residual run of each depth, halved; or "convolution": one of 3x3, by its "pass"
-    mode     "eager", "compile" (torch.compile, the network and its loss) or "vmap"
+             and a residual run of each depth, halved; or "convolution": one of 3x3, by its "pass";
+             or "forget": all that was measured, and its memory
+    mode     "eager", "compile" (torch.compile, the network and its loss) or "vmap"; on CUDA also
+             "graphs" (replays of one captured step) or "compile_graphs" (torch.compile with them)
+    precision
+             "float32", also where it is left out; "tf32": numbers of float32 are multiplied as
+             TensorFloat-32; or "bfloat16": network and loss are under torch.autocast, and
+             parameters of float32
     depth or depths, shape (of an example), width (of dense layers), batch, steps, runs,
     measurements
 
-and the device is CUDA's where there is one.
+and the device is CUDA's where there is one.  What fails is answered with its "error", in one line.
 """
 
 import argparse
+import contextlib
+import functools
+import gc
 import json
 import sys
 import time
@@ -22,7 +31,27 @@ from torch.nn import functional
 from torch_networks import Cifar, Dense, PlainBatchNorm
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
-CLASSES, EXAMPLES, MOMENTUM, WARM_UP = 10, 1500, 0.9, 3
+CLASSES, EXAMPLES, MOMENTUM = 10, 1500, 0.9
+#: Steps after the first, before any is timed: torch.compile records its graphs in the second, and
+#: a GPU's clock rises with work.
+WARM_UP = 10 if DEVICE == "cuda" else 3
+#: Whether numbers of float32 may be multiplied as TensorFloat-32.
+TF32 = {"float32": False, "tf32": True, "bfloat16": True}
+#: What torch.compile calls the ways to compile.
+COMPILED = {"compile": "default", "compile_graphs": "reduce-overhead"}
+
+
+def switch(request):
+    """Sets the whole process's switches as a request wants them: another's may differ."""
+    tf32 = TF32[request.get("precision", "float32")]
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = tf32
+    torch.backends.cudnn.benchmark = len(request["shape"]) > 1
+
+
+def autocast(request):
+    """The context of network and loss; without a cache, which a captured step must not have."""
+    enabled = request.get("precision") == "bfloat16"
+    return torch.autocast(DEVICE, torch.bfloat16, enabled=enabled, cache_enabled=False)
 
 
 def data(shape):
@@ -50,21 +79,61 @@ def batches(x, y, size):
             yield channels_last(x[rows]), y[rows]
 
 
+def sgd(net, rate):
+    return torch.optim.SGD(net.parameters(), rate, momentum=MOMENTUM, fused=DEVICE == "cuda")
+
+
+def learner(request):
+    """A function that takes one step of one run by a batch, and the batches."""
+    net, mode = network(request["depth"], request["shape"], request["width"]), request["mode"]
+    optimizer = sgd(net, 0.001)
+
+    def loss_of(x, y):
+        with autocast(request):
+            return functional.cross_entropy(net(x, 1.0), y)
+
+    if mode in COMPILED:
+        torch._dynamo.config.recompile_limit = 1000  # the requests it is compiled for
+        loss_of = torch.compile(loss_of, fullgraph=True, dynamic=False, mode=COMPILED[mode])
+
+    def learn(x, y):
+        if mode == "compile_graphs":
+            torch.compiler.cudagraph_mark_step_begin()
+        loss_of(x, y).backward()
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)  # last: a captured step has to begin without any
+
+    return learn, batches(*data(request["shape"]), request["batch"])
+
+
 def stepper(request):
     """A function that takes one step of one run: as everybody's loop has it."""
-    net = network(request["depth"], request["shape"], request["width"])
-    loss_of = lambda x, y: functional.cross_entropy(net(x, 1.0), y)
-    if request["mode"] == "compile":
-        loss_of = torch.compile(loss_of)
-    optimizer = torch.optim.SGD(net.parameters(), 0.001, momentum=MOMENTUM)
-    each = batches(*data(request["shape"]), request["batch"])
+    learn, each = learner(request)
+    return lambda: learn(*next(each))
 
-    def step():
-        optimizer.zero_grad(set_to_none=True)
-        loss_of(*next(each)).backward()
-        optimizer.step()
 
-    return step
+def replays(learn, each):
+    """Steps, one whenever the next is asked for, by replays of one captured on the first."""
+    static = [part.clone() for part in next(each)]
+    here, side = torch.cuda.current_stream(), torch.cuda.Stream()
+    side.wait_stream(here)
+    with torch.cuda.stream(side):
+        for _ in range(WARM_UP):  # velocities, and what cuDNN finds out, are there afterwards
+            learn(*static)
+    here.wait_stream(side)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        learn(*static)
+    while True:
+        for old, new in zip(static, next(each), strict=True):
+            old.copy_(new)
+        graph.replay()
+        yield
+
+
+def replayer(request):
+    """A function that takes one step of one run by a CUDA graph."""
+    return functools.partial(next, replays(*learner(request)))
 
 
 def population_stepper(request):
@@ -81,7 +150,9 @@ def population_stepper(request):
     each = [batches(*data(request["shape"]), request["batch"]) for _ in nets]
 
     def loss_of(params, x, y, weight):
-        return functional.cross_entropy(torch.func.functional_call(nets[0], params, (x, weight)), y)
+        with autocast(request):
+            logits = torch.func.functional_call(nets[0], params, (x, weight))
+            return functional.cross_entropy(logits, y)
 
     gradient_of = torch.func.vmap(torch.func.grad(loss_of))
 
@@ -101,16 +172,18 @@ def train(request, depth, weight):
     net = network(depth, request["shape"], request["width"])
     x, y = data(request["shape"])
     steps, each = request["steps"], batches(x, y, request["batch"])
-    optimizer = torch.optim.SGD(net.parameters(), 0.01, momentum=MOMENTUM)
+    optimizer = sgd(net, 0.01)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, max(steps, 1))
     for step in range(1, steps + 1):
         rows, labels = next(each)
         optimizer.zero_grad(set_to_none=True)
-        functional.cross_entropy(net(rows, weight), labels).backward()
+        with autocast(request):
+            loss = functional.cross_entropy(net(rows, weight), labels)
+        loss.backward()
         optimizer.step()
         schedule.step()
         if step % -(-steps // request["measurements"]) == 0 or step == steps:
-            with torch.no_grad():
+            with torch.no_grad(), autocast(request):
                 logits = net(channels_last(x), weight)
                 functional.cross_entropy(logits, y).item()
                 (logits.argmax(1) != y).float().mean().item()
@@ -118,9 +191,11 @@ def train(request, depth, weight):
 
 def convolver(request):
     """A function that takes one convolution of images, forwards or to the kernel's gradient."""
-    channels = request["shape"][-1]
-    x = channels_last(torch.randn(request["batch"], *request["shape"], device=DEVICE))
-    kernel = torch.randn(channels, channels, 3, 3, device=DEVICE)
+    channels, made = request["shape"][-1], {"device": DEVICE}
+    if request.get("precision") == "bfloat16":
+        made["dtype"] = torch.bfloat16  # without conversions: those of a network are shared
+    x = channels_last(torch.randn(request["batch"], *request["shape"], **made))
+    kernel = torch.randn(channels, channels, 3, 3, **made)
     kernel = kernel.to(memory_format=torch.channels_last)
     if request["pass"] == "forwards":
         return lambda: functional.conv2d(x, kernel, padding=1)
@@ -143,23 +218,55 @@ def timed(function, times):
 def maker(request):
     if request["what"] == "convolution":
         return convolver
-    return population_stepper if request["mode"] == "vmap" else stepper
+    if request["mode"] in ("graphs", "compile_graphs") and DEVICE != "cuda":
+        raise RuntimeError(f"{request['mode']} is for CUDA alone")
+    makers = {"vmap": population_stepper, "graphs": replayer, "eager": stepper}
+    return {**makers, **dict.fromkeys(COMPILED, stepper)}[request["mode"]]
 
 
-def answer(request, known):
+def release():
+    """Frees the memory of what is referred to no longer, as far as can be."""
+    gc.collect()
+    with contextlib.suppress(RuntimeError):  # the allocator refuses after a failed capture
+        torch.cuda.empty_cache()
+
+
+def stepped(request, known):
+    """Seconds of a step or convolution; those that fail are not kept."""
+    key = json.dumps({**request, "steps": 0})
+    begun, function = 0.0, known.pop(key, None)
+    if not function:
+        release()
+        function = maker(request)(request)
+        begun = timed(function, 1)
+        timed(function, WARM_UP)
+    seconds = timed(function, request["steps"])
+    known[key] = function
+    return {"seconds": seconds, "first": begun}
+
+
+def measured(request, known):
     if request["what"] == "device":
         name = torch.cuda.get_device_name() if DEVICE == "cuda" else "cpu"
         return {"device": name, "torch": torch.__version__}
+    if request["what"] == "forget":
+        known.clear()
+        torch.compiler.reset()
+        release()
+        return {"seconds": 0.0}
+    switch(request)
     if request["what"] == "training":
         kinds = [(depth, weight) for depth in request["depths"] for weight in (0.0, 1.0)]
         return {"seconds": timed(lambda: [train(request, *kind) for kind in kinds], 1) / 2}
-    key = json.dumps({**request, "steps": 0})
-    begun = 0.0
-    if key not in known:
-        known[key] = maker(request)(request)
-        begun = timed(known[key], 1)
-        timed(known[key], WARM_UP)
-    return {"seconds": timed(known[key], request["steps"]), "first": begun}
+    return stepped(request, known)
+
+
+def answer(request, known):
+    try:
+        return measured(request, known)
+    except Exception as error:  # of whatever kind: the next request may do better
+        message = " ".join(str(error).split())[:200]
+        return {"error": f"{type(error).__name__}: {message}"}
 
 
 def main():

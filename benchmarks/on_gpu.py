@@ -1,0 +1,115 @@
+"""All that is to be known of a GPU, in one command of bounded time.
+
+    python benchmarks/on_gpu.py [--seconds=480] [--sections=...] [--torch_python=PATH]
+
+Each section is a process of its own, ended when its share of the time is up; every row is printed
+and written (``on_gpu.jsonl``) as soon as it is known, so that nothing is lost then.  At the end all
+rows are printed once more and written as one JSON with what they were measured on.  Nothing is
+chosen here: docs/performance.md says what followed.
+
+    resnet        a step of ResNet-20 and -56, 32x32, batch 128: forms, maps, precisions, PyTorch;
+                  and where the time of the usual one goes
+    dense         the same of dense networks of 64 and 256 layers, width 64
+    bits          studies killed and resumed come to the same bits, or not, with and without
+                  --deterministic, without programs kept from before
+    studies       the default study as a process, and what he2015_cifar10 would take
+    memory        bytes as predicted and at their peak; 10,000 layers
+    convolutions  single 3x3 convolutions of 32 runs in every form, and each of their gradients
+    loops         a step in a loop whose number of turns is known to the compiler, or is not
+    tests         the library's quick tests
+
+Milliseconds are of a step and run.  PyTorch takes one run after the other, and is tried at its
+best: eager, compiled, as CUDA graphs, and vectorised by ``torch.func.vmap``.
+"""
+
+import argparse
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import time
+
+HERE = pathlib.Path(__file__).parent
+
+#: Sections in the order of their worth, and the seconds that each may take.
+SECTIONS = {
+    "resnet": 125,
+    "dense": 80,
+    "bits": 70,
+    "studies": 80,
+    "memory": 55,
+    "convolutions": 60,
+    "loops": 40,
+    "tests": 90,
+}
+
+
+def rows_of(path: pathlib.Path) -> list[dict]:
+    """What sections have written so far."""
+    if not path.exists():
+        return []
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def card() -> str:
+    """What the driver says of the card."""
+    query = ["nvidia-smi", "--query-gpu=name,memory.total,driver_version", "--format=csv,noheader"]
+    try:
+        return subprocess.run(query, capture_output=True, text=True).stdout.strip()
+    except OSError:
+        return "none"
+
+
+def run(section: str, seconds: float, options: argparse.Namespace) -> None:
+    """One section in a process group of its own, which is ended when its time is up."""
+    command = [sys.executable, str(HERE / "gpu_sections.py"), section, options.out]
+    command += [f"--torch_python={options.torch_python}", *["--quick"] * options.quick]
+    # Memory is taken as it is needed: PyTorch has its own process beside ours.
+    variables = {**os.environ, "XLA_PYTHON_CLIENT_PREALLOCATE": "false", "PYTHONUNBUFFERED": "1"}
+    start = time.perf_counter()
+    with (pathlib.Path(options.out) / f"{section}.log").open("w") as log:
+        process = subprocess.Popen(command, env=variables, stderr=log, start_new_session=True)
+        try:
+            ended = f"status {process.wait(seconds)}"
+        except subprocess.TimeoutExpired:
+            ended = "its time was up"
+        finally:
+            subprocess.run(["pkill", "-9", "-s", str(process.pid)])
+            process.wait()
+    print(f"== {section}: {time.perf_counter() - start:.0f} s, {ended}", flush=True)
+    if ended != "status 0":
+        print(pathlib.Path(log.name).read_text()[-1500:], flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--seconds", type=float, default=480, help="of all sections together")
+    parser.add_argument(
+        "--sections", default=",".join(SECTIONS), help="by default all; resnet:60 gives one 60 s"
+    )
+    parser.add_argument("--torch_python", default=sys.executable, help="of a Python that has it")
+    parser.add_argument("--out", default="runs/on_gpu", help="by default runs/on_gpu")
+    parser.add_argument("--quick", action="store_true", help="little of everything, on any device")
+    options = parser.parse_args()
+    out, start = pathlib.Path(options.out), time.perf_counter()
+    out.mkdir(parents=True, exist_ok=True)
+    for section in options.sections.split(","):
+        left = options.seconds - (time.perf_counter() - start)
+        if left < 5:
+            print(f"== {section}: no time left for it", flush=True)
+            continue
+        section, _, own = section.partition(":")
+        run(section, min(float(own or SECTIONS[section]), left), options)
+    rows = rows_of(out / "on_gpu.jsonl")
+    about = {"card": card(), "python": sys.version.split()[0], "rows": rows}
+    (out / "on_gpu.json").write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
+    print(f"\non_gpu, {about['card']}, {time.perf_counter() - start:.0f} s")
+    for row in rows:
+        print("  ".join(f"{name}={value}" for name, value in row.items()))
+
+
+if __name__ == "__main__":
+    main()
