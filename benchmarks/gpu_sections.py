@@ -21,6 +21,9 @@ PATIENCE = 70
 IMAGE, ROW = (32, 32, 3), (64,)
 RESNET = {"kind": "step", "family": "cifar", "precision": "bfloat16", "map": "vmap"}
 DENSE = {"kind": "step", "width": 64, "map": "vmap", "shape": ROW, "chunk": 20}
+#: Which operations XLA records once and launches at once.
+COMMAND_BUFFERS = "--xla_gpu_enable_command_buffer="
+BUFFERED = "FUSION,CUBLAS,CUBLASLT,CUDNN,CUSTOM_CALL,CONDITIONAL,WHILE"
 #: Of a case, what no column shows.
 HIDDEN = ("kind", "shape", "shapes", "chunk", "family", "width", "profile", "batch")
 
@@ -30,9 +33,11 @@ class Worker:
 
     def __init__(self, case: dict):
         self.case = case
-        command = [sys.executable, str(HERE / "gpu_workers.py"), json.dumps(case)]
-        pipe = subprocess.PIPE
-        self._process = subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True)
+        told = {name: value for name, value in case.items() if name != "xla_flags"}
+        command = [sys.executable, str(HERE / "gpu_workers.py"), json.dumps(told)]
+        flags = f"{os.environ.get('XLA_FLAGS', '')} {case.get('xla_flags', '')}".strip()
+        pipe, variables = subprocess.PIPE, {**os.environ, "XLA_FLAGS": flags}
+        self._process = subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, env=variables)
         self._lines: queue.SimpleQueue[str] = queue.SimpleQueue()
         threading.Thread(target=self._listen, daemon=True).start()
 
@@ -171,6 +176,9 @@ def dense(section: Section) -> None:
         {**of, "precision": "bfloat16"},
         *({**of, "runs": runs} for runs in (few, some)),
         {**of, "map": "map", "runs": few},
+        # Without command buffers, and with loops in them as well.
+        {**of, "runs": few, "xla_flags": COMMAND_BUFFERS},
+        {**of, "runs": few, "xla_flags": f"{COMMAND_BUFFERS}{BUFFERED}"},
         *({**of, "depth": depths[1], "runs": runs} for runs in (few, some, many)),
     ]
     modes = {"graphs": "tf32", "compile": "tf32", "eager": "tf32", "vmap": "tf32"}
@@ -185,7 +193,7 @@ def convolutions(section: Section) -> None:
     sizes = {"runs": 32, "batch": 128, "shapes": [(32, 16), (16, 32), (8, 64)]}
     if section.quick:
         sizes = {"runs": 2, "batch": 4, "shapes": [(8, 8)]}
-    forms = "columns", "packed", "patches", "shifts", "mixed", "mapped", "stock"
+    forms = "columns", "packed", "patches", "shifts", "mapped", "stock"
     section.measure({"kind": "convolutions", **sizes, "form": form} for form in forms)
 
 

@@ -27,7 +27,6 @@ FORMS = {
     "shifts": forms.SHIFTS,
     "mapped": forms.MAPPED,
     "packed": forms.PACKED,
-    "mixed": forms.MIXED,
 }
 
 #: Of runs that are vectorised, by backend; the stock one on others.

@@ -24,7 +24,7 @@ CHOICES = {
     "augment": ("crop", "flip", "cutout"),
     "statistics": ("auto", "whole", "running"),
     "map": ("auto", "vmap", "map"),
-    "convolution": ("auto", "stock", "patches", "columns", "shifts", "mapped", "packed", "mixed"),
+    "convolution": ("auto", "stock", "patches", "columns", "shifts", "mapped", "packed"),
     "remat": ("none", "block", "sqrt"),
     "precision": ("float32", "bfloat16"),
     "matmul_precision": ("default", "high", "highest"),

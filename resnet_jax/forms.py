@@ -64,16 +64,6 @@ class Form(NamedTuple):
     gradients: Callable[[jax.Array, jax.Array, jax.Array, int], tuple[jax.Array, jax.Array]]
 
 
-def mixed(images: Form, kernels: Form) -> Form:
-    """The form that computes images and their gradients by one, gradients of kernels by another."""
-
-    def gradients(x, kernel, dy, stride):
-        arguments = x, kernel, dy, stride
-        return images.gradients(*arguments)[0], kernels.gradients(*arguments)[1]
-
-    return Form(images.value, gradients)
-
-
 def _direct(x, kernel, stride):
     return lowerings.direct(x, kernel, stride, lowerings.even_padding(kernel.shape[0]))
 
@@ -210,9 +200,6 @@ def _packed_gradients(x, kernel, dy, stride):
 
     return _packed(one, several)(x, kernel, dy)
 
-
-#: The stock one for images and their gradients, products of columns for those of kernels.
-MIXED = mixed(STOCK, COLUMNS)
 
 #: Several runs in one convolution of 64 channels, whose kernel has theirs on its diagonal.
 PACKED = Form(_packed_value, _packed_gradients)

@@ -147,7 +147,6 @@ def test_which_forms_make_groups_of_runs():
     assert grouped(forms.MAPPED) == (0, 4)  # in its loop a value that nobody reads is left in
     assert grouped(forms.PACKED) == (0, 3)  # three runs of four channels fit into one
     assert grouped(forms.PACKED, runs=32) == (0, 6)  # twice 16
-    assert grouped(forms.mixed(forms.STOCK, forms.COLUMNS)) == (2, 2)
 
 
 def test_runs_are_packed_by_channels():
