@@ -58,11 +58,16 @@ class Worker:
         return ready
 
     def rows(self) -> Iterator[dict]:
-        """Measures."""
+        """Measures; an error is a row too."""
         assert self._process.stdin
-        print(file=self._process.stdin, flush=True)
-        while line := self._lines.get(timeout=120):
-            yield json.loads(line)
+        with contextlib.suppress(BrokenPipeError):  # it has failed, and said why
+            print(file=self._process.stdin, flush=True)
+        try:
+            while line := self._lines.get(timeout=PATIENCE):
+                yield json.loads(line)
+        except queue.Empty:
+            self._process.kill()
+            yield {"error": f"not measured in {PATIENCE} s"}
 
 
 class Section:
