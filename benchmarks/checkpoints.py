@@ -25,7 +25,7 @@ from experiments.checkpoints import Checkpoint, Checkpoints
 from experiments.config import Config
 from experiments.course import Course
 from experiments.grid import Group
-from resnet_jax.population import runs_mesh
+from resnet_jax.training.population import runs_mesh
 
 ROUNDS, FLIPS = 7, 200
 

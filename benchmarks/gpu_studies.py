@@ -88,7 +88,7 @@ def tests(section) -> None:
     root = pathlib.Path(__file__).parent.parent
     command = [sys.executable, "-m", "pytest", "-o", "addopts=-q --import-mode=importlib"]
     command += ["-p", "no:cacheprovider", "-m", "not slow", "--numprocesses=12"]
-    command += ["tests/resnet_jax/test_forms.py" if section.quick else "tests/resnet_jax"]
+    command += ["tests/resnet_jax/ops/test_forms.py" if section.quick else "tests/resnet_jax"]
     done = subprocess.run(command, capture_output=True, text=True, cwd=root)
     lines = done.stdout.strip().splitlines()
     print("\n".join(line for line in lines if line.startswith(("FAILED", "E  ")))[-5000:])

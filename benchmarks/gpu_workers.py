@@ -24,7 +24,8 @@ import numpy as np
 
 from experiments import cells, compilation, grid, mapping
 from experiments.grid import Group
-from resnet_jax import population, runs_mesh
+from resnet_jax import runs_mesh
+from resnet_jax.training import population
 
 BATCH, ROUNDS = 128, 5
 #: Seconds that one timing is meant to take.

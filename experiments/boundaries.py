@@ -26,8 +26,8 @@ from experiments.findings import percent
 from experiments.predictions import setting_of
 from experiments.reach import TRAINED, Reach, reach
 from resnet_jax import theory
-from resnet_jax.propagation import Propagation, Setting
-from resnet_jax.theory import Follow
+from resnet_jax.theory.laws import Follow
+from resnet_jax.theory.propagation import Propagation, Setting
 
 #: Blocks at which the search for theory's boundary ends.
 _MOST = 512

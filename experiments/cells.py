@@ -9,11 +9,12 @@ from experiments.composition import OwnBlock
 from experiments.config import Config
 from experiments.datasets import Dataset
 from experiments.grid import Cell, Group
-from resnet_jax import counting, population
-from resnet_jax.functional import from_linen
-from resnet_jax.networks import ResidualNetwork
-from resnet_jax.population import Footprint, Population
-from resnet_jax.training import Data, Run, Training
+from resnet_jax.nn import counting
+from resnet_jax.nn.functional import from_linen
+from resnet_jax.nn.networks import ResidualNetwork
+from resnet_jax.training import population
+from resnet_jax.training.population import Footprint, Population
+from resnet_jax.training.run import Data, Run, Training
 
 #: Measurements over a run's training, besides the one before its first step.
 MEASUREMENTS = 6

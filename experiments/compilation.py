@@ -12,7 +12,7 @@ from experiments.config import Config
 from experiments.datasets import Dataset
 from experiments.grid import Group
 from experiments.readings import Reading
-from resnet_jax.population import Population
+from resnet_jax.training.population import Population
 
 Options = dict[str, str | bool]
 

@@ -12,23 +12,13 @@ from jax.typing import DTypeLike
 from experiments import mapping
 from experiments.config import Config, Variant
 from experiments.names import ADAPTIVE, split_name
-from resnet_jax import (
-    augmentation,
-    blocks,
-    branches,
-    families,
-    initializers,
-    networks,
-    normalization,
-    optimizers,
-    orders,
-    rematerialization,
-    shortcuts,
-    theory,
-)
-from resnet_jax.augmentation import Augmentation
-from resnet_jax.networks import ResidualNetwork
-from resnet_jax.training import WarmUp
+from resnet_jax import theory
+from resnet_jax.nn import blocks, branches, families, initializers, networks, orders, shortcuts
+from resnet_jax.nn.networks import ResidualNetwork
+from resnet_jax.ops import normalization, rematerialization
+from resnet_jax.training import augmentation, optimizers
+from resnet_jax.training.augmentation import Augmentation
+from resnet_jax.training.run import WarmUp
 
 NORMS: dict[str, Callable[..., nn.Module]] = {
     "batch": normalization.BatchNorm,

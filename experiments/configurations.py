@@ -11,8 +11,8 @@ import pandas as pd
 
 from experiments import labels, predictions, verdicts
 from experiments.config import USUAL, VARIANT_FIELDS, Variant
-from resnet_jax.propagation import Propagation
 from resnet_jax.statistics import log_interval, t_interval
+from resnet_jax.theory.propagation import Propagation
 
 #: What is followed over the blocks, and how it reads in the table of what passes between them.
 QUANTITIES = ("power", "gradient", "cosine", "gradient_correlation")

@@ -14,8 +14,8 @@ from experiments.config import VARIANT_FIELDS, Config
 from experiments.grid import RUN_COLUMNS, Cell
 from experiments.readings import Read
 from resnet_jax import diagnostics
-from resnet_jax.networks import ResidualNetwork
-from resnet_jax.training import Training
+from resnet_jax.nn.networks import ResidualNetwork
+from resnet_jax.training.run import Training
 
 #: The table, and its steps.
 FEATURES, STEPS = "features", (1, 5, 20)

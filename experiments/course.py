@@ -7,8 +7,8 @@ import numpy as np
 
 from experiments.errors import ContentError
 from experiments.rows import Measured, Read
-from resnet_jax.population import Population
-from resnet_jax.training import Metrics, State
+from resnet_jax.training.population import Population
+from resnet_jax.training.run import Metrics, State
 
 _READ = "read."
 

@@ -22,8 +22,8 @@ from experiments.rates import Point
 from experiments.store import Store
 from experiments.terminal import plain_console
 from experiments.validation import depths_up_to
-from resnet_jax.counting import Counts
-from resnet_jax.population import runs_mesh
+from resnet_jax.nn.counting import Counts
+from resnet_jax.training.population import runs_mesh
 
 #: How long steps are timed for, at least, if a call of the program may take as many.
 TIMED_SECONDS = 0.5

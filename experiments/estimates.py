@@ -15,7 +15,7 @@ from experiments.config import Config
 from experiments.datasets import Dataset
 from experiments.grid import Cell, Group
 from experiments.rates import Point, Rates
-from resnet_jax.counting import Counts
+from resnet_jax.nn.counting import Counts
 
 #: Seconds that a report takes to be drawn, until one has been.
 REPORT_SECONDS = 5.0

@@ -1,4 +1,4 @@
-"""Readings of every layer: :mod:`resnet_jax.diagnostics` of a batch, for each run."""
+"""Readings of every layer: :mod:`resnet_jax.diagnostics.layers` of a batch, for each run."""
 
 import jax.numpy as jnp
 
@@ -6,9 +6,9 @@ from experiments.config import Config
 from experiments.grid import Cell
 from experiments.readings import Read
 from resnet_jax import diagnostics
-from resnet_jax.functional import from_linen
-from resnet_jax.networks import ResidualNetwork
-from resnet_jax.training import Training
+from resnet_jax.nn.functional import from_linen
+from resnet_jax.nn.networks import ResidualNetwork
+from resnet_jax.training.run import Training
 
 #: Tables, and what their places are: blocks, layers, and points apart on a line of inputs.
 BLOCKS, LAYERS, LINE = "blocks", "layers", "line"

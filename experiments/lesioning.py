@@ -10,11 +10,11 @@ import numpy as np
 from experiments.config import Config
 from experiments.grid import Cell
 from experiments.readings import Read
-from resnet_jax import lesions, paths, probes
-from resnet_jax.functional import Network
-from resnet_jax.interventions import Place, places
-from resnet_jax.networks import ResidualNetwork
-from resnet_jax.training import Data, Metrics, Run, State, Training, reading_key
+from resnet_jax.diagnostics import lesions, paths, probes
+from resnet_jax.diagnostics.interventions import Place, places
+from resnet_jax.nn.functional import Network
+from resnet_jax.nn.networks import ResidualNetwork
+from resnet_jax.training.run import Data, Metrics, Run, State, Training, reading_key
 
 #: Tables: of removals, of exchanges, and by the length of paths.
 REMOVED, SWAPPED, PATHS = "removed", "swapped", "paths"

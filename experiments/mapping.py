@@ -17,8 +17,8 @@ from jax.sharding import Mesh
 
 from experiments.config import Config
 from experiments.names import split_name
-from resnet_jax import forms
-from resnet_jax.forms import Form
+from resnet_jax.ops import forms
+from resnet_jax.ops.forms import Form
 
 FORMS = {
     "stock": forms.STOCK,
@@ -34,7 +34,10 @@ _VECTORISED = {"gpu": forms.COLUMNS}
 
 
 def tile(config: Config, mesh: Mesh) -> int | None:
-    """How many runs are vectorised on one device; see :func:`resnet_jax.population.over_runs`."""
+    """How many runs are vectorised on one device.
+
+    See :func:`resnet_jax.training.population.over_runs`.
+    """
     name, numbers = split_name("map", config.map)
     if name == "auto":
         return 1 if mesh.devices.flat[0].platform == "cpu" else None

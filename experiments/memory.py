@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     import jax
 
-    from resnet_jax.population import Footprint
+    from resnet_jax.training.population import Footprint
 
 #: Copies of the states that a checkpoint takes: on the devices, as arrays, and as bytes, twice.
 _SAVED = 4

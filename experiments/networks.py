@@ -133,7 +133,7 @@ def _check_example(config: typing.Any, study: Config) -> None:
 
 
 def _print_networks(config: typing.Any, rows: list[Row]) -> None:
-    from resnet_jax import counting
+    from resnet_jax.nn import counting
 
     known = any(row.name for row in rows)
     headers = ["network"] * known + ["depth", "family", "block", *_telling(rows), "image"]
@@ -164,7 +164,7 @@ def _telling(rows: list[Row]) -> list[str]:
 
 
 def _print_layers(config: typing.Any, study: Config) -> None:
-    from resnet_jax import counting
+    from resnet_jax.nn import counting
 
     image, classes = _example(config, study)
     module = _network(study, study.variants()[0], image, classes)

@@ -19,8 +19,8 @@ from experiments.datasets import Dataset
 from experiments.errors import UserError
 from experiments.grid import Cell, Group, RunKey
 from experiments.validation import depths_up_to
-from resnet_jax.counting import Counts
-from resnet_jax.population import Footprint
+from resnet_jax.nn.counting import Counts
+from resnet_jax.training.population import Footprint
 
 #: So many times the weights, activations and measurements of a run are room enough for it.
 _AMPLE = 16

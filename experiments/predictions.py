@@ -6,9 +6,11 @@ import numpy as np
 
 from experiments.config import Variant
 from experiments.names import ADAPTIVE, split_name
-from resnet_jax import branches, particles, pixels, propagation, theory
-from resnet_jax.propagation import Propagation, Setting, Start
-from resnet_jax.theory import Follow
+from resnet_jax import theory
+from resnet_jax.nn import branches
+from resnet_jax.theory import particles, pixels, propagation
+from resnet_jax.theory.laws import Follow
+from resnet_jax.theory.propagation import Propagation, Setting, Start
 
 _NORMS = {"none": propagation.NONE, "batch": propagation.BATCH, "layer": propagation.LAYER}
 
@@ -98,7 +100,7 @@ def branches_are_silent(variant: Variant) -> bool:
 def feature_change(variant: Variant, shortcut_weight: float, blocks: int, power: float) -> float:
     """How far a step at one learning rate moves the last features, up to a constant.
 
-    NaN where theory has no word for it.  See :func:`resnet_jax.theory.feature_change`.
+    NaN where theory has no word for it.  See :func:`resnet_jax.theory.laws.feature_change`.
 
     Args:
       variant: how the network is composed and trained.
@@ -124,7 +126,7 @@ def feature_change(variant: Variant, shortcut_weight: float, blocks: int, power:
 
 def _before_relu(cosine: float) -> float:
     """The cosine that a ReLU turns into the given one."""
-    from resnet_jax.activations import cosine_map
+    from resnet_jax.nn.activations import cosine_map
 
     grid = np.linspace(-1, 1, 20001)
     return float(np.interp(cosine, cosine_map(grid), grid))

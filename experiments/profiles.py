@@ -14,7 +14,7 @@ from matplotlib.ticker import NullFormatter
 from experiments import configurations, labels
 from experiments.configurations import Configuration
 from experiments.figures import COLORS, STYLE, legend_above
-from resnet_jax import diagnostics
+from resnet_jax.diagnostics.layers import POINTS, REACH
 
 
 class Panel(NamedTuple):
@@ -201,7 +201,7 @@ def along_lines(found: Sequence[Configuration], line: pd.DataFrame) -> Figure:
       line: of the readings.
     """
     norms = list(dict.fromkeys(each.variant.norm for each in found))
-    step = 2 * diagnostics.REACH / (diagnostics.POINTS - 1)
+    step = 2 * REACH / (POINTS - 1)
     with plt.style.context(STYLE):
         figure, grid = plt.subplots(
             1, len(norms), figsize=(2.7 * len(norms) + 1, 2.9), sharey=True, squeeze=False

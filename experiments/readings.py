@@ -7,8 +7,8 @@ import jax
 
 from experiments.config import Config
 from experiments.grid import Cell
-from resnet_jax.networks import ResidualNetwork
-from resnet_jax.training import Data, Run, State, Training
+from resnet_jax.nn.networks import ResidualNetwork
+from resnet_jax.training.run import Data, Run, State, Training
 
 #: Tables of columns, each an array ``[places]``, by name.
 Tables = Mapping[str, Mapping[str, jax.Array]]

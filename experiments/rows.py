@@ -6,7 +6,7 @@ import jax
 import numpy as np
 
 from experiments.grid import Group
-from resnet_jax.training import Metrics, State
+from resnet_jax.training.run import Metrics, State
 
 Measured = list[tuple[int, Metrics]]  # steps, from 0 to the last, and metrics [runs] there
 

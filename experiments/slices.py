@@ -13,9 +13,9 @@ import jax.numpy as jnp
 from experiments.config import Config
 from experiments.grid import Cell
 from experiments.readings import Read
-from resnet_jax import curvature, directions
-from resnet_jax.networks import ResidualNetwork
-from resnet_jax.training import Training, loss_and_error, reading_key
+from resnet_jax.diagnostics import curvature, directions
+from resnet_jax.nn.networks import ResidualNetwork
+from resnet_jax.training.run import Training, loss_and_error, reading_key
 
 #: Tables, and what their places are: points of lines, of a plane, and of the first line again.
 LINES, PLANE, CURVATURES = "lines", "plane", "curvatures"

@@ -24,9 +24,9 @@ from experiments.progress import Progress
 from experiments.readings import Reading
 from experiments.rows import Read
 from experiments.store import Store
-from resnet_jax.counting import Counts
-from resnet_jax.population import runs_mesh
-from resnet_jax.training import State
+from resnet_jax.nn.counting import Counts
+from resnet_jax.training.population import runs_mesh
+from resnet_jax.training.run import State
 
 #: A checkpoint waits until training has taken so many times as long as the last one took.
 CHECKPOINT_PATIENCE = 50

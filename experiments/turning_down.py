@@ -6,8 +6,8 @@ import jax.numpy as jnp
 from experiments.config import Config
 from experiments.grid import Cell
 from experiments.readings import Read
-from resnet_jax.networks import ResidualNetwork
-from resnet_jax.training import Training
+from resnet_jax.nn.networks import ResidualNetwork
+from resnet_jax.training.run import Training
 
 #: Shortcut weights, as shares of that of the training.
 SHARES = tuple(step / 10 for step in range(10, -1, -1))

@@ -3,36 +3,31 @@
 No disk, no flags, no clock, no printing, no ``jax.config``: those live in :mod:`experiments`.
 """
 
-from resnet_jax import (
+from resnet_jax import diagnostics, statistics, theory
+from resnet_jax.diagnostics import probes
+from resnet_jax.nn import (
     activations,
-    augmentation,
     blocks,
     branches,
-    convolution,
-    diagnostics,
     families,
     initializers,
     networks,
-    normalization,
-    optimizers,
     orders,
-    particles,
-    probes,
-    propagation,
     shortcuts,
-    statistics,
-    theory,
 )
-from resnet_jax.blocks import Block, Layer, Parts
-from resnet_jax.convolution import Conv, convolve
-from resnet_jax.counting import Counts, count, count_layers
-from resnet_jax.families import cifar_network, dense_network, imagenet_network
-from resnet_jax.functional import Network, from_linen
-from resnet_jax.networks import ResidualNetwork
-from resnet_jax.orders import Order
-from resnet_jax.population import Population, product, runs_mesh
+from resnet_jax.nn.blocks import Block, Layer, Parts
+from resnet_jax.nn.counting import Counts, count, count_layers
+from resnet_jax.nn.families import cifar_network, dense_network, imagenet_network
+from resnet_jax.nn.functional import Network, from_linen
+from resnet_jax.nn.networks import ResidualNetwork
+from resnet_jax.nn.orders import Order
+from resnet_jax.ops import convolution, normalization
+from resnet_jax.ops.convolution import Conv, convolve
 from resnet_jax.statistics import sign_flip_test, t_interval
-from resnet_jax.training import Data, Metrics, Run, State, Training, WarmUp
+from resnet_jax.theory import particles, propagation
+from resnet_jax.training import augmentation, optimizers
+from resnet_jax.training.population import Population, product, runs_mesh
+from resnet_jax.training.run import Data, Metrics, Run, State, Training, WarmUp
 from resnet_jax.version import __version__
 
 __all__ = [

@@ -1,4 +1,4 @@
-"""Imports go down only: each file may import from the floors below its own."""
+"""Imports go down only: in the library by folders, in ``experiments/`` by floors of files."""
 
 import ast
 import pathlib
@@ -7,51 +7,12 @@ import pytest
 
 ROOT = pathlib.Path(__file__).parent.parent
 
-#: From the ground up; files on one floor do not import each other.
+#: The library's folders, from the ground up; those of one floor do not import each other.
+ROOMS = [{"ops"}, {"nn"}, {"training", "diagnostics", "theory"}]
+ROOM_FLOOR = {room: floor for floor, rooms in enumerate(ROOMS) for room in rooms}
+
+#: Files of ``experiments/``, from the ground up; those of one floor do not import each other.
 FLOORS = [
-    {
-        "resnet_jax.activations",
-        "resnet_jax.precision",
-        "resnet_jax.rematerialization",
-        "resnet_jax.version",
-    },
-    {
-        "resnet_jax.augmentation",
-        "resnet_jax.batches",
-        "resnet_jax.branches",
-        "resnet_jax.footprint",
-        "resnet_jax.functional",
-        "resnet_jax.initializers",
-        "resnet_jax.linear",
-        "resnet_jax.lowerings",
-        "resnet_jax.normalization",
-        "resnet_jax.optimizers",
-        "resnet_jax.orders",
-        "resnet_jax.propagation",
-        "resnet_jax.shortcuts",
-        "resnet_jax.statistics",
-        "resnet_jax.winograd",
-    },
-    {
-        "resnet_jax.forms",
-        "resnet_jax.particles",
-        "resnet_jax.pixels",
-        "resnet_jax.theory",
-    },
-    {"resnet_jax.convolution"},
-    {"resnet_jax.blocks"},
-    {"resnet_jax.networks", "resnet_jax.training"},
-    {
-        "resnet_jax.counting",
-        "resnet_jax.curvature",
-        "resnet_jax.directions",
-        "resnet_jax.families",
-        "resnet_jax.population",
-        "resnet_jax.probes",
-    },
-    {"resnet_jax.diagnostics", "resnet_jax.interventions"},
-    {"resnet_jax.lesions", "resnet_jax.paths"},
-    {"resnet_jax"},
     {
         "experiments.environment",
         "experiments.errors",
@@ -179,10 +140,10 @@ def imported_modules(path: pathlib.Path) -> set[str]:
 
 FILES = [
     path
-    for package in ("resnet_jax", "experiments")
-    for path in sorted((ROOT / package).glob("*.py"))
+    for path in sorted((ROOT / "experiments").glob("*.py"))
     if path != ROOT / "experiments" / "__init__.py"
 ]
+LIBRARY = sorted((ROOT / "resnet_jax").rglob("*.py"))
 
 
 @pytest.mark.parametrize("path", FILES, ids=module_name)
@@ -192,9 +153,63 @@ def test_imports_go_down(path):
         assert FLOOR_OF[name] < floor, f"{module_name(path)} may not import {name}"
 
 
+def library_imports(source: str) -> set[str]:
+    """Modules of the library that a file imports, as they are written."""
+    found = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return {name for name in found if name.split(".")[0] == "resnet_jax"}
+
+
+def upward(room: str, source: str) -> set[str]:
+    """What a file in a room imports, and may not: of another room that does not lie below."""
+    rooms = {name: name.split(".")[1] for name in library_imports(source)}
+    allowed = {room} | {name for name, floor in ROOM_FLOOR.items() if floor < ROOM_FLOOR[room]}
+    return {name for name, other in rooms.items() if other not in allowed}
+
+
+def test_every_folder_of_the_library_is_a_room():
+    folders = {path.parent.relative_to(ROOT / "resnet_jax").as_posix() for path in LIBRARY}
+    assert folders == {".", *ROOM_FLOOR}
+
+
+@pytest.mark.parametrize("path", LIBRARY, ids=module_name)
+def test_rooms_of_the_library_import_downward(path):
+    source, room = path.read_text(encoding="utf-8"), path.parent.name
+    if room in ROOM_FLOOR:
+        assert not upward(room, source)
+    elif path.name != "__init__.py":
+        assert not library_imports(source)  # statistics and version stand on nothing
+
+
+def test_an_upward_import_would_be_seen():
+    """To a room above, to one beside, and to the library's own front door."""
+    assert upward("ops", "from resnet_jax.nn import blocks")
+    assert upward("theory", "from resnet_jax.training.run import Run")
+    assert upward("nn", "def late():\n    from resnet_jax import theory")
+    assert upward("nn", "import resnet_jax.training.population")
+    assert not upward("training", "from resnet_jax.ops.linear import product")
+
+
+def test_files_of_a_room_import_each_other_without_a_circle():
+    imports = {}
+    for path in LIBRARY:
+        if path.parent.name in ROOM_FLOOR and path.name != "__init__.py":
+            found = library_imports(path.read_text(encoding="utf-8"))
+            both = found | {name.rpartition(".")[0] for name in found}
+            imports[module_name(path)] = both - {module_name(path)}
+    left = set(imports)
+    while ready := {name for name in left if not imports[name] & left}:
+        left -= ready
+    assert not left
+
+
 def test_the_library_touches_nothing_outside():
     forbidden = {"absl", "experiments", "os", "pathlib", "sys", "time", "logging"}
-    for path in (ROOT / "resnet_jax").glob("*.py"):
+    for path in LIBRARY:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Import):
                 assert not forbidden & {alias.name.partition(".")[0] for alias in node.names}

@@ -9,7 +9,9 @@ from experiments import composition
 from experiments.config import Config
 from experiments.names import CHOICES
 from experiments.validation import BLOCK_LAYERS, IMAGENET_DEPTHS
-from resnet_jax import WarmUp, branches, count, families, normalization, shortcuts
+from resnet_jax import WarmUp, count
+from resnet_jax.nn import branches, families, shortcuts
+from resnet_jax.ops import normalization
 
 IMAGE = jax.ShapeDtypeStruct((1, 8, 8), jnp.float32)
 

@@ -8,7 +8,7 @@ import pytest
 
 from experiments import configurations, predictions
 from experiments.config import VARIANT_FIELDS, Variant
-from resnet_jax import pixels, propagation
+from resnet_jax.theory import pixels, propagation
 
 PRE = Variant("none", "pre_activation", "A", "one", "he")
 

@@ -6,8 +6,9 @@ import pytest
 from experiments import course
 from experiments.course import Course
 from experiments.errors import ContentError
-from resnet_jax import Metrics, Training, dense_network, from_linen, optimizers
-from resnet_jax.population import Population, product, runs_mesh
+from resnet_jax import Metrics, Training, dense_network, from_linen
+from resnet_jax.training import optimizers
+from resnet_jax.training.population import Population, product, runs_mesh
 
 TRAINING = Training(
     from_linen(dense_network(4, 4, 3)),

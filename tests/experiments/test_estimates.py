@@ -11,7 +11,7 @@ from experiments.estimates import REPORT_SECONDS, Estimate, Estimates, duration
 from experiments.grid import Group
 from experiments.rates import Point, Rates
 from resnet_jax import Counts
-from resnet_jax.population import runs_mesh
+from resnet_jax.training.population import runs_mesh
 
 X, Y = np.zeros((80, 6), np.float32), np.zeros(80, np.int32)
 DATASET = Dataset(X, Y, X[:10], Y[:10], 3, "zeros")

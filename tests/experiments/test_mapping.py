@@ -6,8 +6,8 @@ from experiments.config import Config
 from experiments.errors import UserError
 from experiments.names import CHOICES
 from experiments.validation import validate
-from resnet_jax import forms
-from resnet_jax.population import runs_mesh
+from resnet_jax.ops import forms
+from resnet_jax.training.population import runs_mesh
 
 
 def config(**fields):

@@ -3,7 +3,7 @@ import sys
 from types import SimpleNamespace
 
 from experiments import memory
-from resnet_jax.population import Footprint
+from resnet_jax.training.population import Footprint
 
 CORE, CARD = SimpleNamespace(platform="cpu"), SimpleNamespace(platform="gpu")
 FOOTPRINT = Footprint(data=1000, state=10, each=310, alone=310, tile=1)

@@ -12,7 +12,7 @@ from experiments.errors import UserError
 from experiments.grid import Group
 from experiments.memory import Room
 from experiments.plan import Plan
-from resnet_jax.population import Footprint, runs_mesh
+from resnet_jax.training.population import Footprint, runs_mesh
 
 pytestmark = pytest.mark.slow  # programs are traced
 

@@ -5,8 +5,10 @@ import numpy as np
 import pytest
 
 from experiments import slices
-from resnet_jax import Data, Run, Training, dense_network, directions, from_linen, optimizers
-from resnet_jax.training import loss_and_error, reading_key
+from resnet_jax import Data, Run, Training, dense_network, from_linen
+from resnet_jax.diagnostics import directions
+from resnet_jax.training import optimizers
+from resnet_jax.training.run import loss_and_error, reading_key
 
 WEIGHT = 0.5
 

@@ -22,7 +22,8 @@ import optax
 import pytest
 
 from experiments import weights
-from resnet_jax import blocks, families, functional, optimizers, shortcuts
+from resnet_jax.nn import blocks, families, functional, shortcuts
+from resnet_jax.training import optimizers
 
 torch = pytest.importorskip("torch")
 safetensors_torch = pytest.importorskip("safetensors.torch")

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from experiments import weights
 from experiments.errors import UserError
-from resnet_jax import blocks, families, functional, normalization, orders, shortcuts
+from resnet_jax.nn import blocks, families, functional, orders, shortcuts
+from resnet_jax.ops import normalization
 
 BOTTLENECK = blocks.BOTTLENECK_3X3
 PROJECTIONS = blocks.Parts(shortcut=shortcuts.projection_where_needed)

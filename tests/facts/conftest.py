@@ -18,9 +18,11 @@ import pytest
 import scipy.stats
 from flax import linen as nn
 
-from resnet_jax import Block, Parts, initializers, normalization, orders
-from resnet_jax.blocks import DENSE
-from resnet_jax.propagation import Propagation
+from resnet_jax import Block, Parts
+from resnet_jax.nn import initializers, orders
+from resnet_jax.nn.blocks import DENSE
+from resnet_jax.ops import normalization
+from resnet_jax.theory.propagation import Propagation
 
 # A sound test fails once in so many choices of its seeds.
 FALSE_ALARMS = 1e-4

@@ -5,8 +5,9 @@ import dataclasses
 import numpy as np
 import pytest
 
-from resnet_jax import Layer, activations, theory
-from resnet_jax.propagation import Setting, pre_activation
+from resnet_jax import Layer, theory
+from resnet_jax.nn import activations
+from resnet_jax.theory.propagation import Setting, pre_activation
 
 pytestmark = pytest.mark.facts
 

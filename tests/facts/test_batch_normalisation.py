@@ -5,9 +5,10 @@ import dataclasses
 import numpy as np
 import pytest
 
-from resnet_jax import normalization, theory
-from resnet_jax.particles import original
-from resnet_jax.propagation import BATCH, LAYER, NONE, Setting, plain, pre_activation
+from resnet_jax import theory
+from resnet_jax.ops import normalization
+from resnet_jax.theory.particles import original
+from resnet_jax.theory.propagation import BATCH, LAYER, NONE, Setting, plain, pre_activation
 
 pytestmark = pytest.mark.facts
 
@@ -111,7 +112,7 @@ def test_residual_gradients_of_54_blocks(facts):
     ],
 )
 def test_gradients_of_the_lectures_order(facts, norm, blocks, printed):
-    """The recursion of :mod:`resnet_jax.particles`, off by B/width and B/batch.
+    """The recursion of :mod:`resnet_jax.theory.particles`, off by B/width and B/batch.
 
     Pre-activation's predictions, and those of the other normalisation, fail.
     """

@@ -2,9 +2,10 @@
 
 Sources: without normalisation Poole et al. 2016 (arXiv 1606.05340) and Yang & Schoenholz 2017
 (arXiv 1712.08969), with batch normalisation Yang et al. 2019 (arXiv 1902.08129), for the lecture's
-order the recursion in :mod:`resnet_jax.particles`.  Beyond their error over seeds means may be off
-by B/width, and with batch normalisation by B/batch, for theory knows neither width nor batch; and
-cosines, where they are predicted from particles, by 0.01.  Biases are zero, or of variance 1.
+order the recursion in :mod:`resnet_jax.theory.particles`.  Beyond their error over seeds means may
+be off by B/width, and with batch normalisation by B/batch, for theory knows neither width nor
+batch; and cosines, where they are predicted from particles, by 0.01.  Biases are zero, or of
+variance 1.
 """
 
 import dataclasses
@@ -17,9 +18,9 @@ import jax
 import numpy as np
 import pytest
 
-from resnet_jax import activations
-from resnet_jax.particles import original
-from resnet_jax.propagation import BATCH, LAYER, Propagation, Setting, plain, pre_activation
+from resnet_jax.nn import activations
+from resnet_jax.theory.particles import original
+from resnet_jax.theory.propagation import BATCH, LAYER, Propagation, Setting, plain, pre_activation
 
 pytestmark = pytest.mark.facts
 

@@ -9,8 +9,9 @@ import numpy as np
 import optax
 import pytest
 
-from resnet_jax import Block, activations, branches, convolve, initializers, theory
-from resnet_jax.propagation import Setting, pre_activation
+from resnet_jax import Block, convolve, theory
+from resnet_jax.nn import activations, branches, initializers
+from resnet_jax.theory.propagation import Setting, pre_activation
 
 pytestmark = pytest.mark.facts
 

@@ -8,9 +8,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from resnet_jax import Block, pixels
-from resnet_jax.blocks import BASIC
-from resnet_jax.propagation import LAYER, NONE, Setting, Start, plain
+from resnet_jax import Block
+from resnet_jax.nn.blocks import BASIC
+from resnet_jax.theory import pixels
+from resnet_jax.theory.propagation import LAYER, NONE, Setting, Start, plain
 
 pytestmark = pytest.mark.facts
 

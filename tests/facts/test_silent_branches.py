@@ -9,7 +9,9 @@ import numpy as np
 import optax
 import pytest
 
-from resnet_jax import branches, dense_network, initializers, normalization
+from resnet_jax import dense_network
+from resnet_jax.nn import branches, initializers
+from resnet_jax.ops import normalization
 
 pytestmark = pytest.mark.facts
 

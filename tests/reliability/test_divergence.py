@@ -7,10 +7,11 @@ import jax
 import numpy as np
 import pytest
 
-from resnet_jax import Training, dense_network, from_linen, optimizers
-from resnet_jax.blocks import Parts
-from resnet_jax.normalization import BatchNorm, NoNorm
-from resnet_jax.population import Population, product, runs_mesh
+from resnet_jax import Training, dense_network, from_linen
+from resnet_jax.nn.blocks import Parts
+from resnet_jax.ops.normalization import BatchNorm, NoNorm
+from resnet_jax.training import optimizers
+from resnet_jax.training.population import Population, product, runs_mesh
 
 STEPS, INJECTIONS = 20, 100
 RUNS = product([0, 1, 2], [0.0, 1.0], [0.1])

@@ -8,7 +8,7 @@ from experiments import compilation, grid
 from experiments.config import Config
 from experiments.datasets import Dataset
 from experiments.grid import Group
-from resnet_jax.population import runs_mesh
+from resnet_jax.training.population import runs_mesh
 
 RANDOM = np.random.RandomState(0)
 X, Y = RANDOM.randn(60, 8, 8).astype(np.float32), RANDOM.randint(0, 3, 60).astype(np.int32)

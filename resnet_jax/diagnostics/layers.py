@@ -1,0 +1,270 @@
+"""Diagnostics: what happens at each layer of a network, from one compiled pass.
+
+Everything arrives as arrays with a depth axis, for any network of :mod:`resnet_jax.nn.networks`,
+whatever its family and blocks.  A measurement takes a batch and makes two passes there and back:
+one as in training, with the gradient of the loss; one with the normalisations' statistics held
+still, with the gradient of one logit, so that the network is a function of each example alone.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from flax import linen as nn
+
+from resnet_jax.diagnostics import probes
+from resnet_jax.diagnostics.probes import Calls, Path, Probes
+from resnet_jax.nn.functional import Array, Params, Statistics
+from resnet_jax.nn.networks import SINKS, stacked
+from resnet_jax.ops.precision import at_least_single
+
+#: Of a line of inputs: how far it reaches on either side, in directions, and points on it.
+REACH, POINTS = 3.0, 64
+
+
+class AcrossBlocks(NamedTuple):
+    """What passes between blocks ``[blocks + 1]``: from the first's input to the last's output.
+
+    Without blocks, nothing does: ``[0]``.
+
+    Attributes:
+      rms, deviation, cosine, rank, side: of activations; see
+        :class:`resnet_jax.diagnostics.probes.Forward`.
+      gradient: norm of the loss's gradient with respect to the activations of the batch.
+      gradient_correlation: mean cosine, over pairs of examples, of one logit's gradients with
+        respect to their activations (Balduzzi et al. 2017, arXiv 1702.08591).
+      branch_to_shortcut: of the block that begins here; see
+        :func:`resnet_jax.diagnostics.probes.branch_to_shortcut`; NaN after the last.
+    """
+
+    rms: jax.Array
+    deviation: jax.Array
+    cosine: jax.Array
+    rank: jax.Array
+    gradient: jax.Array
+    gradient_correlation: jax.Array
+    branch_to_shortcut: jax.Array
+    side: jax.Array
+
+
+class AcrossLayers(NamedTuple):
+    """What happens in the weight layers: ``[layers]``, the stem first and the head last.
+
+    Attributes:
+      input_rms: root mean square of the activations that enter.
+      dead: share of the features that enter which are zero for every example of the batch.
+      response: standard deviation of what leaves the normalisation behind the layer, or the layer
+        where none follows it (He et al. 2015, Fig. 7).
+      input_gradient: norm of the loss's gradient with respect to the activations that enter.
+      weight: Euclidean norm of the layer's weights.
+      weight_gradient: of the loss's gradient with respect to them.
+    """
+
+    input_rms: jax.Array
+    dead: jax.Array
+    response: jax.Array
+    input_gradient: jax.Array
+    weight: jax.Array
+    weight_gradient: jax.Array
+
+
+class Diagnosis(NamedTuple):
+    """Of one network and batch: between its blocks, and in its layers."""
+
+    blocks: AcrossBlocks
+    layers: AcrossLayers
+
+
+class FeatureChange(NamedTuple):
+    """Of what passes between blocks ``[blocks + 1]``, or ``[0]`` where there are none.
+
+    Attributes:
+      rms: root mean square before.
+      change: root mean square of the change, over that.
+    """
+
+    rms: jax.Array
+    change: jax.Array
+
+
+def diagnose(module: nn.Module, params: Params, x: Array, y: Array, shortcut_weight) -> Diagnosis:
+    """Measures a network at every depth.
+
+    Args:
+      module: of calls ``(x, shortcut_weight)``, with the blocks of
+        :class:`resnet_jax.nn.networks.ResidualNetwork`.
+      params: its parameters.
+      x: a batch of two examples or more, ``[batch, ...]``.
+      y: their labels ``[batch]``.
+      shortcut_weight: a scalar.
+    """
+    calls, sinks = probes.rehearse(module, params, x, shortcut_weight)
+
+    def loss(params, sinks):
+        logits, seen = _pass(module, params, sinks, x, shortcut_weight)
+        return optax.softmax_cross_entropy_with_integer_labels(logits, y).mean(), seen
+
+    (gradient, back), seen = jax.grad(loss, (0, 1), has_aux=True)(params, sinks)
+    one_logit = lambda sinks: _pass(module, params, sinks, x, shortcut_weight, seen["statistics"])[
+        0
+    ][:, 0].sum()
+    alone = jax.grad(one_logit)(sinks)
+    forwards = seen[probes.RECORDS]
+    ratios = _along_depth(forwards, calls.blocks, "ratio") if calls.blocks else jnp.zeros(0)
+    at_layers = lambda tree, place, field: _along_depth(tree, calls.layers, place, field)
+    blocks = AcrossBlocks(
+        _across_blocks(forwards, calls, "rms"),
+        _across_blocks(forwards, calls, "deviation"),
+        _across_blocks(forwards, calls, "cosine"),
+        _across_blocks(forwards, calls, "rank"),
+        _across_blocks(back, calls, "norm"),
+        _across_blocks(alone, calls, "correlation"),
+        jnp.append(ratios, jnp.full(min(1, len(calls.blocks)), jnp.nan)),
+        _across_blocks(forwards, calls, "side"),
+    )
+    layers = AcrossLayers(
+        at_layers(forwards, "enters", "rms"),
+        at_layers(forwards, "enters", "dead"),
+        _along_depth(forwards, calls.responses, "leaves", "deviation"),
+        at_layers(back, "enters", "norm"),
+        _layer_norms(params, calls),
+        _layer_norms(gradient, calls),
+    )
+    return Diagnosis(blocks, layers)
+
+
+def gradients_along(
+    module: nn.Module,
+    params: Params,
+    statistics: Statistics,
+    x: jax.Array,
+    direction: jax.Array,
+    shortcut_weight,
+    reach: float = REACH,
+    points: int = POINTS,
+) -> jax.Array:
+    """Autocorrelation of a logit's input gradient along a line (Balduzzi et al. 2017, section 2).
+
+    Args:
+      module: as above.
+      params: its parameters.
+      statistics: by which its normalisations normalise.
+      x: the middle of the line, one example ``[...]``.
+      direction: in which it runs, ``[...]``.
+      shortcut_weight: a scalar.
+      reach: of the line on either side, in directions.
+      points: on it, evenly spaced.
+
+    Returns:
+      ``[points]``: mean cosine of gradients that lie so many points apart, 1 at the beginning.
+    """
+    times = jnp.linspace(-reach, reach, points)
+    line = x[None] + times.reshape(-1, *[1] * x.ndim) * direction[None]
+    variables = {"params": params, "statistics": statistics}
+    logits = lambda line: jnp.asarray(module.apply(variables, line, shortcut_weight))
+    rows = jax.grad(lambda line: logits(line)[:, 0].sum())(line).reshape(points, -1)
+    rows = rows / abs(rows).max()
+    rows = rows / jnp.sqrt((rows**2).sum(1, keepdims=True))
+    cosines = rows @ rows.T
+    return jnp.stack([jnp.diagonal(cosines, lag).mean() for lag in range(points)])
+
+
+def relative_change(
+    module: nn.Module, params: Params, changed: Params, x: Array, shortcut_weight
+) -> jax.Array:
+    """Norm of the change of each layer's weights over that of the weights ``[layers]``."""
+    calls, _ = probes.rehearse(module, params, x, shortcut_weight)
+    change = jax.tree.map(jnp.subtract, changed, params)
+    return _layer_norms(change, calls) / _layer_norms(params, calls)
+
+
+def feature_change(
+    module: nn.Module, params: Params, changed: Params, x: Array, shortcut_weight
+) -> FeatureChange:
+    """How far the features of a batch move as parameters change: what passes between blocks.
+
+    Normalisations normalise by the batch.
+    """
+    calls, _ = probes.rehearse(module, params, x, shortcut_weight)
+
+    def features(params):
+        with nn.intercept_methods(probes.keep_features):
+            mutable = [probes.RECORDS, "statistics"]
+            return module.apply({"params": params}, x, shortcut_weight, mutable=mutable)[1]
+
+    before, after = (features(each).get(probes.RECORDS, {}) for each in (params, changed))
+
+    def size(path, place):
+        return _each(probes.root_mean_square, _at(before, path)[place], path)
+
+    def change(path, place):
+        old, new = (at_least_single(_at(tree, path)[place]) for tree in (before, after))
+        return _each(probes.root_mean_square, new - old, path) / size(path, place)
+
+    return FeatureChange(_between_blocks(calls, size), _between_blocks(calls, change))
+
+
+def _each(size: Callable[[jax.Array], jax.Array], x: jax.Array, path: Path) -> jax.Array:
+    """The size of what is at a path ``[1]``, or of each in the stack there ``[blocks]``."""
+    rows = at_least_single(x).reshape(x.shape[0] if stacked(path) else 1, -1)
+    return jax.vmap(size)(rows)
+
+
+def _between_blocks(calls: Calls, values: Callable[[Path, str], jax.Array]) -> jax.Array:
+    """Values of what enters each block, and of what leaves the last ``[blocks + 1]``; or none."""
+    if not calls.blocks:
+        return jnp.zeros(0)
+    enters = _in_order(calls.blocks, lambda path: values(path, "enters"))
+    return jnp.append(enters, _in_order(calls.blocks[-1:], lambda path: values(path, "leaves"))[-1])
+
+
+def _layer_norms(params: Params, calls: Calls) -> jax.Array:
+    """Euclidean norm of the weights of each layer ``[layers]``, of parameters or their like."""
+    norms = lambda path: _each(probes.euclidean, _at(params, path)["kernel"], path)
+    return _in_order(calls.layers, norms)
+
+
+def _pass(module, params, sinks, x, shortcut_weight, statistics=None) -> tuple[jax.Array, dict]:
+    """Logits, and what was seen; normalises by the batch where there are no statistics."""
+    variables = {"params": params, SINKS: sinks}
+    mutable = [probes.RECORDS]
+    if statistics is None:
+        mutable.append("statistics")
+    else:
+        variables["statistics"] = statistics
+    with nn.intercept_methods(Probes(compares=statistics is None)):
+        logits, seen = module.apply(variables, x, shortcut_weight, mutable=mutable)
+    return logits, {"statistics": {}, **seen}
+
+
+def _across_blocks(tree, calls: Calls, field: str) -> jax.Array:
+    """Of what enters each block, and of what leaves the last ``[blocks + 1]``."""
+    along = lambda path, place: jnp.atleast_1d(getattr(_at(tree, path)[place], field))
+    return _between_blocks(calls, along)
+
+
+def _along_depth(tree, paths: Sequence[Path], place: str, field: str = "") -> jax.Array:
+    """One number of a probe, from all those at a place of the given modules, in their order."""
+
+    def values(path):
+        probe = _at(tree, path)[place]
+        return jnp.atleast_1d(getattr(probe, field) if field else probe)
+
+    return _in_order(paths, values)
+
+
+def _in_order(paths: Sequence[Path], values) -> jax.Array:
+    """The values ``[1]`` of single modules, and ``[blocks]`` of those in stacks, by depth."""
+    groups: dict[Path, list[jax.Array]] = {}
+    for path in paths:
+        # Modules of one stack take turns; others stand for themselves.
+        groups.setdefault(path[:1] if stacked(path) else path, []).append(values(path))
+    return jnp.concatenate([jnp.stack(group, 1).ravel() for group in groups.values()])
+
+
+def _at(tree, path: Path):
+    for name in path:
+        tree = tree[name]
+    return tree

@@ -1,0 +1,1 @@
+"""Networks: what a block is composed of, blocks, and whole networks by depth."""

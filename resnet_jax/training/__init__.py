@@ -1,0 +1,1 @@
+"""Training: one run as pure functions, and populations of runs in one program."""
