@@ -6,7 +6,7 @@ The three shapes of stages of 32x32 and of 8x8 images, batch 128, stride 1; the 
 to the input's gradient is the same, of a kernel turned around) and that to the kernel's gradient.
 A row a side, in milliseconds a convolution:
 
-    direct, patches ...  our lowerings on CPU (resnet_jax.convolution), each in a compiled loop, one
+    direct, patches ...  our lowerings on CPU (resnet_jax.forms), each in a compiled loop, one
                          run a device at once; "chosen" is what a network gets
     PyTorch              one run, channels last, with one thread and with all; for one thread
                          the milliseconds are shared out over all cores, as if each ran one and
@@ -25,7 +25,7 @@ from jax.sharding import PartitionSpec
 from measuring import Report, Side, Torch, gemm, numbers, parser, seconds_of, torches
 
 from experiments import environment
-from resnet_jax import convolution, runs_mesh, winograd
+from resnet_jax import convolution, forms, lowerings, runs_mesh, winograd
 
 BATCH, SIZE, MARGIN = 128, 3, (1, 1)
 #: Seconds that one measurement of a side is meant to take; of PyTorch's, at so many operations a
@@ -38,14 +38,14 @@ Lowering = Callable[[jax.Array, jax.Array], jax.Array]
 def forwards(x: jax.Array) -> dict[str, Lowering]:
     """Of images with a kernel; the first is what a network gets."""
     found = {
-        "chosen": functools.partial(convolution._on_cpu, stride=1, padding=MARGIN),
-        "direct": functools.partial(convolution._direct, stride=1, padding=MARGIN),
-        "patches": functools.partial(convolution._by_patches, stride=1, padding=MARGIN),
-        "columns": lambda x, kernel: convolution._in_pieces(
-            lambda piece: convolution._by_columns(piece, kernel, MARGIN), x, convolution._PIECE
+        "chosen": functools.partial(forms._on_cpu, stride=1, padding=MARGIN),
+        "direct": functools.partial(lowerings.direct, stride=1, padding=MARGIN),
+        "patches": functools.partial(lowerings.by_patches, stride=1, padding=MARGIN),
+        "columns": lambda x, kernel: forms._in_pieces(
+            lambda piece: lowerings.by_columns(piece, kernel, MARGIN), x, forms._PIECE
         ),
-        "Winograd": lambda x, kernel: convolution._in_pieces(
-            lambda piece: winograd.convolve_3x3(piece, kernel), x, convolution._SMALL_PIECE
+        "Winograd": lambda x, kernel: forms._in_pieces(
+            lambda piece: winograd.convolve_3x3(piece, kernel), x, forms._SMALL_PIECE
         ),
     }
     if x.shape[1] <= 2:
@@ -58,13 +58,13 @@ def over_the_batch(x: jax.Array, dy: jax.Array) -> jax.Array:
 
     No lowering of ours, as shifts are as fast or faster in whole steps.
     """
-    dw = convolution._direct(x.transpose(3, 1, 2, 0), dy.transpose(1, 2, 0, 3), 1, MARGIN)
+    dw = lowerings.direct(x.transpose(3, 1, 2, 0), dy.transpose(1, 2, 0, 3), 1, MARGIN)
     return dw.transpose(1, 2, 0, 3)
 
 
 def to_the_kernel(x: jax.Array) -> dict[str, Lowering]:
     """Of images with the gradient of what they became; the first is what a network gets."""
-    shifts: Lowering = functools.partial(convolution._weight_gradient, padding=MARGIN)
+    shifts: Lowering = functools.partial(forms._taps_on_cpu, padding=MARGIN)
     found = {"chosen": shifts, "over the batch": over_the_batch, "shifts": shifts}
     if x.shape[1] <= 2:
         kernel = jnp.zeros((SIZE, SIZE, x.shape[-1], x.shape[-1]))
@@ -130,8 +130,8 @@ def main() -> None:
         kernel = draw(2, SIZE, SIZE, channels, channels) / (2 * SIZE * channels**0.5)
         operations = 2.0 * BATCH * side_length**2 * SIZE**2 * channels**2
         passes = {"forwards": (forwards(x), kernel), "to the kernel": (to_the_kernel(x), dy)}
-        for kind, (lowerings, other) in passes.items():
-            sides = [side(name, each, x, other, operations) for name, each in lowerings.items()]
+        for kind, (named, other) in passes.items():
+            sides = [side(name, each, x, other, operations) for name, each in named.items()]
             sides += [torch_side(torch, kind, shape, operations) for torch in peers]
             case = {"image": f"{side_length}x{side_length}", "channels": channels, "pass": kind}
             report.compare(case, [*sides, gemm()], rounds)

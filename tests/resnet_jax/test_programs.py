@@ -17,9 +17,9 @@ from resnet_jax import (
     Training,
     blocks,
     cifar_network,
-    convolution,
     dense_network,
     families,
+    forms,
     from_linen,
     normalization,
     optimizers,
@@ -122,10 +122,10 @@ def test_nor_is_one_of_a_stem_of_7x7_of_bottlenecks_or_of_projections():
 
 
 @ON_CPU
-def test_stock_gradients_would_be(monkeypatch):
+def test_stock_gradients_would_be():
     """The check can fail: on JAX's own gradients it does, at the weights of seven layers."""
-    monkeypatch.setattr(convolution, "convolve", stock)
-    found = slow_convolutions(optimised(of_cifar(8, 32, 3)))
+    network = cifar_network(8, 10, Parts(form=forms.STOCK))
+    found = slow_convolutions(optimised(population(network, (32, 32, 3), 128)))
     assert len(found) >= 7
     assert any("dilate" in each for each in found)
     assert any("dim_labels=b01f_01io" not in each for each in found)
