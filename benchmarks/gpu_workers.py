@@ -177,16 +177,17 @@ KINDS = {"step": step, "convolutions": convolutions, "loop": loop, "memory": mem
 
 
 def main() -> None:
-    case = json.loads(sys.argv[1])
+    case, ready = json.loads(sys.argv[1]), False
     try:
         measure: Callable[[], Iterable[dict]] = KINDS[case.pop("kind")](case)
         print("ready", flush=True)
+        ready = True
         sys.stdin.readline()
         for row in measure():
             print(json.dumps(row), flush=True)
     except Exception as error:  # out of memory, or no such kernel
         told = f"{type(error).__name__} {error}"[:150].replace("\n", " ")
-        print(f"ready\n{json.dumps({'error': told})}", flush=True)
+        print(*["ready"] * (not ready), json.dumps({"error": told}), sep="\n", flush=True)
     os._exit(0)  # without waiting for threads of the compiler
 
 
