@@ -93,7 +93,7 @@ def build(
     """The population of a group, not compiled yet."""
     one = training(group.cell, config, dataset, block)
     data = Data(dataset.x_train, dataset.y_train, dataset.x_test, dataset.y_test)
-    return Population(one, run_arrays(group), data, mesh, mapping.tile(config, mesh))
+    return Population(one, run_arrays(group), data, mesh, mapping.tile(config))
 
 
 def footprint(
@@ -102,4 +102,4 @@ def footprint(
     """The memory that a cell's runs take on a device, from shapes alone."""
     shapes = jax.eval_shape(lambda *arrays: Data(*arrays), *dataset[:4])
     one = training(cell, config, dataset, block)
-    return population.footprint(one, shapes, mapping.tile(config, mesh))
+    return population.footprint(one, shapes, mapping.tile(config))

@@ -62,7 +62,7 @@ class Estimates:
         """See :func:`experiments.rates.kind`."""
         own = getattr(self._block.module, "__qualname__", "own") if self._block else ""
         more = {
-            "tile": mapping.tile(self._config, self._mesh),
+            "tile": mapping.tile(self._config),
             "statistics": cells.running_statistics(self._config, self._dataset),
             "devices": [device.device_kind for device in self._mesh.devices.flat],
             "jax": jax.__version__,

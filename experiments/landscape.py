@@ -7,6 +7,7 @@ networks of a seed: contours over a plane, lines of all seeds, and the curvature
 import functools
 import pathlib
 import sys
+from collections.abc import Iterator
 
 from experiments import manifest, readings, runner, store
 from experiments.config import Config
@@ -61,6 +62,18 @@ def _reading() -> readings.Reading:
     return readings.Reading(readings.at_end, slices.of_network)
 
 
+#: Forms of convolutions whose gradients have no gradients.
+_ONCE = ("mapped", "packed")
+
+
+def _problems(config: Config) -> Iterator[str]:
+    if config.convolution in _ONCE:
+        yield (
+            f"--convolution={config.convolution}: its gradients cannot be differentiated again, as "
+            "the curvature of the loss asks for; leave it away"
+        )
+
+
 STUDY = runner.Study(
     "landscape",
     __doc__,
@@ -74,6 +87,7 @@ STUDY = runner.Study(
     ),
     report,
     _reading,
+    _problems,
 )
 
 

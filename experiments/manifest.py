@@ -12,7 +12,7 @@ from experiments.config import SHELL, TRAINING, Config
 from experiments.errors import ContentError, UserError
 
 #: Raised when the files change their meaning; a directory of another schema is refused.
-SCHEMA = 5
+SCHEMA = 6
 
 #: Schemas of before there were checksums.
 _UNSEALED = (1, 2)

@@ -13,7 +13,6 @@ docs/performance.md ("On a GPU") has the whole table.  No TPU was met: there the
 """
 
 import jax
-from jax.sharding import Mesh
 
 from experiments.config import Config
 from experiments.names import split_name
@@ -29,18 +28,18 @@ FORMS = {
     "packed": forms.PACKED,
 }
 
-#: Of runs that are vectorised, by backend; the stock one on others.
+#: Of runs that are vectorised, by backend.
 _VECTORISED = {"gpu": forms.COLUMNS}
 
 
-def tile(config: Config, mesh: Mesh) -> int | None:
+def tile(config: Config) -> int | None:
     """How many runs are vectorised on one device.
 
     See :func:`resnet_jax.training.population.over_runs`.
     """
     name, numbers = split_name("map", config.map)
     if name == "auto":
-        return 1 if mesh.devices.flat[0].platform == "cpu" else None
+        return 1 if jax.default_backend() == "cpu" else None
     return int(numbers[0]) or None if name == "vmap" else 1
 
 
@@ -48,6 +47,6 @@ def form(config: Config) -> Form:
     """How convolutions are computed."""
     if config.convolution != "auto":
         return FORMS[config.convolution]
-    if jax.default_backend() == "cpu" or config.map == "map":
+    if tile(config) == 1:
         return forms.BY_PLATFORM
-    return _VECTORISED.get(jax.default_backend(), forms.STOCK)
+    return _VECTORISED.get(jax.default_backend(), forms.BY_PLATFORM)

@@ -86,7 +86,7 @@ def check_name(flag: str, text: str) -> None:
         raise UserError(f"--{flag}={text}: a probability lies between 0 and 1")
     if (flag, name) == ("warmup", "error") and not 0 < numbers[0] <= 1:
         raise UserError(f"--{flag}={text}: take a fraction, such as error:0.8")
-    if (flag, name) == ("map", "vmap") and (numbers[0] < 0 or numbers[0] % 1):
+    if (flag, name) == ("map", "vmap") and ":" in text and (numbers[0] < 1 or numbers[0] % 1):
         raise UserError(f"--{flag}={text}: take a whole number of runs, such as vmap:8")
     if (flag, name) == ("branch_scale", "depth") and not 0 <= numbers[0] <= 1:
         raise UserError(f"--{flag}={text}: an exponent lies between 0 and 1, such as depth:0.5")

@@ -43,7 +43,7 @@ class Plan:
         self._config, self._dataset, self._block, self._mesh = config, dataset, block, mesh
         self._footprints: dict[Cell, Footprint] = {}
         self._whole, self.available = memory.room(mesh.devices.flat)
-        vectorised = mapping.tile(config, mesh) != 1
+        vectorised = mapping.tile(config) != 1
         self._cut_to = self._whole if vectorised else self.available
         self.counts: dict[Cell, Counts] = {
             cell: cells.counts(cell, config, dataset, block) for cell in grid.cells(config)

@@ -15,7 +15,8 @@ from experiments.grid import Cell
 from experiments.readings import Read
 from resnet_jax.diagnostics import curvature, directions
 from resnet_jax.nn.networks import ResidualNetwork
-from resnet_jax.training.run import Training, loss_and_error, reading_key
+from resnet_jax.training.losses import loss_and_error
+from resnet_jax.training.run import Training, reading_key
 
 #: Tables, and what their places are: points of lines, of a plane, and of the first line again.
 LINES, PLANE, CURVATURES = "lines", "plane", "curvatures"

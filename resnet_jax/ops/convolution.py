@@ -60,7 +60,8 @@ def convolve(
     """Cross-correlation of images with a square kernel, padded by (size - 1) / 2 on every side.
 
     Differentiable in reverse mode, any number of times, and its gradients in forward mode; forward
-    mode alone is a ``TypeError``.
+    mode alone is a ``TypeError``.  In the forms ``MAPPED`` and ``PACKED`` it is differentiable
+    once.
 
     Args:
       x: images ``[batch, height, width, in]``.

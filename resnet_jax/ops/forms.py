@@ -124,7 +124,8 @@ def _mapped_gradients(x, kernel, dy, stride):
     return sequential_vmap(functools.partial(_direct_gradients, stride=stride))(x, kernel, dy)
 
 
-#: The stock one, of one run after the other, also where all else is vectorised over runs.
+#: The stock one, of one run after the other, also where all else is vectorised over runs.  Its
+#: gradients cannot be differentiated again, nor can those of :data:`PACKED`.
 MAPPED = Form(_mapped_value, _mapped_gradients)
 
 

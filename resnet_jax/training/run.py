@@ -18,6 +18,7 @@ import optax
 from resnet_jax.nn.functional import Array, Network, Params, Statistics
 from resnet_jax.training.augmentation import Augmentation
 from resnet_jax.training.batches import batch_indices
+from resnet_jax.training.losses import loss_and_error, losses_and_errors
 
 _INIT, _BATCHES, _NOISE, _AUGMENTATION, _READINGS = range(5)  # purposes of a run's keys
 
@@ -95,33 +96,6 @@ def reading_key(run: Run) -> jax.Array:
 
 def _step_key(run: Run, purpose: int, step: jax.Array) -> jax.Array:
     return jax.random.fold_in(_key(run, purpose), step)
-
-
-def _cross_entropies_by_comparison(logits: jax.Array, labels: Array) -> jax.Array:
-    """Cross-entropies in nats without a gather, whose gradient is a scatter.
-
-    Scatters are slow on GPUs where they have to be deterministic.
-    """
-    logits = logits - jax.lax.stop_gradient(logits.max(-1, keepdims=True))
-    is_label = labels[:, None] == jnp.arange(logits.shape[-1])[None]
-    return jnp.log(jnp.exp(logits).sum(-1)) - jnp.where(is_label, logits, 0).sum(-1)
-
-
-def _losses_and_errors(logits: jax.Array, labels: Array) -> tuple[jax.Array, jax.Array]:
-    """Cross-entropies in nats, and which are wrong; logits that are not finite are."""
-    losses = jax.lax.platform_dependent(
-        logits,
-        labels,
-        cpu=optax.softmax_cross_entropy_with_integer_labels,
-        default=_cross_entropies_by_comparison,
-    )
-    return losses, (jnp.argmax(logits, -1) != labels) | ~jnp.isfinite(logits).all(-1)
-
-
-def loss_and_error(logits: jax.Array, labels: Array) -> tuple[jax.Array, jax.Array]:
-    """Mean cross-entropy in nats and the share of errors."""
-    losses, wrong = _losses_and_errors(logits, labels)
-    return losses.mean(), wrong.mean()
 
 
 def _powers(tree) -> jax.Array:
@@ -311,7 +285,7 @@ def _measure_in_pieces(predict: Callable, x: Array, y: Array) -> tuple[jax.Array
 
     def piece(rows):
         here = jnp.minimum(rows, count - 1)
-        losses, wrong = _losses_and_errors(predict(x[here]), y[here])
+        losses, wrong = losses_and_errors(predict(x[here]), y[here])
         real = rows < count  # the last piece is filled up with copies, which do not count
         return jnp.where(real, losses, 0).sum(), (wrong & real).sum()
 

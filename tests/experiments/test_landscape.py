@@ -7,6 +7,16 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from experiments import landscape
+from experiments.config import Config
+
+
+@pytest.mark.parametrize("form", ["mapped", "packed"])
+def test_forms_without_second_derivatives_are_refused(form):
+    (problem,) = landscape.STUDY.problems(Config(convolution=form))
+    assert f"--convolution={form}" in problem
+    assert not [*landscape.STUDY.problems(Config(convolution="columns"))]
+
 
 @pytest.mark.slow
 def test_deep_plain_networks_lie_in_less_convex_places(tmp_path):

@@ -7,7 +7,6 @@ from experiments.errors import UserError
 from experiments.names import CHOICES
 from experiments.validation import validate
 from resnet_jax.ops import forms
-from resnet_jax.training.population import runs_mesh
 
 
 def config(**fields):
@@ -19,13 +18,12 @@ def test_every_form_that_a_flag_names_is_there():
 
 
 def test_runs_of_a_tile():
-    mesh = runs_mesh()
-    of = lambda how: mapping.tile(config(map=how), mesh)
+    of = lambda how: mapping.tile(config(map=how))
     assert of("auto") == (1 if jax.default_backend() == "cpu" else None)
-    assert (of("map"), of("vmap"), of("vmap:0"), of("vmap:8")) == (1, None, None, 8)
+    assert (of("map"), of("vmap"), of("vmap:1"), of("vmap:8")) == (1, None, 1, 8)
 
 
-@pytest.mark.parametrize("how", ["vmap:-1", "vmap:2.5", "vmap:many", "map:3", "pmap"])
+@pytest.mark.parametrize("how", ["vmap:-1", "vmap:0", "vmap:2.5", "vmap:many", "map:3", "pmap"])
 def test_other_tiles_are_refused(how):
     with pytest.raises(UserError, match=f"--map={how}"):
         validate(config(map=how))
@@ -36,10 +34,11 @@ def test_the_form_by_platform_and_flag(monkeypatch):
     monkeypatch.setattr(jax, "default_backend", lambda: "cpu")
     assert mapping.form(config(map="vmap")) is forms.BY_PLATFORM
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
-    assert mapping.form(config(map="map")) is forms.BY_PLATFORM  # the stock one there
+    for one_by_one in ("map", "vmap:1"):
+        assert mapping.form(config(map=one_by_one)) is forms.BY_PLATFORM  # the stock one there
     assert mapping.form(config()) is mapping.form(config(map="vmap:4")) is forms.COLUMNS
     monkeypatch.setattr(jax, "default_backend", lambda: "tpu")
-    assert mapping.form(config()) is forms.STOCK
+    assert mapping.form(config()) is forms.BY_PLATFORM
 
 
 def test_it_reaches_the_convolutions_of_a_network():

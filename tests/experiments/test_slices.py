@@ -8,7 +8,8 @@ from experiments import slices
 from resnet_jax import Data, Run, Training, dense_network, from_linen
 from resnet_jax.diagnostics import directions
 from resnet_jax.training import optimizers
-from resnet_jax.training.run import loss_and_error, reading_key
+from resnet_jax.training.losses import loss_and_error
+from resnet_jax.training.run import reading_key
 
 WEIGHT = 0.5
 

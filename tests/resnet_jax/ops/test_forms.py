@@ -169,3 +169,36 @@ def test_narrow_numbers_are_added_up_in_single_precision():
             assert each.dtype == jnp.bfloat16
             error = abs(each.astype(jnp.float32) - truth).max() / abs(truth).max()
             assert error < 3 * 2**-9, (name, error)
+
+
+@pytest.mark.parametrize("name", sorted(FORMS.keys() - {"MAPPED", "PACKED"}))
+def test_gradients_have_gradients(float64, name):
+    """Of the kernel alone, in both modes, also of runs that share their images."""
+    form = FORMS[name]
+
+    def second(operation):
+        loss = lambda x, kernel: jnp.sin(operation(x, kernel)).sum()
+        along = lambda x, kernel: jax.jvp(
+            jax.grad(lambda kernel: loss(x, kernel)), (kernel,), (jnp.cos(kernel),)
+        )
+        twice = lambda x, kernel: jax.grad(
+            lambda kernel: jnp.cos(jax.grad(loss, 1)(x, kernel)).sum()
+        )(kernel)
+        return lambda *one: (along(*one)[1], twice(*one))
+
+    x, kernel = (jnp.stack([each, each + 1]) for each in arguments(3, (6, 5)))
+    for axes, images in (((0, 0), x), ((None, 0), x[0])):
+        of = lambda operation, axes=axes, images=images: jax.vmap(second(operation), axes)(
+            images, kernel
+        )
+        actual, expected = of(functools.partial(convolve, form=form)), of(stock)
+        chex.assert_trees_all_close(actual, expected, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("name", ["MAPPED", "PACKED"])
+def test_some_are_differentiable_once_alone(name):
+    """An error, and no wrong number: studies that take curvatures refuse them."""
+    loss = lambda kernel, x: jnp.sin(convolve(x, kernel, 1, FORMS[name])).sum()
+    x, kernel = arguments(3, (6, 5))
+    with pytest.raises(ValueError):
+        jax.grad(lambda kernel: jax.grad(loss)(kernel, x).sum())(kernel)
