@@ -10,7 +10,7 @@ import jax
 import rich.box
 import rich.table
 
-from experiments import cells, compilation, manifest, memory
+from experiments import cells, compilation, manifest, mapping, memory
 from experiments.composition import OwnBlock
 from experiments.config import Config
 from experiments.datasets import Dataset
@@ -28,7 +28,7 @@ from resnet_jax.training.population import runs_mesh
 #: How long steps are timed for, at least, if a call of the program may take as many.
 TIMED_SECONDS = 0.5
 
-#: The runs on each device whose step is timed: several, as in studies.
+#: The runs on each device whose step is timed, where they are mapped one by one.
 _TILE = 4
 
 #: Calls without steps that are timed.
@@ -178,13 +178,16 @@ class _Probe:
         self, estimates: Estimates, groups: Iterable[Group]
     ) -> Iterator[tuple[dict, list[Point]]]:
         """Each kind of which too little is known, and points of it."""
-        alike: dict[str, list[Cell]] = {}
-        for cell in dict.fromkeys(group.cell for group in groups):
-            if not estimates.is_known(cell):
-                alike.setdefault(manifest.digest(estimates.kind(cell)), []).append(cell)
+        alike: dict[str, list[Group]] = {}
+        for group in groups:
+            if not estimates.is_known(group):
+                alike.setdefault(manifest.digest(estimates.kind(group)), []).append(group)
         for its in alike.values():
-            depths = self._depths([cell.depth for cell in its])
-            yield estimates.kind(its[0]), [self._point(its[0], depth) for depth in depths]
+            one_by_one = mapping.tile(self._study) == 1
+            runs = _TILE if one_by_one else estimates.at_once(its[0])
+            depths = self._depths([group.cell.depth for group in its])
+            points = [self._point(its[0].cell, depth, runs) for depth in depths]
+            yield estimates.kind(its[0]), points
 
     def _depths(self, asked: Sequence[int]) -> list[int]:
         """Two small depths: with some blocks, or as few as are asked for, and with some times more.
@@ -198,18 +201,28 @@ class _Probe:
         low, high = (2, 4) if self._study.family == "cifar" else (2, 8)
         return [min(known[low], *asked), known[high]]
 
-    def _point(self, cell: Cell, depth: int) -> Point:
+    def _point(self, cell: Cell, depth: int, tile: int) -> Point:
+        """Of a depth, with so many runs on each device, or as many as there is room for."""
         cell = dataclasses.replace(cell, depth=depth)
         counts = cells.counts(cell, self._config, self._dataset, self._block)
+        tile = self._fitting(cell, tile)
         runs = [
             RunKey(cell, self._config.learning_rates[-1], self._config.shortcut_weights[-1], seed)
-            for seed in range(_TILE * self._mesh.size)
+            for seed in range(tile * self._mesh.size)
         ]
         ready = compilation.compile_group(
             Group(cell, tuple(runs)), self._config, self._dataset, self._block, self._mesh
         )
         call, step = _call_and_step_seconds(ready.advance, cells.chunk_size(self._config))
-        return Point(counts.multiply_adds, step / _TILE, ready.compile_seconds, call / _TILE)
+        return Point(counts.multiply_adds, step / tile, ready.compile_seconds, call / tile)
+
+    def _fitting(self, cell: Cell, tile: int) -> int:
+        devices = list(self._mesh.devices.flat)
+        available = memory.room(devices).now
+        footprint = cells.footprint(cell, self._config, self._dataset, self._block, self._mesh)
+        while tile > 1 and memory.needed_bytes(footprint, tile * len(devices), devices) > available:
+            tile //= 2
+        return tile
 
 
 def _call_and_step_seconds(advance: Callable, most: int) -> tuple[float, float]:

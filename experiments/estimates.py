@@ -16,6 +16,7 @@ from experiments.datasets import Dataset
 from experiments.grid import Cell, Group
 from experiments.rates import Point, Rates
 from resnet_jax.nn.counting import Counts
+from resnet_jax.training.population import even_tile
 
 #: Seconds that a report takes to be drawn, until one has been.
 REPORT_SECONDS = 5.0
@@ -58,26 +59,30 @@ class Estimates:
         self._rates = Rates(_users_rates()) if kept is None else kept
         self._found: dict[str, list[Point]] = {}
 
-    def kind(self, cell: Cell) -> dict:
+    def at_once(self, group: Group) -> int:
+        """How many of a group's runs are vectorised on a device: a step of each is faster by it."""
+        return even_tile(self._tile(group), mapping.tile(self._config))
+
+    def kind(self, group: Group) -> dict:
         """See :func:`experiments.rates.kind`."""
         own = getattr(self._block.module, "__qualname__", "own") if self._block else ""
         more = {
-            "tile": mapping.tile(self._config),
+            "tile": self.at_once(group),
             "statistics": cells.running_statistics(self._config, self._dataset),
             "devices": [device.device_kind for device in self._mesh.devices.flat],
             "jax": jax.__version__,
             "own_block": own,
         }
         shape = self._dataset.x_train.shape[1:]
-        return rates.kind(cell, self._config, shape, self._dataset.classes, more)
+        return rates.kind(group.cell, self._config, shape, self._dataset.classes, more)
 
-    def is_known(self, cell: Cell) -> bool:
-        """Whether the rates say how long a cell takes."""
-        return rates.is_known(self._points(cell), self._adds(cell))
+    def is_known(self, group: Group) -> bool:
+        """Whether the rates say how long a group takes."""
+        return rates.is_known(self._points(group), self._adds(group.cell))
 
     def of(self, group: Group, done: int = 0) -> Estimate:
         """How long a group takes that has taken some steps already; NaN where nothing is known."""
-        points, adds = self._points(group.cell), self._adds(group.cell)
+        points, adds = self._points(group), self._adds(group.cell)
         if not rates.is_known(points, adds):
             return Estimate(math.nan, math.nan)
         left, tile = 1 - done / max(self._config.steps, 1), self._tile(group)
@@ -130,10 +135,10 @@ class Estimates:
         if followed and self._shares_cores:
             training = max(training / 2, training - compiling)
         adds, tile, steps = self._adds(group.cell), self._tile(group), self.equivalent_steps()
-        call = rates.call_seconds(self._points(group.cell), adds)
+        call = rates.call_seconds(self._points(group), adds)
         calling = self._calls(training / steps) * tile * call
         step = max(training - calling, training / 2) / (steps * tile)  # if what was kept is bad
-        self.keep_points(self.kind(group.cell), [Point(adds, step, compiling, call)])
+        self.keep_points(self.kind(group), [Point(adds, step, compiling, call)])
 
     def report_seconds(self) -> float:
         """How long a report takes to be drawn."""
@@ -161,8 +166,8 @@ class Estimates:
         between = math.ceil(self._config.steps / stride) * math.ceil(stride / most)
         return 1 + between + math.log(most, 4)
 
-    def _points(self, cell: Cell) -> list[Point]:
-        kind = self.kind(cell)
+    def _points(self, group: Group) -> list[Point]:
+        kind = self.kind(group)
         return self._rates.points(kind) or self._found.get(manifest.digest(kind), [])
 
     def _adds(self, cell: Cell) -> int:

@@ -3,12 +3,17 @@
 import os
 import pathlib
 
+import jax
+import numpy as np
 import pytest
 
-from experiments import cells, dryrun, estimates
+from experiments import cells, dryrun, estimates, grid
+from experiments.config import Config
+from experiments.datasets import Dataset
 from experiments.degradation import main
 from experiments.lock import Lock
 from experiments.rates import Point
+from resnet_jax import runs_mesh
 
 pytestmark = pytest.mark.slow
 
@@ -16,13 +21,19 @@ FLAGS = ["--depths=4,8", "--num_seeds=2", "--learning_rates=0.1", "--steps=6", "
 FLAGS += ["--compilation_cache=none"]  # it would be this process's from then on
 
 
+class Depths(list):
+    """Depths, and beside them the runs on each device that were measured."""
+
+
 @pytest.fixture
 def probed(monkeypatch, tmp_path):
-    """The depths that rates are measured on, in the place of measuring them."""
-    depths = []
+    """The depths, and runs, that rates are measured on, in the place of measuring them."""
+    depths, tiles = Depths(), []
+    depths.tiles = tiles
 
-    def point(self, cell, depth):
+    def point(self, cell, depth, tile):
         depths.append(depth)
+        tiles.append(self._fitting(cell, tile))
         counts = cells.counts(
             dryrun.dataclasses.replace(cell, depth=depth), self._config, self._dataset, self._block
         )
@@ -125,3 +136,23 @@ def test_rates_are_measured(capsys, tmp_path, monkeypatch):
     assert status == 0 and "measured now" in text and "unknown" not in text
     (path,) = (tmp_path / "rates").iterdir()
     assert path.suffix == ".rate"
+
+
+def test_vectorised_runs_are_measured_as_many_at_once(probed, capsys, tmp_path):
+    """Four runs a cell on two devices; four a device where one follows the other."""
+    assert told(capsys, tmp_path / "a", "--map=vmap", "--dry_run")[0] == 0
+    assert set(probed.tiles) == {2}
+    probed.tiles.clear()
+    assert told(capsys, tmp_path / "b", "--map=map", "--dry_run")[0] == 0
+    assert set(probed.tiles) == {4}
+
+
+def test_fewer_are_measured_where_there_is_no_room_for_as_many(monkeypatch):
+    config = Config(depths=(4,), width=8, batch_size=10, map="vmap")
+    x, y = np.zeros((40, 6), np.float32), np.zeros(40, np.int32)
+    mesh = runs_mesh(jax.devices()[:2])
+    probe = dryrun._Probe(config, Dataset(x, y, x, y, 3, "zeros"), None, mesh)
+    (cell,) = grid.cells(config)
+    assert probe._fitting(cell, 8) == 8
+    monkeypatch.setattr(dryrun.memory, "needed_bytes", lambda _, runs, __: 2**62 * (runs > 4))
+    assert [probe._fitting(cell, tile) for tile in (8, 3, 1)] == [2, 1, 1]
