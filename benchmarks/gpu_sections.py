@@ -64,7 +64,8 @@ class Worker:
             print(file=self._process.stdin, flush=True)
         try:
             while line := self._lines.get(timeout=PATIENCE):
-                yield json.loads(line)
+                if line.startswith("{"):  # and not what a library has to say
+                    yield json.loads(line)
         except queue.Empty:
             self._process.kill()
             yield {"error": f"not measured in {PATIENCE} s"}
@@ -87,7 +88,13 @@ class Section:
     @contextlib.contextmanager
     def peer(self) -> Iterator[Torch | None]:
         """PyTorch; None where there is none."""
-        yield Torch(self._torch_python, os.cpu_count() or 1) if self._torch_python else None
+        torch = None
+        if self._torch_python:
+            try:
+                torch = Torch(self._torch_python, os.cpu_count() or 1)
+            except SystemExit as error:
+                self.add(mode="PyTorch", error=str(error)[:150])
+        yield torch
 
     def measure(self, cases: Iterable[dict], meanwhile: Callable[[], None] = lambda: None) -> None:
         """Compiles all cases at the same time, then measures one after the other."""
@@ -97,6 +104,8 @@ class Section:
         left = lambda: PATIENCE - (time.perf_counter() - start)
         ready = [worker for worker in workers if self._is_ready(worker, left())]
         others.join(max(left(), 0))
+        if others.is_alive():
+            self.add(note="PyTorch still compiles beside what follows")
         for worker in ready:
             for row in worker.rows():
                 self.add(**shown(worker.case), **row)
@@ -233,7 +242,12 @@ SECTIONS = {
     function.__name__: function for function in (resnet, dense, convolutions, loops, memory)
 } | {
     function.__name__: function
-    for function in (gpu_studies.bits, gpu_studies.studies, gpu_studies.tests)
+    for function in (
+        gpu_studies.smoke,
+        gpu_studies.bits,
+        gpu_studies.studies,
+        gpu_studies.tests,
+    )
 }
 
 

@@ -24,6 +24,14 @@ def launch(study: str, *flags: str) -> tuple[float, str]:
     return time.perf_counter() - start, f"status {done.returncode}\n{said}"
 
 
+def smoke(section) -> None:
+    """The quickest study, from start to figure."""
+    with tempfile.TemporaryDirectory() as folder:
+        seconds, said = launch("degradation", "--preset=smoke", f"--workdir={folder}/smoke")
+    section.add(study="smoke", seconds=seconds, status=said.splitlines()[0])
+    print(said, flush=True)
+
+
 def studies(section) -> None:
     few = ["--depths=2,8", "--num_seeds=2"] if section.quick else []
     with tempfile.TemporaryDirectory() as folder:
@@ -43,6 +51,10 @@ def studies(section) -> None:
         seconds, said = launch("degradation", "--preset=he2015_cifar10", *flags)
         section.add(study="he2015_cifar10, dry run", seconds=seconds)
         print(said, flush=True)
+        quick = ["--depths=8", "--steps=6", "--num_seeds=1"] * section.quick
+        flags = ["--preset=digits_conv", *quick, f"--workdir={folder}/digits_conv"]
+        seconds, said = launch("degradation", *flags, f"--compilation_cache={folder}/cache")
+        section.add(study="digits_conv", seconds=seconds, status=said.splitlines()[0])
 
 
 def bits(section) -> None:
@@ -56,13 +68,16 @@ def bits(section) -> None:
     kinds = {"dense": ["--depths=32", "--steps=900"]} if section.quick else kinds
     shared = ["--num_seeds=2", "--learning_rates=0.05", "--compilation_cache=none"]
     shared += ["--checkpoint_seconds=0"]
+    compared = []
     with tempfile.TemporaryDirectory() as folder, concurrent.futures.ThreadPoolExecutor(8) as pool:
         for kind, flags in kinds.items():
             for switch in ("--deterministic", "--nodeterministic"):
                 name = f"{kind} {switch}"
                 whole, resumed = (pathlib.Path(folder, f"{name} {part}") for part in "ab")
                 words = [*flags, *shared, switch]
-                pool.submit(compare_bits, section, name, words, whole, resumed)
+                compared.append(pool.submit(compare_bits, section, name, words, whole, resumed))
+        for future in compared:
+            future.result()  # raises what went wrong
 
 
 def compare_bits(section, name: str, flags: list[str], whole, resumed) -> None:

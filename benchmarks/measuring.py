@@ -13,6 +13,7 @@ import os
 import pathlib
 import statistics
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -107,7 +108,7 @@ class Torch:
     """PyTorch in a process of its own, with so many threads; see ``torch_peer.py``."""
 
     def __init__(self, python: str, threads: int):
-        self.threads = threads
+        self.threads, self._asking = threads, threading.Lock()
         command = [python, str(pathlib.Path(__file__).with_name("torch_peer.py"))]
         command += [f"--threads={threads}"]
         pipe = subprocess.PIPE
@@ -121,8 +122,9 @@ class Torch:
           PeerError: it failed; the process goes on.
         """
         assert self._process.stdin and self._process.stdout
-        print(json.dumps(request), file=self._process.stdin, flush=True)
-        line = self._process.stdout.readline()
+        with self._asking:  # one at a time, or answers would be swapped
+            print(json.dumps(request), file=self._process.stdin, flush=True)
+            line = self._process.stdout.readline()
         if not line:
             raise SystemExit(f"PyTorch's process ended at {request}")
         answer = json.loads(line)

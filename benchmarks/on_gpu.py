@@ -7,16 +7,17 @@ and written (``on_gpu.jsonl``) as soon as it is known, so that nothing is lost t
 rows are printed once more and written as one JSON with what they were measured on.  Nothing is
 chosen here: docs/performance.md says what followed.
 
+    smoke         the quickest study, from start to figure
+    bits          studies killed and resumed come to the same bits, or not, with and without
+                  --deterministic, without programs kept from before
+    tests         the library's quick tests
     resnet        a step of ResNet-20 and -56, 32x32, batch 128: forms, maps, precisions, PyTorch;
                   and where the time of the usual one goes
     dense         the same of dense networks of 64 and 256 layers, width 64
-    bits          studies killed and resumed come to the same bits, or not, with and without
-                  --deterministic, without programs kept from before
-    studies       the default study as a process, and what he2015_cifar10 would take
+    studies       the default study and digits_conv as processes, what he2015_cifar10 would take
     memory        bytes as predicted and at their peak; 10,000 layers
     convolutions  single 3x3 convolutions of 32 runs in every form, and each of their gradients
     loops         a step in a loop whose number of turns is known to the compiler, or is not
-    tests         the library's quick tests
 
 Milliseconds are of a step and run.  PyTorch takes one run after the other, and is tried at its
 best: eager, compiled, as CUDA graphs, and vectorised by ``torch.func.vmap``.
@@ -32,17 +33,26 @@ import time
 
 HERE = pathlib.Path(__file__).parent
 
-#: Sections in the order of their worth, and the seconds that each may take.
+#: Sections in the order of their worth, and the share of the time that each may take.
 SECTIONS = {
-    "resnet": 125,
-    "dense": 80,
-    "bits": 70,
-    "studies": 80,
-    "memory": 55,
-    "convolutions": 60,
-    "loops": 40,
-    "tests": 90,
+    "smoke": 25,
+    "bits": 60,
+    "tests": 60,
+    "resnet": 105,
+    "dense": 70,
+    "studies": 75,
+    "memory": 40,
+    "convolutions": 30,
+    "loops": 15,
 }
+
+
+def share(section: str, those_left: list[str], seconds: float) -> float:
+    """The seconds of a section, of what is left for it and those after it.
+
+    So all of them fit, and what one leaves goes to the rest.
+    """
+    return seconds * SECTIONS[section] / sum(SECTIONS[name] for name in those_left)
 
 
 def rows_of(path: pathlib.Path) -> list[dict]:
@@ -96,13 +106,12 @@ def main() -> None:
     options = parser.parse_args()
     out, start = pathlib.Path(options.out), time.perf_counter()
     out.mkdir(parents=True, exist_ok=True)
-    for section in options.sections.split(","):
+    asked = dict(word.partition(":")[::2] for word in options.sections.split(","))
+    names = list(asked)
+    for index, section in enumerate(names):
         left = options.seconds - (time.perf_counter() - start)
-        if left < 5:
-            print(f"== {section}: no time left for it", flush=True)
-            continue
-        section, _, own = section.partition(":")
-        run(section, min(float(own or SECTIONS[section]), left), options)
+        own = float(asked[section] or share(section, names[index:], left))
+        run(section, max(min(own, left), 0.0), options)
     rows = rows_of(out / "on_gpu.jsonl")
     about = {"card": card(), "python": sys.version.split()[0], "rows": rows}
     (out / "on_gpu.json").write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
