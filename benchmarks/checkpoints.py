@@ -20,11 +20,16 @@ import jax
 import numpy as np
 import orbax.checkpoint
 
-from experiments import cells, checkpoints, course, datasets, environment, grid
-from experiments.checkpoints import Checkpoint, Checkpoints
-from experiments.config import Config
-from experiments.course import Course
-from experiments.grid import Group
+from experiments.lab.build import cells
+from experiments.lab.config import grid
+from experiments.lab.config.config import Config
+from experiments.lab.config.grid import Group
+from experiments.lab.data import datasets
+from experiments.lab.run import course
+from experiments.lab.run.course import Course
+from experiments.lab.store import checkpoints
+from experiments.lab.store.checkpoints import Checkpoint, Checkpoints
+from experiments.lab.system import environment
 from resnet_jax.training.population import runs_mesh
 
 ROUNDS, FLIPS = 7, 200

@@ -22,8 +22,9 @@ import jax  # isort: skip
 import jax.numpy as jnp
 import numpy as np
 
-from experiments import cells, compilation, grid, mapping
-from experiments.grid import Group
+from experiments.lab.build import cells, compilation, mapping
+from experiments.lab.config import grid
+from experiments.lab.config.grid import Group
 from resnet_jax import runs_mesh
 from resnet_jax.training import population
 

@@ -26,8 +26,9 @@ import sys
 from measuring import Report, gemm, numbers, parser
 from populations import Trainee, random_data, settings
 
-from experiments import cells, compilation, grid
-from experiments.grid import Group
+from experiments.lab.build import cells, compilation
+from experiments.lab.config import grid
+from experiments.lab.config.grid import Group
 from resnet_jax import runs_mesh
 
 WIDTH, BATCH, FEATURES = 64, 100, 64

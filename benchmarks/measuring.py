@@ -18,9 +18,9 @@ import time
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from experiments import environment, runner
+from experiments.lab.system import environment, startup
 
-runner.import_jax(environment.usable_cores())  # every core a device, as in studies
+startup.import_jax(environment.usable_cores())  # every core a device, as in studies
 
 import jax  # noqa: E402
 import jax.numpy as jnp  # noqa: E402

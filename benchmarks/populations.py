@@ -6,10 +6,11 @@ import measuring
 import numpy as np
 from measuring import Side
 
-from experiments import cells, compilation, grid
-from experiments.config import Config
-from experiments.datasets import Dataset
-from experiments.grid import Group
+from experiments.lab.build import cells, compilation
+from experiments.lab.config import grid
+from experiments.lab.config.config import Config
+from experiments.lab.config.grid import Group
+from experiments.lab.data.datasets import Dataset
 from resnet_jax import Counts, runs_mesh
 
 CLASSES = 10

@@ -22,11 +22,13 @@ import time
 from measuring import Report, parser
 from populations import random_data, settings
 
-from experiments import cells, compilation, datasets, grid
-from experiments.commandline import parse
-from experiments.config import Config
-from experiments.estimates import Estimates
-from experiments.grid import Group
+from experiments.lab.build import cells, compilation
+from experiments.lab.config import grid
+from experiments.lab.config.commandline import parse
+from experiments.lab.config.config import Config
+from experiments.lab.config.grid import Group
+from experiments.lab.cost.estimates import Estimates
+from experiments.lab.data import datasets
 from resnet_jax import runs_mesh
 
 #: Shapes of examples.

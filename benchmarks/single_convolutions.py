@@ -24,7 +24,7 @@ import jax.numpy as jnp
 from jax.sharding import PartitionSpec
 from measuring import Report, Side, Torch, gemm, numbers, parser, seconds_of, torches
 
-from experiments import environment
+from experiments.lab.system import environment
 from resnet_jax import runs_mesh
 from resnet_jax.ops import convolution, forms, lowerings, winograd
 

@@ -25,16 +25,17 @@ from typing import NamedTuple
 
 from measuring import Report, Side, Torch, parser, torches
 
-from experiments import cells
-from experiments.commandline import parse
-from experiments.config import Config
+from experiments.lab.build import cells
+from experiments.lab.config.commandline import parse
+from experiments.lab.config.config import Config
 
 #: A study that says when its first step was done; ``time.time()`` of the start is its argument.
 PROGRAM = """
 import sys, time
-from experiments import degradation, runner
+from experiments import degradation
+from experiments.lab.run import study
 
-start, told, import_jax = float(sys.argv.pop(1)), [], runner.import_jax
+start, told, import_jax = float(sys.argv.pop(1)), [], study.import_jax
 
 def watched(compile_group):
     def compile_and_watch(*arguments, **options):
@@ -53,10 +54,10 @@ def watched(compile_group):
 
 def import_and_watch(*arguments, **options):
     import_jax(*arguments, **options)
-    from experiments import compilation
+    from experiments.lab.build import compilation
     compilation.compile_group = watched(compilation.compile_group)
 
-runner.import_jax = import_and_watch
+study.import_jax = import_and_watch
 sys.exit(degradation.main())
 """
 

@@ -1,5 +1,17 @@
-"""Studies of depth, and the shell around the library: flags, datasets, files, figures.
+"""Studies of depth, a folder each, and the engine that runs them (:mod:`experiments.lab`).
 
 ``python -m experiments`` lists the studies.  Nothing here imports JAX until a study has checked
 its flags, so that help and refusals are immediate.
 """
+
+#: The studies that ``python -m experiments`` offers, each a package of this one.
+STUDIES = (
+    "degradation",
+    "propagation",
+    "dynamics",
+    "shortcut_strength",
+    "lesion",
+    "landscape",
+    "trainable_depth",
+    "depth_transfer",
+)

@@ -3,8 +3,9 @@
 import importlib
 import sys
 
-from experiments.errors import suggest
-from experiments.runner import STUDIES, USAGE_ERROR
+from experiments import STUDIES
+from experiments.lab.run.command import USAGE_ERROR
+from experiments.lab.system.errors import suggest
 
 COMMANDS = (*STUDIES, "networks", "report")
 
@@ -15,8 +16,8 @@ def main(argv: list[str] | None = None) -> int:
     if not argv or argv[0] in ("--help", "-h", "help"):
         print("usage: python -m experiments NAME [--flag=value ...]; NAME --help lists its flags\n")
         for name in COMMANDS:
-            summary = (_module(name).__doc__ or "").partition("\n")[0]
-            print(f"  {name:12s}  {summary}")
+            about = _module(name).STUDY.question if name in STUDIES else _module(name).__doc__
+            print(f"  {name:12s}  {about.splitlines()[0]}")
         return 0
     name, *flags = argv
     if name not in COMMANDS:

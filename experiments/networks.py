@@ -8,11 +8,12 @@ import dataclasses
 import sys
 import typing
 
-from experiments import runner
-from experiments.config import NETWORK_FIELDS, Config, Variant
-from experiments.errors import UserError
-from experiments.interrupts import Interrupts
-from experiments.validation import LEAST_IMAGE, validate
+from experiments.lab.config.config import NETWORK_FIELDS, Config, Variant
+from experiments.lab.config.validation import LEAST_IMAGE, validate
+from experiments.lab.run.command import command
+from experiments.lab.system.errors import UserError
+from experiments.lab.system.interrupts import Interrupts
+from experiments.lab.system.startup import import_jax
 
 #: The flags of a study that say what a network is.
 _SHARED = ("block", "width", "width_factor", *NETWORK_FIELDS)
@@ -90,7 +91,7 @@ def tell(config: typing.Any, _: Interrupts) -> None:
     for row in rows:
         validate(row.config)
         _check_example(config, row.config)
-    runner.import_jax(cores=1)
+    import_jax(cores=1)
     _print_networks(config, rows)
     if len(rows) == 1 and len(rows[0].config.variants()) == 1:
         _print_layers(config, rows[0].config)
@@ -186,7 +187,7 @@ def _print_layers(config: typing.Any, study: Config) -> None:
 
 
 def _network(study: Config, variant: Variant, image: tuple[int, ...], classes: int):
-    from experiments import composition
+    from experiments.lab.build import composition
 
     return composition.network(study, study.depths[0], variant, image, classes)
 
@@ -202,22 +203,14 @@ def _shape(image: tuple[int, ...]):
 
 
 def _print_table(headers: list[str], rows: list[list[str]]) -> None:
-    import rich.box
-    import rich.table
+    from experiments.lab.report import terminal
 
-    from experiments.terminal import plain_console
-
-    table = rich.table.Table(box=rich.box.SIMPLE_HEAD)
-    for header in headers:
-        table.add_column(header, justify="right", no_wrap=True)
-    for row in rows:
-        table.add_row(*row)
-    plain_console(width=150).print(table)
+    terminal.show_table(terminal.table(headers, rows))
 
 
 def main(argv: list[str] | None = None) -> int:
     """Runs the command; returns its exit status."""
-    return runner.command("networks", __doc__, NetworksConfig(), tell, argv)
+    return command("networks", __doc__, NetworksConfig(), tell, argv)
 
 
 if __name__ == "__main__":

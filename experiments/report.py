@@ -5,9 +5,11 @@ import importlib
 import pathlib
 import sys
 
-from experiments import manifest, runner
-from experiments.errors import UserError, suggest
-from experiments.interrupts import Interrupts
+from experiments import STUDIES
+from experiments.lab.run.command import command
+from experiments.lab.store import manifest
+from experiments.lab.system.errors import UserError, suggest
+from experiments.lab.system.interrupts import Interrupts
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,16 +32,14 @@ def report(config: ReportConfig, _: Interrupts) -> None:
             f"--workdir={workdir}: its files have schema {there.get('schema')}, and this version "
             f"reads {manifest.SCHEMA}; report with the version that made it"
         )
-    if study not in runner.STUDIES:
-        raise UserError(
-            f"--workdir={workdir}: study {study!r}: {suggest(str(study), runner.STUDIES)}"
-        )
+    if study not in STUDIES:
+        raise UserError(f"--workdir={workdir}: study {study!r}: {suggest(str(study), STUDIES)}")
     importlib.import_module(f"experiments.{study}").STUDY.report(workdir)
 
 
 def main(argv: list[str] | None = None) -> int:
     """Runs the command; returns its exit status."""
-    return runner.command("report", __doc__, ReportConfig(), report, argv)
+    return command("report", __doc__, ReportConfig(), report, argv)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from experiments import weights
+from experiments.lab.data import weights
 from resnet_jax import count_layers
 
 README = pathlib.Path(__file__).parent.parent / "README.md"

@@ -14,13 +14,15 @@ import zipfile
 import numpy as np
 import pytest
 
-from experiments import datasets, grid, manifest
-from experiments.config import Config
-from experiments.grid import Group
-from experiments.lock import Lock
-from experiments.manifest import settings_of
-from experiments.store import Store
-from experiments.tables import MEASURES
+from experiments.lab.config import grid
+from experiments.lab.config.config import Config
+from experiments.lab.config.grid import Group
+from experiments.lab.data import datasets
+from experiments.lab.store import manifest
+from experiments.lab.store.manifest import settings_of
+from experiments.lab.store.store import Store
+from experiments.lab.store.tables import MEASURES
+from experiments.lab.system.lock import Lock
 
 pytestmark = pytest.mark.slow  # a process each
 
@@ -230,7 +232,7 @@ TOO_LARGE = {
 #: The machine has 24 GiB, and all of them free: what is refused does not depend on what else runs.
 SCRIPT = """
 import contextlib, io, json, sys
-from experiments import memory
+from experiments.lab.system import memory
 from experiments.degradation import main
 memory.room = lambda devices=(): memory.Room(24 * 2**30, 24 * 2**30)
 answers = []

@@ -6,7 +6,7 @@ import re
 import pytest
 
 from experiments import networks
-from experiments.config import NETWORK_FIELDS, Config
+from experiments.lab.config.config import NETWORK_FIELDS, Config
 from experiments.networks import NetworksConfig
 
 

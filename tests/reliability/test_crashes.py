@@ -13,11 +13,13 @@ import random
 import numpy as np
 import pytest
 
-from experiments import grid, lock, store
-from experiments.config import Config
-from experiments.grid import Group
-from experiments.manifest import settings_of
-from experiments.store import Store
+from experiments.lab.config import grid
+from experiments.lab.config.config import Config
+from experiments.lab.config.grid import Group
+from experiments.lab.store import layout
+from experiments.lab.store.manifest import settings_of
+from experiments.lab.store.store import Store
+from experiments.lab.system import lock
 
 CONFIG = Config(depths=(2, 4, 6, 8), num_seeds=1, learning_rates=(0.1,))
 GROUPS = [Group(cell, tuple(grid.runs(CONFIG, cell))) for cell in grid.cells(CONFIG)]
@@ -184,7 +186,7 @@ def build(path: pathlib.Path, directories: list[str], files: dict[str, bytes]) -
 
 
 def tables(path: pathlib.Path) -> list[bytes]:
-    names = (store.RESULTS, store.HISTORY, f"blocks{store.FURTHER}", store.CHECKSUMS)
+    names = (layout.RESULTS, layout.HISTORY, f"blocks{layout.READINGS}", layout.CHECKSUMS)
     return [(path / name).read_bytes() for name in names]
 
 

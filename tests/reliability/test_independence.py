@@ -4,10 +4,11 @@ import jax
 import numpy as np
 import pytest
 
-from experiments import compilation, grid
-from experiments.config import Config
-from experiments.datasets import Dataset
-from experiments.grid import Group
+from experiments.lab.build import compilation
+from experiments.lab.config import grid
+from experiments.lab.config.config import Config
+from experiments.lab.config.grid import Group
+from experiments.lab.data.datasets import Dataset
 from resnet_jax.training.population import runs_mesh
 
 RANDOM = np.random.RandomState(0)

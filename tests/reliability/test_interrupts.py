@@ -56,7 +56,7 @@ def test_an_interrupted_study_leaves_soon_and_goes_on(whole, new_study, count):
 #: Compiled code that runs for a minute, from which Python's own handlers would wait.
 LONG_STEP = """
 import jax
-from experiments.interrupts import Interrupts
+from experiments.lab.system.interrupts import Interrupts
 with Interrupts("left").heard() as interrupts:
     square = lambda _, x: jax.numpy.sin(x @ x)
     step = jax.jit(lambda n: jax.lax.fori_loop(0, n, square, jax.numpy.ones((800, 800))))

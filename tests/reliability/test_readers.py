@@ -17,26 +17,16 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from experiments import (
-    binary,
-    checkpoints,
-    commandline,
-    grid,
-    lock,
-    manifest,
-    npz,
-    records,
-    sealed,
-    tables,
-    validation,
-    weights,
-)
-from experiments.checkpoints import Checkpoint
-from experiments.config import Config
-from experiments.errors import ContentError, UserError, printable
-from experiments.grid import Group
-from experiments.manifest import settings_of
-from experiments.records import Record
+from experiments.lab.config import commandline, grid, validation
+from experiments.lab.config.config import Config
+from experiments.lab.config.grid import Group
+from experiments.lab.data import binary, npz, weights
+from experiments.lab.store import checkpoints, manifest, records, tables
+from experiments.lab.store.checkpoints import Checkpoint
+from experiments.lab.store.manifest import settings_of
+from experiments.lab.store.records import Record
+from experiments.lab.system import lock, sealed
+from experiments.lab.system.errors import ContentError, UserError, printable
 from resnet_jax import Parts, cifar_network, from_linen
 
 CONFIG = Config(depths=(2, 4), num_seeds=2, learning_rates=(0.1,))

@@ -11,12 +11,13 @@ import shutil
 import numpy as np
 import pytest
 
-from experiments import grid, manifest, store
-from experiments.config import Config
-from experiments.grid import Group
-from experiments.manifest import settings_of
-from experiments.results import readings_of, tables_of
-from experiments.store import Store
+from experiments.lab.config import grid
+from experiments.lab.config.config import Config
+from experiments.lab.config.grid import Group
+from experiments.lab.store import layout, manifest
+from experiments.lab.store.manifest import settings_of
+from experiments.lab.store.results import readings_of, tables_of
+from experiments.lab.store.store import Store
 
 CONFIG = Config(depths=(2, 4, 8), num_seeds=1, learning_rates=(0.1,))
 SHALLOW, MIDDLE, DEEP = (Group(cell, tuple(grid.runs(CONFIG, cell))) for cell in grid.cells(CONFIG))
@@ -44,7 +45,7 @@ def contents(path):
     return {
         str(file.relative_to(path)): file.read_bytes()
         for file in path.rglob("*")
-        if file.is_file() and file.name != "lock" and store.DAMAGED not in file.parts
+        if file.is_file() and file.name != "lock" and layout.DAMAGED not in file.parts
     }
 
 
@@ -75,7 +76,7 @@ def rot(path, chance):
 def test_rot_is_noticed_and_mended(sound, tmp_path, monkeypatch, count):
     monkeypatch.setattr(os, "fsync", lambda descriptor: None)
     whole, chance, path = contents(sound), random.Random(count), tmp_path / "run"
-    names = [name for name in whole if name != store.ENVIRONMENT]
+    names = [name for name in whole if name != layout.ENVIRONMENT]
     for _ in range(count):
         shutil.rmtree(path, ignore_errors=True)
         shutil.copytree(sound, path)
@@ -89,12 +90,12 @@ def test_rot_is_noticed_and_mended(sound, tmp_path, monkeypatch, count):
             for group in (SHALLOW, MIDDLE):
                 if not finished.issuperset(group.runs):
                     add(here, group)
-        truth = name.startswith((store.RECORDS, store.CHECKPOINTS))
+        truth = name.startswith((layout.RECORDS, layout.CHECKPOINTS))
         assert len(said) == truth and all(f"{name} is damaged" in line for line in said)
-        assert bool(list((path / store.DAMAGED).glob("*"))) == truth
-        if name.startswith(store.RECORDS):
+        assert bool(list((path / layout.DAMAGED).glob("*"))) == truth
+        if name.startswith(layout.RECORDS):
             assert len(finished) == 2
-        if name.startswith(store.CHECKPOINTS):
+        if name.startswith(layout.CHECKPOINTS):
             assert begun[DEEP].step == (1 if name.endswith(".b.checkpoint") else 2)
             assert (begun[DEEP].arrays["x"] == begun[DEEP].step).all()
             del whole[name]
@@ -109,7 +110,7 @@ def test_a_report_never_shows_rotten_numbers(sound, tmp_path):
     chance, path = random.Random(0), tmp_path / "run"
     read = lambda path, say: [*tables_of(path, say), readings_of(path, "blocks", say)]
     expected = read(sound, pytest.fail)
-    names = (store.RESULTS, store.HISTORY, f"blocks{store.FURTHER}")
+    names = (layout.RESULTS, layout.HISTORY, f"blocks{layout.READINGS}")
     for number in range(200):
         shutil.rmtree(path, ignore_errors=True)
         shutil.copytree(sound, path)

@@ -1,0 +1,7 @@
+"""``python -m experiments.degradation``."""
+
+import sys
+
+from experiments.degradation.study import main
+
+sys.exit(main())

@@ -1,0 +1,56 @@
+"""The coordinate check: by how much the first steps move the features, some way into the network.
+
+Where a parametrisation transfers, that does not depend on depth (Yang et al. 2022, arXiv
+2203.03466, appendix D.1, over width; Bordelon et al. 2023, arXiv 2309.16620, over depth).
+"""
+
+import jax.numpy as jnp
+import numpy as np
+import pandas as pd
+
+from experiments.lab.build.readings import Read
+from experiments.lab.config.config import VARIANT_FIELDS, Config
+from experiments.lab.config.grid import RUN_COLUMNS, Cell
+from resnet_jax import diagnostics
+from resnet_jax.nn.networks import ResidualNetwork
+from resnet_jax.training.run import Training
+
+#: The table.
+FEATURES = "features"
+
+#: Shares of the blocks behind which features are looked at.
+SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
+
+#: The first so many training examples are looked at.
+EXAMPLES = 128
+
+
+def of_features(cell: Cell, config: Config, network: ResidualNetwork, training: Training) -> Read:
+    """Size and relative change of the features since the start, at some shares of the blocks."""
+    del cell, config
+    blocks = sum(shape.blocks for shape in network.stages)
+    places = np.array([round(share * blocks) for share in SHARES])
+
+    def read(state, run, data):
+        start, x = training.start(run, data), data.x_train[:EXAMPLES]
+        weight = training.shortcut_weight(run, state.step)
+        moved = diagnostics.feature_change(network, start.params, state.params, x, weight)
+        at = lambda values: values[places] if blocks else jnp.full(len(SHARES), jnp.nan)
+        columns = {name: at(values) for name, values in moved._asdict().items()}
+        return {FEATURES: {"share": jnp.array(SHARES), **columns}}
+
+    return read
+
+
+def at_lowest_rates(read: pd.DataFrame) -> pd.DataFrame:
+    """The last features' change at the lowest rate of each variant, a row a run and step.
+
+    There a few steps are nearly straight, in networks of every depth.  Columns: those of the table,
+    ``log_change`` to base 2, and ``power``, the mean square of what entered the first block.
+    """
+    lowest = read.groupby(list(VARIANT_FIELDS)).learning_rate.transform("min")
+    first, last = (read[(read.learning_rate == lowest) & (read.share == share)] for share in (0, 1))
+    power = first[[*RUN_COLUMNS, "step"]].assign(power=first.rms**2)
+    with np.errstate(divide="ignore"):
+        last = last.assign(log_change=np.log2(last.change))
+    return last.merge(power, on=[*RUN_COLUMNS, "step"])

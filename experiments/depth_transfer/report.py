@@ -1,0 +1,71 @@
+"""The report of :mod:`experiments.depth_transfer`."""
+
+import pathlib
+
+from experiments.depth_transfer import figures, optima, reading, transfers
+from experiments.lab.analysis import predictions
+from experiments.lab.report import page, terminal
+from experiments.lab.report.presentation import Drawn, Presentation, publish
+from experiments.lab.store import layout, manifest, results
+
+#: Beside the summary of every cell: how each parametrisation moves with depth.
+SLOPES = "slopes.csv"
+
+
+_CAPTIONS = {
+    "loss_over_rate": "Final training loss over the learning rate, geometric means over seeds; "
+    "rings: the best rate of each depth.",
+    "best_rate": "The best learning rate over depth: geometric mean over seeds, 95% interval, a "
+    "point a seed; dashes: theory.",
+    "feature_change": "Coordinate check: how far the first steps move the features behind the last "
+    "block, at the lowest rate tried; dashes: theory, of one step.",
+}
+
+
+def report(workdir: pathlib.Path) -> None:
+    """Writes summary.csv, slopes.csv, figures/ and report.html, and prints what was found.
+
+    A pure function of config.json, results.csv and the readings (or the records that these are
+    made from).
+    """
+    settings = manifest.read(workdir)["settings"]
+    runs, _ = results.tables_of(workdir, terminal.warn)
+    read = results.readings_of(workdir, reading.FEATURES, terminal.warn)
+    best, changes = optima.of_seeds(runs), reading.at_lowest_rates(read)
+    summary = optima.over_seeds(best)
+    knows = predictions.knows(settings)
+    theory = transfers.predicted(changes, knows)
+    slopes = transfers.of_parametrisations(runs, best, changes, theory)
+    drawn = {
+        "loss_over_rate": figures.loss_over_rate(runs, summary),
+        "best_rate": figures.best_rate_over_depth(best, summary, theory),
+        "feature_change": figures.feature_change(changes, theory),
+    }
+    texts = transfers.rate_texts(slopes, summary), transfers.change_texts(slopes)
+    publish(
+        workdir,
+        Presentation(
+            title="Does the best learning rate move with depth?",
+            about=f"{settings.get('num_seeds')} seeds of each depth, parametrisation and rate, on "
+            f"{settings.get('dataset')}; training loss after {settings.get('steps')} steps.",
+            found=transfers.sentences(slopes),
+            figures={name: Drawn(figure, _CAPTIONS[name]) for name, figure in drawn.items()},
+            shown=[
+                page.Table(title, *these, note)
+                for title, these, note in zip(_TITLES, texts, _NOTES, strict=True)
+            ],
+            written={layout.SUMMARY: summary, SLOPES: slopes},
+        ),
+    )
+
+
+_TITLES = ("Best rates", "Coordinate check")
+
+
+_NOTES = (
+    "Best rate: each seed's own, geometric mean. Slopes: of the logarithm over that of depth, with "
+    "a 95% interval over seeds. ↓ and ↑: in some seeds the lowest or highest rate tried. Kept: the "
+    "best rate of the shallowest networks, at the deepest. Loss: at each seed's best rate.",
+    "Second table: slopes of the change of the features behind the last block, after so many steps "
+    "at the lowest rate tried. Theory is of one step.",
+)

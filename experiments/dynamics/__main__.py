@@ -1,0 +1,7 @@
+"""``python -m experiments.dynamics``."""
+
+import sys
+
+from experiments.dynamics.study import main
+
+sys.exit(main())

@@ -1,0 +1,127 @@
+"""Agreement: do verdicts on networks as initialised say which of them will train?
+
+A configuration trains where the mean training error at its chosen rate ends below 5%; its verdict
+(:mod:`experiments.lab.analysis.verdicts`) predicts that where it is *healthy*.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from experiments.lab.analysis import labels, verdicts
+from experiments.lab.analysis.configurations import Configuration
+from experiments.lab.analysis.reach import TRAINED
+from experiments.lab.analysis.wording import percent
+from experiments.lab.config.config import NETWORK_FIELDS, VARIANT_FIELDS
+from resnet_jax.statistics import Interval, fisher_exact_test, share_interval
+
+HEALTHY = "healthy"
+
+_KEY = [*VARIANT_FIELDS, "shortcut_weight", "depth"]
+
+
+class Score(NamedTuple):
+    """How well verdicts predict what trains.
+
+    Attributes:
+      counts: of configurations ``[2, 2]``: healthy ones and others, those that train and that fail.
+      agreement: share of those that are healthy and train, or neither, with a 95% interval.
+      p_value: of Fisher's exact test that verdict and training have nothing to do with each other.
+    """
+
+    counts: np.ndarray
+    agreement: Interval
+    p_value: float
+
+
+def of_configurations(
+    summary: pd.DataFrame, first: Sequence[Configuration], last: Sequence[Configuration]
+) -> pd.DataFrame:
+    """A summary's rows beside the verdicts on their configurations.
+
+    Args:
+      summary: of a study.
+      first: its configurations as initialised.
+      last: the same at the last step.
+
+    Returns:
+      The rows with ``network, carries, verdict, verdict_at_end, trains``; networks without blocks
+      have no verdict.
+    """
+    key_of = lambda each: (*each.variant.names(), each.shortcut_weight, each.depth)
+    ends = {key_of(each): each.verdict for each in last}
+    rows = [
+        dict(zip(_KEY, key_of(each), strict=True))
+        | {"network": each.name, "carries": each.carries, "verdict": each.verdict}
+        | {"verdict_at_end": ends.get(key_of(each), "")}
+        for each in first
+    ]
+    table = summary.merge(pd.DataFrame(rows), on=_KEY, how="left")
+    return table.assign(trains=table.train_error < TRAINED)
+
+
+def judged(table: pd.DataFrame) -> pd.DataFrame:
+    """The rows whose verdict predicts anything: of networks that pass on what enters."""
+    return table[table.carries.eq(True)]
+
+
+def distinct(table: pd.DataFrame) -> pd.DataFrame:
+    """One row a network as initialised: of the ways it is trained, that which ends lowest.
+
+    To a verdict on networks as initialised these are one, however many ways were tried.
+    """
+    network = [*NETWORK_FIELDS, "shortcut_weight", "depth"]
+    best_first = table.sort_values("train_error", kind="stable")
+    return best_first.drop_duplicates(network).sort_index()
+
+
+def score(table: pd.DataFrame) -> Score:
+    """How well the verdicts of judged and distinct rows predict; there must be some."""
+    healthy, trains = table.verdict == HEALTHY, table.trains
+    counts = np.array(
+        [[(kind & end).sum() for end in (trains, ~trains)] for kind in (healthy, ~healthy)]
+    )
+    return Score(
+        counts, share_interval(int(np.trace(counts)), len(table)), fisher_exact_test(counts)
+    )
+
+
+def by_verdict(table: pd.DataFrame) -> pd.DataFrame:
+    """Of each verdict that was given, how many configurations there are, and how many train."""
+    groups = table.groupby("verdict").trains.agg(configurations="size", train="sum")
+    return groups.reindex([name for name in verdicts.VERDICTS if name in groups.index])
+
+
+def sentences(table: pd.DataFrame) -> list[str]:
+    """What the verdicts of judged rows predicted, and where they were wrong, by name."""
+    if table.empty:
+        return ["No network here passes on what enters: there is nothing to predict."]
+    table = distinct(table)
+    found = score(table)
+    (sound, broken), (spared, lost) = found.counts
+    low, high = (f"{100 * end:.0f}" for end in found.agreement[1:])
+    lines = [
+        f"Of {sound + broken} networks that are healthy as initialised {sound} train (end "
+        f"below {percent(TRAINED)}), and of {spared + lost} others {spared}: the verdict agrees "
+        f"with the end in {sound + lost} of {len(table)} ({found.agreement.mean:.0%}, 95% interval "
+        f"{low} to {high}%; Fisher's exact test, p = {found.p_value:.2g})."
+    ]
+    counts = "; ".join(
+        f"{name}: {row.train} of {row.configurations}" for name, row in by_verdict(table).iterrows()
+    )
+    lines.append(f"That train, by verdict: {counts}.")
+    healthy = table.verdict == HEALTHY
+    for title, which in (
+        ("Healthy as initialised, and failed", table[healthy & ~table.trains]),
+        ("Not healthy, and trained all the same", table[~healthy & table.trains]),
+    ):
+        names = [f"{full_name(row)} ({row.verdict})" for _, row in which.iterrows()]
+        lines += [f"{title}: {'; '.join(names)}."] if names else []
+    return lines
+
+
+def full_name(row: pd.Series) -> str:
+    """What the networks of a row are called: with their normalisation and depth."""
+    return f"{row.network}, {labels.with_norm(row.norm)}, {row.depth} layers"

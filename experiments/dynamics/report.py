@@ -1,0 +1,109 @@
+"""The report of :mod:`experiments.dynamics`."""
+
+import pathlib
+
+import pandas as pd
+
+from experiments.dynamics import agreement, figures, trajectories
+from experiments.dynamics import trajectories as tracks
+from experiments.dynamics.trajectories import Trajectory
+from experiments.lab.analysis import configurations, summary, wording
+from experiments.lab.config.kinds import NORMS
+from experiments.lab.report import page, terminal
+from experiments.lab.report.presentation import Drawn, Presentation, publish
+from experiments.lab.store import layout, manifest, results
+
+_COLUMNS = (
+    "depth",
+    "norm",
+    "network",
+    "verdict at step 0",
+    "at the end",
+    "training error",
+    "95% interval",
+    "rate",
+    "failed",
+    "trains",
+)
+
+
+_NOTES = (
+    "Verdicts: see propagation. Rates: of those tried, the one with the lowest mean training error "
+    "over all seeds; ↓ was the lowest tried and ↑ the highest. A diverged run classifies nothing: "
+    "its error counts as 100%. Configurations are no independent sample; intervals and tests over "
+    "them tell how far so few can be trusted.",
+)
+
+
+def report(workdir: pathlib.Path) -> None:
+    """Writes summary.csv, figures/ and report.html, and prints what was found.
+
+    A pure function of config.json, results.csv, history.csv and the readings (or the records that
+    these are made from).
+    """
+    settings = manifest.read(workdir)["settings"]
+    runs, history = results.tables_of(workdir, terminal.warn)
+    chosen = summary.choose_rates(runs)
+    read = lambda name: results.readings_of(workdir, name, terminal.warn)
+    tables = {name: summary.at_chosen_rates(read(name), chosen) for name in ("blocks", "layers")}
+    at = lambda step: configurations.of_blocks(tables["blocks"], False, step)
+    ends = at(0), at(tables["blocks"].step.max())
+    table = agreement.of_configurations(summary.summarise(runs), *ends)
+    found = tracks.of_runs(chosen, summary.at_chosen_rates(history, chosen), **tables)
+    judged = agreement.judged(table)
+    publish(
+        workdir,
+        Presentation(
+            title="When do plain networks fail, and was it foretold?",
+            about=f"{settings.get('num_seeds')} seeds of each configuration and rate, on "
+            f"{settings.get('dataset')}, read at chosen steps of their training.",
+            found=[*tracks.sentences(found), *agreement.sentences(judged)],
+            figures=_figures(tables, found, judged, chosen),
+            shown=[page.Table("", _COLUMNS, _texts(judged), " ".join(_NOTES))],
+            written={layout.SUMMARY: table},
+        ),
+    )
+
+
+def _figures(
+    tables: dict[str, pd.DataFrame],
+    found: list[Trajectory],
+    judged: pd.DataFrame,
+    chosen: pd.DataFrame,
+) -> dict[str, Drawn]:
+    """Figures and their captions by name; none where there is nothing to draw."""
+    deepest = trajectories.deepest(found)
+    if not deepest:
+        return {}
+    depth, names = deepest[0].depth, list(dict.fromkeys(each.name for each in found))
+    drawn = {
+        "errors_by_verdict": Drawn(
+            figures.errors_by_verdict(judged, chosen, names),
+            "Final training error by the verdict on the networks as initialised; a point is a "
+            "seed, and below the dotted line networks count as trained.",
+        ),
+        "over_steps": Drawn(
+            figures.over_steps(deepest, names),
+            f"Over the steps, {depth} layers: thin lines are seeds, thick ones medians.",
+        ),
+    }
+    for number, (kind, these) in enumerate(trajectories.by_kind(deepest).items(), 1):
+        drawn["over_layers" if number == 1 else f"over_layers_{number}"] = Drawn(
+            figures.over_layers(tables, these),
+            f"Over the layers, {depth} of them, {kind}: median over seeds, from the lowest to the "
+            "highest.",
+        )
+    return drawn
+
+
+def _texts(judged: pd.DataFrame) -> list[list[str]]:
+    """The rows of the table, by :data:`_COLUMNS`."""
+    rank = lambda values: values.map(NORMS.index) if values.name == "norm" else values
+    ranked = judged.sort_values(["depth", "norm"], key=rank, kind="stable")
+    shown = ("training error", "95% interval", "rate", "failed")
+    return [
+        [f"{row.depth}", row.norm, row.network, row.verdict, row.verdict_at_end]
+        + [texts[name] for name in shown]
+        + ["yes" if row.trains else "no"]
+        for row, texts in zip(ranked.itertuples(), wording.texts(ranked), strict=True)
+    ]

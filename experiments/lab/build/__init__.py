@@ -1,0 +1,1 @@
+"""Names become networks, trainings and compiled populations."""

@@ -1,0 +1,54 @@
+"""Readings of every layer: :mod:`resnet_jax.diagnostics.layers` of a batch, for each run."""
+
+import jax.numpy as jnp
+
+from experiments.lab.build.readings import Read
+from experiments.lab.config.config import Config
+from experiments.lab.config.grid import Cell
+from resnet_jax import diagnostics
+from resnet_jax.nn.functional import from_linen
+from resnet_jax.nn.networks import ResidualNetwork
+from resnet_jax.training.run import Training
+
+#: Tables, and what their places are: blocks, layers, and points apart on a line of inputs.
+BLOCKS, LAYERS, LINE = "blocks", "layers", "line"
+
+#: The first so many training examples are looked at.
+EXAMPLES = 128
+
+
+def of_network(cell: Cell, config: Config, network: ResidualNetwork, training: Training) -> Read:
+    """What happens at each layer, and what the next step will change there."""
+    del cell
+
+    def read(state, run, data):
+        x, y = data.x_train[:EXAMPLES], data.y_train[:EXAMPLES]
+        weight = training.shortcut_weight(run, state.step)
+        blocks, layers = diagnostics.diagnose(network, state.params, x, y, weight)
+        found = {BLOCKS: blocks._asdict(), LAYERS: layers._asdict()}
+        if config.steps:
+            after = training.advance(state, run, data, jnp.ones((), jnp.int32))
+            change = diagnostics.relative_change(network, state.params, after.params, x, weight)
+            found[LAYERS] |= {"update_to_weight": change}
+        return found
+
+    return read
+
+
+def of_network_and_line(
+    cell: Cell, config: Config, network: ResidualNetwork, training: Training
+) -> Read:
+    """The same, and how fast the input's gradient turns along a line through two examples."""
+    at_layers = of_network(cell, config, network, training)
+    forward = from_linen(network).forward
+
+    def read(state, run, data):
+        x = jnp.asarray(data.x_train[:EXAMPLES])
+        weight = training.shortcut_weight(run, state.step)
+        _, statistics = forward(state.params, x, weight, None)
+        correlation = diagnostics.gradients_along(
+            network, state.params, statistics, x[0], x[1] - x[0], weight
+        )
+        return {**at_layers(state, run, data), LINE: {"gradient_autocorrelation": correlation}}
+
+    return read

@@ -1,0 +1,48 @@
+"""Readings: what a study measures of its runs besides losses and errors, and when."""
+
+from collections.abc import Callable, Collection, Mapping
+from typing import TYPE_CHECKING, NamedTuple
+
+from experiments.lab.config.config import Config
+from experiments.lab.config.grid import Cell
+
+if TYPE_CHECKING:  # a study names its reading before JAX is imported
+    import jax
+
+    from resnet_jax.nn.networks import ResidualNetwork
+    from resnet_jax.training.run import Data, Run, State, Training
+
+#: Tables of columns, each an array ``[places]``, by name.
+Tables = Mapping[str, Mapping[str, "jax.Array"]]
+
+#: Of one run.
+Read = Callable[["State", "Run", "Data"], Tables]
+
+
+class Reading(NamedTuple):
+    """What is read, by a compiled program of its own: training is no slower for it.
+
+    Attributes:
+      at: the steps at which a study reads, up to the last.  Losses are measured there as well.
+      of: what it reads of each run of a cell.
+    """
+
+    at: Callable[[Config], Collection[int]]
+    of: Callable[[Cell, Config, "ResidualNetwork", "Training"], Read]
+
+
+def at_start(_: Config) -> Collection[int]:
+    """Before the first step."""
+    return (0,)
+
+
+def at_end(config: Config) -> Collection[int]:
+    """After the last step."""
+    return (config.steps,)
+
+
+def log_spaced(config: Config) -> Collection[int]:
+    """Before the first step, after 1, 2, 5, 10, 20, 50 and so on, and after the last."""
+    magnitudes = range(len(f"{config.steps}"))
+    round_numbers = {digit * 10**power for power in magnitudes for digit in (1, 2, 5)}
+    return sorted({0, *(step for step in round_numbers if step <= config.steps), config.steps})

@@ -1,0 +1,149 @@
+"""Flags, derived from the fields of a configuration; presets are flag files."""
+
+import dataclasses
+import pathlib
+import textwrap
+import typing
+from collections.abc import Sequence
+
+from absl import flags
+
+from experiments.lab.config.names import CHOICES
+from experiments.lab.system.errors import UserError, suggest
+
+if typing.TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+PRESETS = pathlib.Path(__file__).parents[2] / "presets"
+
+ConfigType = typing.TypeVar("ConfigType", bound="DataclassInstance")
+
+
+class _ListParser(flags.ArgumentParser):
+    """Comma-separated values, each parsed by the parser of one."""
+
+    syntactic_help = "a comma-separated list"
+
+    def __init__(self, item: flags.ArgumentParser):
+        self._item = item
+
+    def parse(self, argument):
+        if isinstance(argument, tuple):
+            return argument
+        return tuple(self._item.parse(text.strip()) for text in argument.split(",") if text.strip())
+
+
+class _NumberParser(flags.ArgumentParser):
+    """One number; what it must be is said in words."""
+
+    def __init__(self, kind: type, wanted: str):
+        self._kind, self._wanted = kind, wanted
+
+    def parse(self, argument):
+        try:
+            return self._kind(argument)
+        except ValueError:
+            raise ValueError(f"{argument!r} is not {self._wanted}") from None
+
+
+_PARSERS = {
+    int: _NumberParser(int, "a whole number"),
+    float: _NumberParser(float, "a number"),
+    str: flags.ArgumentParser(),
+}
+
+
+def _parser(annotation) -> flags.ArgumentParser:
+    if annotation in _PARSERS:
+        return _PARSERS[annotation]
+    return _ListParser(_PARSERS[typing.get_args(annotation)[0]])
+
+
+def show(value) -> str:
+    """A value as one would type it after the flag."""
+    return ",".join(map(show, value)) if isinstance(value, tuple) else f"{value}"
+
+
+def presets() -> list[str]:
+    """The names of the presets that come with the package."""
+    return sorted(path.stem for path in PRESETS.glob("*.flags"))
+
+
+def parse(defaults: ConfigType, argv: Sequence[str]) -> ConfigType:
+    """The configuration that a command line asks for.
+
+    Args:
+      defaults: a dataclass instance; its fields are the flags.
+      argv: the arguments, without the program's name.
+
+    Raises:
+      UserError: a flag is unknown or its value cannot be read.
+    """
+    values = flags.FlagValues()
+    types = typing.get_type_hints(type(defaults))
+    for field in dataclasses.fields(defaults):
+        about = field.name, getattr(defaults, field.name), field.metadata["help"]
+        if types[field.name] is bool:
+            flags.DEFINE_boolean(*about, flag_values=values)
+        else:
+            flags.DEFINE(_parser(types[field.name]), *about, values)
+    try:
+        rest = values(["", *_expand_presets(argv)])[1:]
+    except UnicodeDecodeError:
+        raise UserError("--flagfile: the file is no text in UTF-8") from None
+    except RecursionError:  # absl looks for names like the unknown one, letter by letter
+        raise UserError("a flag has a name of more than a thousand letters") from None
+    except flags.Error as error:
+        raise UserError(_reword(error, list(values))) from None
+    if rest:
+        raise UserError(f"{rest[0]!r} is not a flag; flags look like --depths=4,8")
+    return dataclasses.replace(
+        defaults, **{field.name: values[field.name].value for field in dataclasses.fields(defaults)}
+    )
+
+
+def _expand_presets(argv: Sequence[str]) -> list[str]:
+    """Turns ``--preset=NAME`` into its flag file, and puts flag files first: other flags win."""
+    files, others = [], []
+    arguments = iter(argv)
+    for argument in arguments:
+        name, equals, value = argument.partition("=")
+        if name.lstrip("-") not in ("preset", "flagfile") or not name.startswith("-"):
+            others.append(argument)
+            continue
+        value = value if equals else next(arguments, "")
+        if name.lstrip("-") == "flagfile":
+            if not pathlib.Path(value).is_file():
+                raise UserError(f"--flagfile={value}: there is no such file")
+            files.append(f"--flagfile={value}")
+            continue
+        if value not in presets():
+            raise UserError(f"--preset={value}: {suggest(value, presets())}")
+        files.append(f"--flagfile={PRESETS / value}.flags")
+    return files + others
+
+
+def _reword(error: flags.Error, known: Sequence[str]) -> str:
+    if isinstance(error, flags.UnrecognizedFlagError):
+        return f"there is no flag --{error.flagname}; {suggest(error.flagname, known)}"
+    words = " ".join(str(error).split()).removeprefix("ERROR:: ").removeprefix("flag ")
+    return f"{words}; give it one, as in --name=value" if words.startswith("Missing") else words
+
+
+def help_text(program: str, summary: str, defaults) -> str:
+    """What ``--help`` prints."""
+    lines = [summary, "", f"usage: python -m {program} [--flag=value ...]", ""]
+    entries = [
+        ("--preset=", f"a flag file that comes with the package: {', '.join(presets())}"),
+        ("--flagfile=", "a flag file of your own, without --preset; flags beside either kind win"),
+    ]
+    for field in dataclasses.fields(defaults):
+        text = field.metadata["help"]
+        if field.name in CHOICES:
+            text += f" ({', '.join(CHOICES[field.name])})"
+        entries.append((f"--{field.name}={show(getattr(defaults, field.name))}", text))
+    entries.append(("--debug", "shows where an error came from"))
+    for flag, text in entries:
+        lines.append(f"  {flag}")
+        lines.extend(textwrap.wrap(text, 94, initial_indent=" " * 6, subsequent_indent=" " * 6))
+    return "\n".join(lines)

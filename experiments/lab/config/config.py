@@ -1,0 +1,272 @@
+"""The configuration of a study: one frozen dataclass, whose fields are the flags."""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+from experiments.lab.config.names import ADAPTIVE, canonical
+
+#: What a field decides: how each run is trained, which runs there are, or neither.  Runs of other
+#: training do not mix in one directory; more of them extend it.
+TRAINING, GRID, SHELL = "training", "grid", "shell"
+
+
+def _option(default, help_text: str, role: str = TRAINING):
+    return dataclasses.field(default=default, metadata={"help": help_text, "role": role})
+
+
+@dataclasses.dataclass(frozen=True)
+class Variant:
+    """One way to compose a network, and (the fields with defaults) to train it."""
+
+    norm: str
+    order: str
+    shortcut: str
+    branch_scale: str
+    init: str
+    optimizer: str = "momentum"
+    warmup: str = "none"
+    shortcut_schedule: str = "constant"
+
+    def names(self) -> tuple[str, ...]:
+        """Its fields, in order."""
+        return dataclasses.astuple(self)
+
+    def carries(self, shortcut_weight: float) -> bool:
+        """Whether its networks pass on what enters: by shortcuts, or by branches of full size."""
+        return shortcut_weight != 0 or (self.branch_scale == "one" and self.init != "zero_last")
+
+
+#: The lecture's network with batch normalisation, as it is trained without flags.
+USUAL = Variant("batch", "original", "A", "one", "he")
+
+VARIANT_FIELDS = tuple(field.name for field in dataclasses.fields(Variant))
+
+#: Those that say what the network is; the others say how it is trained.
+NETWORK_FIELDS = tuple(
+    field.name for field in dataclasses.fields(Variant) if field.default is dataclasses.MISSING
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """What a study trains.  Each field is a flag, and its default the flag's default.
+
+    The fields of :class:`Variant` hold one name or several; several are paired: the first norm
+    goes with the first order, and so on, while a single one goes with all.
+    """
+
+    family: str = _option(
+        "dense",
+        "the lecture's fully connected networks, or the convolutional ones of He et al. 2015: "
+        "6n+2 layers for small images (cifar), or 18 to 152 (imagenet)",
+    )
+    block: str = _option(
+        "auto",
+        "of convolutional networks: two 3x3 layers, or 1x1, 3x3, 1x1 with the stride in the first "
+        "layer as in the paper or in the 3x3; auto is basic, and for imagenet the paper's choice",
+    )
+    depths: tuple[int, ...] = _option(
+        (2, 4, 8, 16, 32, 64),
+        "weight layers of each network; dense ones: even, from 2 up",
+        GRID,
+    )
+    num_seeds: int = _option(8, "seeds of every setting; 6 or more for a p-value below 0.05", GRID)
+    first_seed: int = _option(0, "the first seed; the others follow it", GRID)
+    learning_rates: tuple[float, ...] = _option(
+        (0.1, 0.05, 0.02, 0.01),
+        "rates to choose from, for each depth and kind of network on its own",
+        GRID,
+    )
+    adaptive_share: float = _option(
+        1.0, "the rates of adam and adamw are these times --learning_rates", GRID
+    )
+    shortcut_weights: tuple[float, ...] = _option(
+        (0.0, 1.0),
+        "w in a[l+2] = g(w·a[l] + z[l+2]): 0 is plain, 1 residual",
+        GRID,
+    )
+    deepest_plain: int = _option(
+        0,
+        "no plain network (shortcut weight 0) is trained deeper than this; 0 sets no limit",
+        GRID,
+    )
+    silent_plain: bool = _option(
+        True,
+        "trains plain networks also where branches are scaled down or start at zero, and without "
+        "shortcuts nothing passes them",
+        GRID,
+    )
+    width: int = _option(
+        0, "units of every hidden layer, or channels of the first stage; 0: 48 dense, 16, 64"
+    )
+    width_factor: int = _option(1, "multiplies all widths but that of a convolutional stem")
+    steps: int = _option(300, "updates of each run; 0 measures the networks as initialised")
+    batch_size: int = _option(100, "examples a step")
+    optimizer: tuple[str, ...] = _option(
+        ("momentum",), "how the gradient becomes an update, or one for each variant", GRID
+    )
+    schedule: str = _option("cosine", "how the rate changes over the steps")
+    warmup: tuple[str, ...] = _option(
+        ("none",),
+        "training starts at a rate of 0.01 or less until the batches' running error is below a "
+        "fraction (error:0.8, as in He et al. 2015); or one for each variant",
+        GRID,
+    )
+    warmup_depth: int = _option(2, "the shallowest network that starts with such a warm-up")
+    weight_decay: float = _option(0.0, "L2 coefficient of all parameters; decoupled for adamw")
+    norm: tuple[str, ...] = _option(("batch",), "normalisation, or one for each variant", GRID)
+    order: tuple[str, ...] = _option(("original",), "order within a block, or one a variant", GRID)
+    shortcut: tuple[str, ...] = _option(
+        ("A",),
+        "what is carried around a block, or one a variant: the input, zero-padded (A), projected "
+        "where shapes change (B) or everywhere (C), times a constant as the branch is "
+        "(constant:0.5/0.5), gated with an initial bias (exclusive_gate:-6, shortcut_gate:-6), or "
+        "dropped out (dropout:0.5)",
+        GRID,
+    )
+    branch_scale: tuple[str, ...] = _option(
+        ("one",),
+        "factor at the end of each branch, or one a variant: 1, 1/√blocks, learned from 0, left "
+        "out by chance (stochastic_depth:0.5, the last one's probability), Fixup's with its "
+        "initialisation, or (blocks/2)^-α with learning rates of the blocks to match (depth:1)",
+        GRID,
+    )
+    shortcut_schedule: tuple[str, ...] = _option(
+        ("constant",),
+        "shortcut weights over the steps, or one a variant: as they are, or falling to 0 "
+        "(annealed; where others are constant, from the greatest weight alone)",
+        GRID,
+    )
+    init: tuple[str, ...] = _option(("he",), "initialisation, or one for each variant", GRID)
+    dataset: str = _option(
+        "digits",
+        "digits, digits_random_labels, spirals:TURNS (harder with more turns), cifar10, cifar100, "
+        "mnist, fashion_mnist, or a file.npz with x_train, y_train, x_test, y_test",
+    )
+    data_dir: str = _option(
+        "", "where the files of cifar10 ... lie; by default they are downloaded and kept", SHELL
+    )
+    holdout: int = _option(
+        0, "training examples set aside, which take the test set's place in all results"
+    )
+    examples: int = _option(0, "training examples to take, the first so many; 0 takes all")
+    augment: tuple[str, ...] = _option(
+        (), "of training images: random crops after padding by 4, mirroring, square holes"
+    )
+    statistics: str = _option(
+        "auto",
+        "what batch normalisation uses in measurements: statistics of the whole training set, or "
+        "running averages; auto takes the latter for training sets of more than 10 million numbers",
+    )
+    map: str = _option(
+        "auto",
+        "how the runs on one device are mapped: one after the other (map), vectorised (vmap), or "
+        "so many vectorised at a time (vmap:8), which bounds memory; auto is map on CPU and vmap "
+        "elsewhere",
+    )
+    convolution: str = _option(
+        "auto",
+        "how convolutions of vectorised runs are computed: by XLA's own, grouped by runs (stock) "
+        "or one run after the other (mapped); as batched products of patches, columns or shifts "
+        "of the images; or by XLA's own of several runs packed into 64 channels (packed). All are "
+        "the same but for rounding; auto is what is fastest on the platform",
+    )
+    remat: str = _option(
+        "none",
+        "what stacks of blocks keep for their gradients: all products; each block's input (block), "
+        "which computes blocks twice; or about 2√blocks of these (sqrt), three times",
+    )
+    precision: str = _option(
+        "float32",
+        "of the layers' products and activations; parameters, their updates, normalisation, logits "
+        "and loss are float32 always. bfloat16 is for accelerators",
+    )
+    matmul_precision: str = _option(
+        "default",
+        "how exactly float32 products and convolutions are computed: highest is full float32; high "
+        "may be TF32 on a GPU, and three passes in bfloat16 on a TPU; default, which is JAX's own, "
+        "may be TF32 on a GPU, and one pass in bfloat16 on a TPU. On a CPU all are the same",
+    )
+    # On an NVIDIA H200 a step of 512 dense runs takes 1.10 times as long with it; without it XLA
+    # tries kernels while it compiles, which takes long where there are convolutions
+    # (docs/performance.md, "On a GPU").
+    deterministic: bool = _option(
+        True,
+        "compiles programs for GPUs so that the same command gives the same bits again; CPUs and "
+        "TPUs need no such thing",
+    )
+    compare: str = _option("none", "a paper whose numbers the report puts beside these", SHELL)
+    workdir: str = _option("", "where results go; by default runs/ and the study's name", SHELL)
+    fresh: bool = _option(
+        False, "starts over in a new directory beside one that holds a study already", SHELL
+    )
+    dry_run: bool = _option(
+        False, "trains nothing, and tells what it would take: work, memory and time", SHELL
+    )
+    retry_failed: bool = _option(
+        False, "tries again what failed for want of memory and would be passed over", SHELL
+    )
+    compilation_cache: str = _option(
+        "",
+        "where compiled programs are kept for the next launch; by default in the user's cache "
+        "(JAX_COMPILATION_CACHE_DIR, where it is set), and with none not at all",
+        SHELL,
+    )
+    checkpoint_seconds: float = _option(
+        10.0, "from one checkpoint to the next; they never take more than 2% of the time", SHELL
+    )
+
+    def seeds(self) -> range:
+        """The seeds that every setting is trained with."""
+        return range(self.first_seed, self.first_seed + self.num_seeds)
+
+    def learning_rates_of(self, variant: Variant) -> tuple[float, ...]:
+        """The rates to choose from for a variant."""
+        share = self.adaptive_share if variant.optimizer in ADAPTIVE else 1.0
+        return tuple(rate * share for rate in self.learning_rates)
+
+    def shortcut_weights_of(self, depth: int, variant: Variant) -> tuple[float, ...]:
+        """The kinds of network to train at a depth of a variant.
+
+        Beside the same networks with shortcuts that are kept, annealing begins at the greatest
+        weight alone: it passes through those below, and from 0 it would be the plain network.
+        """
+        plain = not self.deepest_plain or depth <= self.deepest_plain
+        plain = plain and (self.silent_plain or variant.carries(0.0))
+        weights = tuple(weight for weight in self.shortcut_weights if weight or plain)
+        kept = dataclasses.replace(variant, shortcut_schedule="constant")
+        if variant == kept or kept not in self.variants():
+            return weights
+        return tuple(weight for weight in weights if weight and weight == max(weights))
+
+    def variants(self) -> tuple[Variant, ...]:
+        """The networks to compare, besides their shortcut weights."""
+        columns = [
+            tuple(canonical(name, text) for text in getattr(self, name)) for name in VARIANT_FIELDS
+        ]
+        count = max(map(len, columns))
+        columns = [column * count if len(column) == 1 else column for column in columns]
+        return tuple(Variant(*row) for row in zip(*columns, strict=True))
+
+    def varying(self) -> list[str]:
+        """The fields in which its variants differ."""
+        return [name for name in VARIANT_FIELDS if len(set(getattr(self, name))) > 1]
+
+    def comparing(self, variants: Sequence[Variant]) -> "Config":
+        """The same of the variants given; of a field in which all agree, one value is kept."""
+        columns: dict[str, Any] = {}
+        for name in VARIANT_FIELDS:
+            values = tuple(getattr(variant, name) for variant in variants)
+            columns[name] = values if len(set(values)) > 1 else values[:1]
+        return dataclasses.replace(self, **columns)
+
+    def base_width(self) -> int:
+        """Units of a dense network's layers, or channels of a convolutional one's stem."""
+        return self.width or {"dense": 48, "cifar": 16, "imagenet": 64}[self.family]
+
+    def block_at(self, depth: int) -> str:
+        """The kind of block that networks of a depth are made of."""
+        if self.block != "auto":
+            return self.block
+        return "bottleneck" if self.family == "imagenet" and depth >= 50 else "basic"

@@ -1,0 +1,1 @@
+"""What training will take: memory, time, and the groups that fit."""

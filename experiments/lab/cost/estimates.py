@@ -1,0 +1,203 @@
+"""Estimates: how long groups of runs will take, from rates kept from one study to the next."""
+
+import contextlib
+import math
+import pathlib
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+import jax
+from jax.sharding import Mesh
+
+from experiments.lab.build import cells, mapping
+from experiments.lab.build.composition import OwnBlock
+from experiments.lab.config.config import Config
+from experiments.lab.config.grid import Cell, Group
+from experiments.lab.cost import rates
+from experiments.lab.cost.rates import Point, Rates
+from experiments.lab.data.datasets import Dataset
+from experiments.lab.store import manifest
+from experiments.lab.system import environment
+from resnet_jax.nn.counting import Counts
+from resnet_jax.training.population import even_tile
+
+#: Seconds that a report takes to be drawn, until one has been.
+REPORT_SECONDS = 5.0
+
+#: A step is three times the work of an example's way through the network: its gradient is two more.
+PASSES = 3
+
+
+class Estimate(NamedTuple):
+    """Seconds that a group takes, if nothing else is done meanwhile."""
+
+    compiling: float
+    training: float
+
+
+class Estimates:
+    """What is known of a study's times."""
+
+    def __init__(
+        self,
+        config: Config,
+        dataset: Dataset,
+        block: OwnBlock | None,
+        mesh: Mesh,
+        counts: dict[Cell, Counts],
+        kept: Rates | None = None,
+    ):
+        """Reads nothing yet.
+
+        Args:
+          config: of the study.
+          dataset: that it names.
+          block: of the user's own, if there is one.
+          mesh: of the devices.
+          counts: of each cell's network, and of whatever else is asked about.
+          kept: the rates; by default those in the user's cache.
+        """
+        self._config, self._dataset, self._block, self._mesh = config, dataset, block, mesh
+        self._counts = counts
+        self._rates = Rates(_users_rates()) if kept is None else kept
+        self._found: dict[str, list[Point]] = {}
+
+    def at_once(self, group: Group) -> int:
+        """How many of a group's runs are vectorised on a device: a step of each is faster by it."""
+        return even_tile(self._tile(group), mapping.tile(self._config))
+
+    def kind(self, group: Group) -> dict:
+        """See :func:`experiments.lab.cost.rates.kind`."""
+        own = getattr(self._block.module, "__qualname__", "own") if self._block else ""
+        more = {
+            "tile": self.at_once(group),
+            "statistics": cells.running_statistics(self._config, self._dataset),
+            "devices": [device.device_kind for device in self._mesh.devices.flat],
+            "jax": jax.__version__,
+            "own_block": own,
+        }
+        shape = self._dataset.x_train.shape[1:]
+        return rates.kind(group.cell, self._config, shape, self._dataset.classes, more)
+
+    def is_known(self, group: Group) -> bool:
+        """Whether the rates say how long a group takes."""
+        return rates.is_known(self._points(group), self._adds(group.cell))
+
+    def of(self, group: Group, done: int = 0) -> Estimate:
+        """How long a group takes that has taken some steps already; NaN where nothing is known."""
+        points, adds = self._points(group), self._adds(group.cell)
+        if not rates.is_known(points, adds):
+            return Estimate(math.nan, math.nan)
+        left, tile = 1 - done / max(self._config.steps, 1), self._tile(group)
+        step, call = rates.step_seconds(points, adds), rates.call_seconds(points, adds)
+        calls = self._calls(tile * step, tile * call)
+        training = left * tile * (self.equivalent_steps() * step + calls * call)
+        return Estimate(rates.compile_seconds(points, adds), training)
+
+    def beside(self, estimates: Sequence[Estimate]) -> list[float]:
+        """Seconds of training as they are seen, of groups in order.
+
+        Where devices are cores, the compiler of the next group takes half of them while it is at
+        work; all in all it takes as long as one after the other.
+        """
+        upcoming = (estimate.compiling * self._shares_cores for estimate in estimates[1:])
+        return [
+            estimate.training + min(estimate.training, next(upcoming, 0.0))
+            for estimate in estimates
+        ]
+
+    @property
+    def _shares_cores(self) -> bool:
+        return self._mesh.devices.flat[0].platform == "cpu"
+
+    def total(self, groups: Iterable[Group], begun: dict[Group, int]) -> str:
+        """How long groups take, for the end of a line; nothing where it is not known."""
+        seconds = sum(sum(self.of(group, begun.get(group, 0))) for group in groups)
+        return f"; about {duration(seconds)}" if seconds > 0 else ""  # nor where it is NaN
+
+    def equivalent_steps(self) -> float:
+        """Steps of a run, and what its measurements cost, in steps."""
+        measured = 1 + math.ceil(self._config.steps / cells.measuring_stride(self._config))
+        examples = len(self._dataset.x_train) + len(self._dataset.x_test)
+        return self._config.steps + measured * examples / (PASSES * self._config.batch_size)
+
+    def multiply_adds(self, group: Group) -> float:
+        """Of the whole training of a group, measurements included."""
+        each = PASSES * self._config.batch_size * self._adds(group.cell)
+        return self.equivalent_steps() * len(group.runs) * each
+
+    def keep(self, group: Group, training: float, compiling: float, followed: bool = False) -> None:
+        """Keeps the seconds that a group has taken, if they can be kept.
+
+        Args:
+          group: that has been trained.
+          training: seconds.
+          compiling: seconds.
+          followed: another group was compiled meanwhile, which is taken to be like it.
+        """
+        if followed and self._shares_cores:
+            training = max(training / 2, training - compiling)
+        adds, tile, steps = self._adds(group.cell), self._tile(group), self.equivalent_steps()
+        call = rates.call_seconds(self._points(group), adds)
+        calling = self._calls(training / steps) * tile * call
+        step = max(training - calling, training / 2) / (steps * tile)  # if what was kept is bad
+        self.keep_points(self.kind(group), [Point(adds, step, compiling, call)])
+
+    def report_seconds(self) -> float:
+        """How long a report takes to be drawn."""
+        points = self._rates.points(_REPORT)
+        return points[0].step if points else REPORT_SECONDS
+
+    def keep_report(self, seconds: float) -> None:
+        """Keeps how long one has taken."""
+        self.keep_points(_REPORT, [Point(1, seconds, 0)])
+
+    def keep_points(self, kind: dict, points: Iterable[Point]) -> None:
+        """Keeps what was found out about a kind, if it can be kept: else it is known here alone."""
+        self._found[manifest.digest(kind)] = sorted(points)
+        with contextlib.suppress(OSError):
+            self._rates.keep(kind, points)
+
+    def _calls(self, step: float, call: float = 0.0) -> float:
+        """Calls of a program that train a group, by seconds of a step, and of a call without any.
+
+        The first calls take 1, 4, 16 and so on steps, as far as a call should go.
+        """
+        stride = cells.measuring_stride(self._config)
+        fit = max(1, (cells.CALL_SECONDS - call) // max(step, 1e-9))
+        most = min(cells.chunk_size(self._config), fit)
+        between = math.ceil(self._config.steps / stride) * math.ceil(stride / most)
+        return 1 + between + math.log(most, 4)
+
+    def _points(self, group: Group) -> list[Point]:
+        kind = self.kind(group)
+        return self._rates.points(kind) or self._found.get(manifest.digest(kind), [])
+
+    def _adds(self, cell: Cell) -> int:
+        return self._counts[cell].multiply_adds
+
+    def _tile(self, group: Group) -> int:
+        """Runs that a device trains."""
+        return -(-len(group.runs) // self._mesh.size)
+
+
+_REPORT = {"what": "report"}
+
+
+def _users_rates() -> pathlib.Path | None:
+    try:
+        return environment.users_cache() / "rates"
+    except OSError:  # no home
+        return None
+
+
+def duration(seconds: float) -> str:
+    """Seconds in units that suit them."""
+    if math.isnan(seconds):
+        return "unknown"
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    minutes, hours = round(seconds / 60), round(seconds / 3600)
+    return f"{minutes:,} min" if minutes < 120 else f"{hours:,} h"

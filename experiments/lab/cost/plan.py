@@ -1,0 +1,199 @@
+"""The plan: which groups of runs are still to be trained, so that each fits into memory.
+
+Runs that are mapped one by one come to the same bits in whatever groups they are, which are cut to
+what is free now.  Those of vectorised ones depend on how many there are at once, so that these
+groups are cut to what there is in all, the same at every launch; and if that is not free now,
+nothing is begun.
+"""
+
+import bisect
+import dataclasses
+from collections.abc import Callable, Iterable, Iterator, Sequence
+
+from jax.sharding import Mesh
+
+from experiments.lab.build import cells, mapping
+from experiments.lab.build.composition import OwnBlock
+from experiments.lab.config import grid
+from experiments.lab.config.config import Config, Variant
+from experiments.lab.config.grid import Cell, Group, RunKey
+from experiments.lab.config.validation import depths_up_to
+from experiments.lab.data.datasets import Dataset
+from experiments.lab.system import memory
+from experiments.lab.system.errors import UserError
+from resnet_jax.nn.counting import Counts
+from resnet_jax.training.population import Footprint
+
+#: So many times the weights, activations and measurements of a run are room enough for it.
+_AMPLE = 16
+
+
+class Plan:
+    """What a study takes, from shapes alone.
+
+    Attributes:
+      counts: of each cell's network.
+      available: bytes of memory that are free now.
+    """
+
+    def __init__(self, config: Config, dataset: Dataset, block: OwnBlock | None, mesh: Mesh):
+        """Counts.
+
+        Raises:
+          UserError: a cell cannot fit into memory, even cut into the smallest groups.
+        """
+        self._config, self._dataset, self._block, self._mesh = config, dataset, block, mesh
+        self._footprints: dict[Cell, Footprint] = {}
+        self._whole, self.available = memory.room(mesh.devices.flat)
+        vectorised = mapping.tile(config) != 1
+        self._cut_to = self._whole if vectorised else self.available
+        self.counts: dict[Cell, Counts] = {
+            cell: cells.counts(cell, config, dataset, block) for cell in grid.cells(config)
+        }
+        self._roomy = self._variants_with_room()
+        for cell in self.counts:
+            if not self._fits(cell, mesh.size, self.available):
+                raise UserError(self._refusal(cell))
+
+    def groups(self, settled: set[RunKey], begun: Iterable[Group]) -> list[Group]:
+        """What is to be trained, in the order of the cells.
+
+        Args:
+          settled: runs that are done with.
+          begun: groups that have checkpoints, and go on as they are.
+        """
+        begun = [group for group in begun if settled.isdisjoint(group.runs)]
+        taken = settled.union(*(group.runs for group in begun))
+        groups = []
+        for cell in self.counts:
+            groups += [group for group in begun if group.cell == cell]
+            # The whole cell is cut first: what has been done must not change how the rest is cut,
+            # since vectorised runs depend in their last bits on how many they are.
+            for group in self._tiled(cell, list(grid.runs(self._config, cell))):
+                missing = tuple(run for run in group.runs if run not in taken)
+                groups += [Group(cell, missing)] if missing else []
+        return groups
+
+    def check(self, groups: Iterable[Group]) -> None:
+        """Raises :class:`UserError` if a group, as it was cut, needs more than is free now."""
+        for group in groups:
+            if not self._fits(group.cell, len(group.runs), self.available):
+                raise UserError(
+                    f"depth {group.cell.depth} needs about {memory.text(self.needed(group))} for "
+                    f"{len(group.runs)} runs, which are trained together, and of the "
+                    f"{memory.text(self._whole)} that this machine has for it "
+                    f"{memory.text(self.available)} are free now; end what else is running, and "
+                    "launch it again"
+                )
+
+    def needed(self, group: Group) -> int:
+        """Bytes that training a group takes."""
+        return self._needed(group.cell, len(group.runs))
+
+    def _variants_with_room(self) -> set[Variant]:
+        """The variants whose every cell fits whole, even now.
+
+        The deepest of each shows it: by its counts where there is room enough, or else traced.
+        """
+        deepest = {cell.variant: cell for cell in self.counts}
+        most = max(len(list(grid.runs(self._config, cell))) for cell in self.counts)
+        return {
+            variant
+            for variant, cell in deepest.items()
+            # What a block of the user's own takes inside, no count tells.
+            if (self._block is None and self._ample(cell, most) <= self.available)
+            or self._needed(cell, most) <= self.available
+        }
+
+    def _ample(self, cell: Cell, runs: int) -> int:
+        """Bytes that are several times enough; to count takes no time, to trace seconds."""
+        counts, examples = self.counts[cell], self._dataset
+        data = sum(array.nbytes for array in examples[:4])
+        most = max(len(examples.x_train), len(examples.x_test)) * counts.largest
+        each = counts.parameters + self._config.batch_size * counts.activations + most
+        return _AMPLE * (data * (1 + self._mesh.size) + 4 * runs * each)
+
+    def _fits(self, cell: Cell, runs: int, room: int) -> bool:
+        return cell.variant in self._roomy or self._needed(cell, runs) <= room
+
+    def _tiled(self, cell: Cell, runs: list[RunKey]) -> list[Group]:
+        """The fewest groups of nearly equal size that each fit into memory."""
+        pieces = 1
+        while not self._fits(cell, -(-len(runs) // pieces), self._cut_to):
+            pieces += 1
+        size = -(-len(runs) // pieces)
+        return [
+            Group(cell, tuple(runs[start : start + size]))
+            for start in range(0, len(runs), max(size, 1))
+        ]
+
+    def _needed(self, cell: Cell, runs: int) -> int:
+        if cell not in self._footprints:
+            self._footprints[cell] = self._footprint(cell, self._config)
+        return memory.needed_bytes(self._footprints[cell], runs, list(self._mesh.devices.flat))
+
+    def _footprint(self, cell: Cell, config: Config) -> Footprint:
+        return cells.footprint(cell, config, self._dataset, self._block, self._mesh)
+
+    def _refusal(self, cell: Cell) -> str:
+        counts, needed = self.counts[cell], self._needed(cell, self._mesh.size)
+        devices = list(self._mesh.devices.flat)
+        saving = memory.saving_bytes(self._footprints[cell], len(devices), devices)
+        fitting = " or ".join(self._what_would_fit(cell))
+        advice = f"{fitting} would fit" if fitting else "it fits with no batch and no depth"
+        if saving > self.available:  # which neither batch nor rematerialisation would change
+            needed = saving
+            what = (
+                f"to keep {len(devices)} runs of {counts.parameters:,} parameters in a checkpoint"
+            )
+        else:
+            what = (
+                f"({counts.parameters:,} parameters a run, {counts.activations:,} activations an "
+                "example)"
+            )
+        return (
+            f"--depths: depth {cell.depth} needs about {memory.text(needed)} {what}, and of the "
+            f"{memory.text(self._whole)} that this machine has for it "
+            f"{memory.text(self.available)} are free; {advice}"
+        )
+
+    def _what_would_fit(self, cell: Cell) -> Iterator[str]:
+        """What to change, one thing at a time, so that the smallest group of a cell fits."""
+        devices = list(self._mesh.devices.flat)
+
+        def needed(cell: Cell, **changes) -> int:
+            footprint = self._footprint(cell, dataclasses.replace(self._config, **changes))
+            return memory.needed_bytes(footprint, len(devices), devices)
+
+        least = 2 if cell.variant.norm == "batch" else 1
+        sizes = [2**power for power in range(32) if least <= 2**power < self._config.batch_size]
+        layers = self._block.layers if self._block else None
+        depths = depths_up_to(self._config, cell.depth, layers)[:-1]
+        at_depth = lambda depth: needed(dataclasses.replace(cell, depth=depth))
+        if self._config.remat != "sqrt" and needed(cell, remat="sqrt") <= self.available:
+            yield "--remat=sqrt"
+        if size := _greatest(sizes, lambda size: needed(cell, batch_size=size), self.available):
+            yield f"--batch_size={size}"
+        if depth := _greatest(depths, at_depth, self.available):
+            yield f"depth {depth}"
+
+
+def _greatest(values: Sequence[int], needed: Callable[[int], int], available: int) -> int:
+    """The greatest of rising values that needs no more than there is; 0 if all do.
+
+    What is needed rises with them, nearly in proportion, so that a line finds it in a few steps.
+    """
+    low, high = 0, len(values) - 1
+    if not values or (least := needed(values[low])) > available:
+        return 0
+    if (most := needed(values[high])) <= available:
+        return values[high]
+    while high - low > 1:
+        share = (available - least) / (most - least)
+        aim = values[low] + share * (values[high] - values[low])
+        middle = min(max(bisect.bisect(values, aim) - 1, low + 1), high - 1)
+        if (there := needed(values[middle])) <= available:
+            low, least = middle, there
+        else:
+            high, most = middle, there
+    return values[low]

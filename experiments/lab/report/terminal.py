@@ -1,0 +1,70 @@
+"""The terminal: tables, sentences and warnings."""
+
+import sys
+from collections.abc import Collection, Sequence
+
+import rich.box
+import rich.console
+import rich.markup
+import rich.table
+
+from experiments.lab.system.errors import printable
+
+
+def plain_console(width: int = 120) -> rich.console.Console:
+    """The terminal, or so many columns of a file."""
+    console = rich.console.Console(highlight=False)
+    return console if console.is_terminal else rich.console.Console(highlight=False, width=width)
+
+
+def warn(line: str) -> None:
+    """Says on stderr what went wrong and was mended."""
+    print(printable(line), file=sys.stderr)
+
+
+def table(
+    columns: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    *,
+    title: str = "",
+    totals: Sequence[str] = (),
+    sections: bool = False,
+    folding: Collection[str] = (),
+) -> rich.table.Table:
+    """A table of texts.
+
+    Args:
+      columns: their headers.
+      rows: a text a column.
+      title: above the table.
+      totals: a text a column, below the rows; none by default.
+      sections: whether a space parts rows whose first texts differ.
+      folding: the columns that may fold their texts where the terminal is narrow.
+    """
+    drawn = rich.table.Table(
+        box=rich.box.SIMPLE_HEAD,
+        title=title or None,
+        title_justify="left",
+        show_footer=bool(totals),
+    )
+    for header, total in zip(columns, totals or [""] * len(columns), strict=True):
+        drawn.add_column(header, total, justify="right", no_wrap=header not in folding)
+    previous = rows[0][0] if rows else None
+    for row in rows:
+        if sections and row[0] != previous:
+            drawn.add_section()
+        previous = row[0]
+        drawn.add_row(*map(rich.markup.escape, row))
+    return drawn
+
+
+def show_table(drawn: rich.table.Table) -> None:
+    """Prints a table."""
+    plain_console(width=150).print(drawn)
+
+
+def show_lines(lines: Sequence[str]) -> None:
+    """Prints sentences."""
+    console = plain_console()
+    for line in lines:
+        console.print(line, markup=False, soft_wrap=True)

@@ -1,0 +1,1 @@
+"""Studies and commands: from flags to a finished work directory."""

@@ -1,0 +1,93 @@
+"""A command: flags in, an exit status out, and one line for whatever goes wrong."""
+
+import contextlib
+import errno
+import io
+import pathlib
+import sys
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from experiments.lab.config import commandline
+from experiments.lab.system.errors import UserError, printable
+from experiments.lab.system.interrupts import STATUS as INTERRUPTED
+from experiments.lab.system.interrupts import Interrupted, Interrupts
+
+#: The statuses that a command leaves with, besides 0, and 75 after an interrupt.
+SYSTEM_ERROR, USAGE_ERROR, INCOMPLETE, INTERNAL_ERROR = 1, 2, 3, 70
+
+STATUSES = f"""exit status:
+  0   done
+  {SYSTEM_ERROR}   the system failed, as without space or permission; the same command goes on
+  {USAGE_ERROR}   a mistake in what was asked for; one line says how to mend it
+  {INCOMPLETE}   done, but for runs that failed for want of memory
+  {INTERNAL_ERROR}  a mistake in this program or in a block of one's own; --debug shows where
+  {INTERRUPTED}  interrupted; the same command goes on from there"""
+
+
+def command(
+    name: str,
+    question: str,
+    defaults,
+    act: Callable,
+    argv: Sequence[str] | None = None,
+    parse: Callable[[Sequence[str]], Any] | None = None,
+) -> int:
+    """Runs a command, and turns what goes wrong into a line and a status.
+
+    Args:
+      name: of the command's module in this package.
+      question: what the command is for.
+      defaults: a dataclass; its fields are the flags.
+      act: takes the configuration and the interrupts to heed; may return a status.
+      argv: flags; those of the process by default.  ``--debug`` shows where an error came from.
+      parse: flags to the configuration; by default the flags over ``defaults``.
+
+    Returns:
+      The exit status, as in :data:`STATUSES`; after an interrupt the process ends here.
+    """
+    argv = list(sys.argv[1:] if argv is None else argv)
+    debug = "--debug" in argv
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal without Unicode is no reason to fail
+    interrupts = Interrupts(f"{name}: interrupted; the same command goes on from here")
+    try:
+        with interrupts.heard(), _leaving(interrupts):
+            if any(argument == "-h" or argument.startswith("--help") for argument in argv):
+                print(commandline.help_text(f"experiments.{name}", question, defaults))
+                print(f"\n{STATUSES}")
+                return 0
+            words = [word for word in argv if word != "--debug"]
+            config = parse(words) if parse else commandline.parse(defaults, words)
+            return act(config, interrupts) or 0
+    except Exception as error:
+        if debug:
+            raise
+        status, line = _verdict(error)
+        print(f"{name}: {printable(line)}", file=sys.stderr)
+        return status
+
+
+@contextlib.contextmanager
+def _leaving(interrupts: Interrupts) -> Iterator[None]:
+    """Ends the process where the block was interrupted."""
+    try:
+        yield
+    except (Interrupted, KeyboardInterrupt):
+        interrupts.leave()
+
+
+def _verdict(error: Exception) -> tuple[int, str]:
+    """The exit status that an error deserves, and what to say of it."""
+    if isinstance(error, UserError):
+        return USAGE_ERROR, f"{error}"
+    if isinstance(error, OSError):  # no permission, a name too long ...
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return SYSTEM_ERROR, f"{error}; free some, and the same command goes on from here"
+        return SYSTEM_ERROR, f"{error}"
+    *_, (frame, line) = traceback.walk_tb(error.__traceback__)
+    where = f"{pathlib.Path(frame.f_code.co_filename).name}:{line}"
+    what = f"{type(error).__name__} in {where}: {error}"
+    return INTERNAL_ERROR, f"{what[:300]}; this should not happen: --debug shows where it does"

@@ -1,0 +1,248 @@
+"""A dry run: what a study would cost, told before anything is trained."""
+
+import dataclasses
+import math
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import NamedTuple
+
+import jax
+import rich.table
+
+from experiments.lab.build import cells, compilation, mapping
+from experiments.lab.build.composition import OwnBlock
+from experiments.lab.config.config import Config
+from experiments.lab.config.grid import Cell, Group, RunKey
+from experiments.lab.config.validation import depths_up_to
+from experiments.lab.cost.estimates import Estimate, Estimates, duration
+from experiments.lab.cost.plan import Plan
+from experiments.lab.cost.rates import Point
+from experiments.lab.data.datasets import Dataset
+from experiments.lab.report import terminal
+from experiments.lab.store import manifest
+from experiments.lab.store.store import Store
+from experiments.lab.system import memory
+from experiments.lab.system.interrupts import Interrupted, Interrupts
+from resnet_jax.nn.counting import Counts
+from resnet_jax.training.population import runs_mesh
+
+#: How long steps are timed for, at least, if a call of the program may take as many.
+TIMED_SECONDS = 0.5
+
+#: The runs on each device whose step is timed, where they are mapped one by one.
+_TILE = 4
+
+#: Calls without steps that are timed.
+_CALLS = 5
+
+
+def tell(
+    study: str,
+    config: Config,
+    dataset: Dataset,
+    block: OwnBlock | None,
+    store: Store,
+    interrupts: Interrupts,
+) -> None:
+    """Prints what is still to be trained, and what it takes; writes nothing to the store.
+
+    Args:
+      study: its name.
+      config: of the study.
+      dataset: that it names.
+      block: of the user's own, if there is one.
+      store: of the study.
+      interrupts: to heed.
+
+    Raises:
+      UserError: a cell cannot fit into memory.
+      Interrupted: asked to stop.
+    """
+    mesh = runs_mesh()
+    plan = Plan(config, dataset, block, mesh)
+    begun = store.look()
+    failed = set() if config.retry_failed else {run for g in store.failures for run in g.runs}
+    groups = plan.groups(store.finished | failed, begun)
+    plan.check(groups)
+    probe = _Probe(config, dataset, block, mesh)
+    estimates = Estimates(config, dataset, block, mesh, plan.counts)
+    start, started = time.perf_counter(), time.process_time()
+    told = "their times kept from before"
+    for kind, points in probe.unknown(estimates, groups):
+        if interrupts.asked:
+            raise Interrupted
+        estimates.keep_points(kind, points)
+        told = f"their times measured now, in {duration(time.perf_counter() - start)}, and kept"
+    times = [estimates.of(group, begun.get(group, 0)) for group in groups]
+    rows = list(_rows(plan, estimates, groups, times))
+    terminal.show_table(_table(config, rows))
+    around = started + estimates.report_seconds()
+    seconds = around + sum(map(sum, times))
+    runs, done = sum(row.runs for row in rows), len(store.finished)
+    said = (
+        f"{study}: {runs:,} runs to train{f', {done:,} done before' if done else ''}; about "
+        f"{duration(seconds)} on {len(jax.devices())} × {jax.devices()[0].device_kind}, "
+        f"{duration(around)} of them to start and report; {memory.text(plan.available)} of memory "
+        f"free; {told}. Nothing was trained."
+    )
+    terminal.show_lines([said])
+
+
+class _Row(NamedTuple):
+    """What is still to be trained of a cell, and what it takes."""
+
+    cell: Cell
+    counts: Counts
+    groups: int
+    runs: int
+    multiply_adds: float
+    memory: int
+    compiling: float
+    training: float
+
+
+def _rows(
+    plan: Plan, estimates: Estimates, groups: list[Group], times: list[Estimate]
+) -> Iterator[_Row]:
+    compiling = {group: each.compiling for group, each in zip(groups, times, strict=True)}
+    training = dict(zip(groups, estimates.beside(times), strict=True))
+    for cell, counts in plan.counts.items():
+        its = [group for group in groups if group.cell == cell]
+        if its:
+            yield _Row(
+                cell,
+                counts,
+                len(its),
+                sum(len(group.runs) for group in its),
+                sum(map(estimates.multiply_adds, its)),
+                max(map(plan.needed, its)),
+                sum(compiling[group] for group in its),
+                sum(training[group] for group in its),
+            )
+
+
+def _table(config: Config, rows: list[_Row]) -> rich.table.Table:
+    """The rows, and their totals."""
+    several = config.varying()
+    sums = {
+        "depth": "total",
+        **dict.fromkeys(several, ""),
+        "runs": f"{sum(row.runs for row in rows):,}",
+        "parameters": "",
+        "multiply-adds": "",
+        "in all": f"{sum(row.multiply_adds for row in rows):.1e}",
+        "memory": memory.text(max((row.memory for row in rows), default=0)),
+        "compile": duration(sum(row.compiling for row in rows)),
+        "train": duration(sum(row.training for row in rows)),
+    }
+    lines = []
+    for row in rows:
+        variant = dataclasses.asdict(row.cell.variant)
+        lines.append(
+            [
+                f"{row.cell.depth}",
+                *(variant[name] for name in several),
+                f"{row.runs:,}" + (f" in {row.groups}" if row.groups > 1 else ""),
+                f"{row.counts.parameters:,}",
+                f"{row.counts.multiply_adds:,}",
+                f"{row.multiply_adds:.1e}",
+                memory.text(row.memory),
+                duration(row.compiling),
+                duration(row.training),
+            ]
+        )
+    return terminal.table([*sums], lines, totals=[*sums.values()])
+
+
+class _Probe:
+    """Measures rates on small networks of a kind."""
+
+    def __init__(
+        self, config: Config, dataset: Dataset, block: OwnBlock | None, mesh: jax.sharding.Mesh
+    ):
+        statistics = "running" if cells.running_statistics(config, dataset) else "whole"
+        self._study, self._block, self._mesh = config, block, mesh
+        self._config = dataclasses.replace(
+            config, steps=max(config.steps, 300), statistics=statistics
+        )
+        few = min(4 * config.batch_size, len(dataset.x_train))
+        self._dataset = dataset._replace(
+            x_train=dataset.x_train[:few],
+            y_train=dataset.y_train[:few],
+            x_test=dataset.x_test[:few],
+            y_test=dataset.y_test[:few],
+        )
+
+    def unknown(
+        self, estimates: Estimates, groups: Iterable[Group]
+    ) -> Iterator[tuple[dict, list[Point]]]:
+        """Each kind of which too little is known, and points of it."""
+        alike: dict[str, list[Group]] = {}
+        for group in groups:
+            if not estimates.is_known(group):
+                alike.setdefault(manifest.digest(estimates.kind(group)), []).append(group)
+        for its in alike.values():
+            one_by_one = mapping.tile(self._study) == 1
+            runs = _TILE if one_by_one else estimates.at_once(its[0])
+            depths = self._depths([group.cell.depth for group in its])
+            points = [self._point(its[0].cell, depth, runs) for depth in depths]
+            yield estimates.kind(its[0]), points
+
+    def _depths(self, asked: Sequence[int]) -> list[int]:
+        """Two small depths: with some blocks, or as few as are asked for, and with some times more.
+
+        None is asked for below both, where a small error of the line's slope would be a great one.
+        """
+        layers = self._block.layers if self._block else None
+        if self._study.family == "imagenet":
+            return [*depths_up_to(self._study, max(asked), layers)[:2]]
+        known = depths_up_to(self._study, 1000, layers)
+        low, high = (2, 4) if self._study.family == "cifar" else (2, 8)
+        return [min(known[low], *asked), known[high]]
+
+    def _point(self, cell: Cell, depth: int, tile: int) -> Point:
+        """Of a depth, with so many runs on each device, or as many as there is room for."""
+        cell = dataclasses.replace(cell, depth=depth)
+        counts = cells.counts(cell, self._config, self._dataset, self._block)
+        tile = self._fitting(cell, tile)
+        runs = [
+            RunKey(cell, self._config.learning_rates[-1], self._config.shortcut_weights[-1], seed)
+            for seed in range(tile * self._mesh.size)
+        ]
+        ready = compilation.compile_group(
+            Group(cell, tuple(runs)), self._config, self._dataset, self._block, self._mesh
+        )
+        call, step = _call_and_step_seconds(ready.advance, cells.chunk_size(self._config))
+        return Point(counts.multiply_adds, step / tile, ready.compile_seconds, call / tile)
+
+    def _fitting(self, cell: Cell, tile: int) -> int:
+        devices = list(self._mesh.devices.flat)
+        available = memory.room(devices).now
+        footprint = cells.footprint(cell, self._config, self._dataset, self._block, self._mesh)
+        while tile > 1 and memory.needed_bytes(footprint, tile * len(devices), devices) > available:
+            tile //= 2
+        return tile
+
+
+def _call_and_step_seconds(advance: Callable, most: int) -> tuple[float, float]:
+    """Seconds of a call of a compiled program without steps, and of each step of the longest call.
+
+    The least of some: whoever else is at work makes calls slower, and none faster.
+    """
+    states, _ = advance(None, 1, False)
+
+    def seconds(steps: int) -> float:
+        nonlocal states
+        start = time.perf_counter()
+        states, _ = advance(states, steps, False)
+        return time.perf_counter() - start
+
+    call = min(seconds(0) for _ in range(_CALLS))
+    steps, best = 1, math.inf
+    deadline = time.perf_counter() + 4 * TIMED_SECONDS
+    while time.perf_counter() < deadline:
+        elapsed = seconds(steps)
+        best = min(best, max(elapsed - call, elapsed / 2) / steps)
+        if elapsed < TIMED_SECONDS:
+            steps = min(2 * steps, most)
+    return call, best

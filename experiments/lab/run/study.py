@@ -1,0 +1,165 @@
+"""A study: a question, the grid of runs that answers it, and the way from flags to a report.
+
+Everything that a user can get wrong is checked before JAX is imported.
+"""
+
+import dataclasses
+import hashlib
+import importlib
+import inspect
+import pathlib
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from experiments.lab.build.readings import Reading
+from experiments.lab.config import commandline, grid
+from experiments.lab.config.config import Config
+from experiments.lab.config.validation import validate, validate_data
+from experiments.lab.run.command import INCOMPLETE, command
+from experiments.lab.store.layout import check_writable, free_directory
+from experiments.lab.store.manifest import settings_of
+from experiments.lab.store.store import Store
+from experiments.lab.system import environment, lock
+from experiments.lab.system.errors import UserError
+from experiments.lab.system.interrupts import Interrupts
+from experiments.lab.system.startup import import_jax
+
+
+def later(module: str, name: str) -> Callable:
+    """A function of a module that is imported when the function is first called.
+
+    With it a study names what takes JAX, pandas or Matplotlib, and ``--help`` waits for none.
+    """
+
+    def call(*args):
+        return getattr(importlib.import_module(module), name)(*args)
+
+    return call
+
+
+class Study(NamedTuple):
+    """A question, as a grid of cells and what is drawn from it.
+
+    Attributes:
+      name: of the study, and of its package in :mod:`experiments`.
+      question: what it asks, for ``--help``.
+      defaults: its configuration without flags.
+      report: draws and prints what a work directory's tables say.
+      reading: what the study reads besides losses and errors; None for nothing.
+      problems: a line for each thing in a configuration that makes no sense for the study.
+      of_family: what its configuration is without flags in other families, by field.
+    """
+
+    name: str
+    question: str
+    defaults: Config
+    report: Callable[[pathlib.Path], None]
+    reading: Reading | None = None
+    problems: Callable[[Config], Iterable[str]] = lambda _: ()
+    of_family: Mapping[str, Mapping[str, Any]] = {}
+
+    def configuration(self, argv: Sequence[str]) -> Config:
+        """What flags ask for.
+
+        Raises:
+          UserError: see :func:`experiments.lab.config.commandline.parse`.
+        """
+        family = commandline.parse(self.defaults, argv).family
+        others = self.of_family.get(family, {})
+        return commandline.parse(dataclasses.replace(self.defaults, **others), argv)
+
+    def main(
+        self,
+        argv: Sequence[str] | None = None,
+        block: Callable | None = None,
+        layers_per_block: int = 2,
+    ) -> int:
+        """Runs the study as a command; returns its exit status.
+
+        Args:
+          argv: flags; those of the process by default.
+          block: a block to put in the place of the family's, a Linen module with the fields and the
+            call of :class:`resnet_jax.Block`.
+          layers_per_block: weight layers on its main path.
+        """
+        act = lambda config, interrupts: run(self, config, interrupts, block, layers_per_block)
+        return command(self.name, self.question, self.defaults, act, argv, self.configuration)
+
+
+def run(
+    study: Study,
+    config: Config,
+    interrupts: Interrupts,
+    block: Callable | None,
+    layers_per_block: int,
+) -> int:
+    """Trains what is not trained yet, and reports; returns the exit status.
+
+    Raises:
+      UserError: the study cannot be run as asked; nothing was trained.
+    """
+    from experiments.lab.data import datasets
+
+    workdir = pathlib.Path(config.workdir or f"runs/{study.name}")
+    validate(config, layers_per_block if block else None)
+    for problem in study.problems(config):
+        raise UserError(problem)
+    if block and config.family != "dense" and "stride" not in inspect.signature(block).parameters:
+        raise UserError(f"--family={config.family}: its blocks need a field `stride`, an integer")
+    if config.fresh:
+        workdir = _fresh(study.name, workdir, interrupts, config.dry_run)
+    if not config.dry_run:
+        check_writable(workdir)
+        lock.check(workdir)
+    dataset = datasets.load(config.dataset, config.data_dir, config.holdout, config.examples)
+    settings = settings_of(config, _block_name(block, layers_per_block), datasets.digest(dataset))
+    store = Store(workdir, study.name, settings, grid.all_runs(config), looks=config.dry_run)
+    validate_data(config, dataset.x_train.shape[1:], len(dataset.x_train))
+    import_jax(environment.usable_cores(), config.compilation_cache, config.matmul_precision)
+    from experiments.lab.build import composition
+    from experiments.lab.run import sweep
+
+    own = composition.OwnBlock(block, layers_per_block) if block else None
+    if config.dry_run:
+        from experiments.lab.run import dryrun
+
+        dryrun.tell(study.name, config, dataset, own, store, interrupts)
+        return 0
+    report = lambda: study.report(workdir)
+    sweep.train(study.name, config, dataset, own, store, interrupts, report, study.reading)
+    for group, why in store.failures.items():
+        print(
+            f"{study.name}: depth {group.cell.depth}: {len(group.runs)} runs have no results: "
+            f"{why}; --retry_failed tries again",
+            file=sys.stderr,
+        )
+    return INCOMPLETE if store.failures else 0
+
+
+def _fresh(name: str, workdir: pathlib.Path, interrupts: Interrupts, dry: bool) -> pathlib.Path:
+    """Where a study starts over, and how it goes on from there."""
+    free = free_directory(workdir.absolute())
+    if dry:
+        return free
+    go_on = f"--workdir={free} without --fresh goes on from here"
+    interrupts.line = f"{name}: interrupted; the same command with {go_on}"
+    print(f"{name}: starts over in {free}; the same command with {go_on}", file=sys.stderr)
+    return free
+
+
+def _block_name(block: Callable | None, layers: int) -> str:
+    """What tells one block from another, in the settings that a work directory belongs to."""
+    if block is None:
+        return ""
+    named = block if inspect.isclass(block) or inspect.isfunction(block) else type(block)
+    source = "".join(map(_source, inspect.getmro(named) if inspect.isclass(named) else [named]))
+    digest = hashlib.sha256(source.encode()).hexdigest()[:12]
+    return f"{named.__qualname__} {digest}, {layers} layers"
+
+
+def _source(code: Callable) -> str:
+    try:
+        return inspect.getsource(code)
+    except (OSError, TypeError):  # built in, or typed at a prompt
+        return repr(code)

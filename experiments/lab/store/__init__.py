@@ -1,0 +1,1 @@
+"""The work directory: records that last, checkpoints, and the tables made from them."""

@@ -1,0 +1,7 @@
+"""``python -m experiments.landscape``."""
+
+import sys
+
+from experiments.landscape.study import main
+
+sys.exit(main())

@@ -1,0 +1,43 @@
+"""Landscape: what does the loss look like around trained plain and residual networks?
+
+Slices along random filter-normalised directions (Li et al. 2018), the same for plain and residual
+networks of a seed: contours over a plane, lines of all seeds, and the curvature of the Hessian.
+"""
+
+from collections.abc import Iterator
+
+from experiments.lab.build import readings
+from experiments.lab.build.readings import Reading
+from experiments.lab.config.config import Config
+from experiments.lab.run.study import Study, later
+
+#: Forms of convolutions whose gradients have no gradients.
+_ONCE = ("mapped", "packed")
+
+
+def _problems(config: Config) -> Iterator[str]:
+    if config.convolution in _ONCE:
+        yield (
+            f"--convolution={config.convolution}: its gradients cannot be differentiated again, as "
+            "the curvature of the loss asks for; leave it away"
+        )
+
+
+STUDY = Study(
+    "landscape",
+    __doc__,
+    Config(
+        depths=(8, 32),
+        num_seeds=6,
+        learning_rates=(0.05, 0.02),
+        # The Hessian's least eigenvalue is a few hundredths of its greatest or less, and in
+        # TF32 products err by some thousandths of that.
+        matmul_precision="highest",
+    ),
+    later("experiments.landscape.report", "report"),
+    Reading(readings.at_end, later("experiments.landscape.reading", "of_network")),
+    _problems,
+)
+
+#: The study as a command; see :meth:`experiments.lab.run.study.Study.main`.
+main = STUDY.main

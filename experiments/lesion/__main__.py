@@ -1,0 +1,7 @@
+"""``python -m experiments.lesion``."""
+
+import sys
+
+from experiments.lesion.study import main
+
+sys.exit(main())

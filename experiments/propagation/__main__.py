@@ -1,0 +1,7 @@
+"""``python -m experiments.propagation``."""
+
+import sys
+
+from experiments.propagation.study import main
+
+sys.exit(main())

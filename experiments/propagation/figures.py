@@ -1,0 +1,217 @@
+"""Profiles: figures of what happens over the blocks of a network, beside what theory says."""
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter
+
+from experiments.lab.analysis import configurations, labels
+from experiments.lab.analysis.configurations import Configuration
+from experiments.lab.report.figures import COLORS, STYLE, legend_above, within
+from resnet_jax.diagnostics.layers import POINTS, REACH
+
+
+class Panel(NamedTuple):
+    """How a quantity is drawn; what lies beyond the limits is cut off.
+
+    Attributes:
+      title: of its axis.
+      limits: of its axis.
+      logarithmic: how it is drawn.
+      shared: whether the panels of all normalisations have one axis.
+      table: that it is read from, for quantities without theory.
+      over: a column of that table that it is divided by.
+    """
+
+    title: str
+    limits: tuple[float, float]
+    logarithmic: bool = True
+    shared: bool = True
+    table: str = "blocks"
+    over: str = ""
+
+
+_WIDE = (1e-12, 1e38)
+
+#: Those that theory speaks of.  Explosions would flatten the panels beside them.
+PANELS = {
+    "power": Panel("activation power", _WIDE, shared=False),
+    "gradient": Panel("squared gradient,\nover that at the last block", _WIDE, shared=False),
+    "cosine": Panel("cosine of two inputs", (-0.05, 1.05), logarithmic=False),
+    "gradient_correlation": Panel("gradient correlation\nof two inputs", (1e-2, 1.5)),
+}
+
+#: The others.
+FURTHER = {
+    "branch_to_shortcut": Panel("branch over shortcut", (1e-4, 1e4)),
+    "rank": Panel("effective rank", (0.9, 1e4)),
+    "response": Panel("response, standard\ndeviation", _WIDE, shared=False, table="layers"),
+    "weight_gradient": Panel(
+        "gradient over weights", (1e-12, 1e24), shared=False, table="layers", over="weight"
+    ),
+}
+_DASHES = (0, (4, 2))
+
+
+class Line(NamedTuple):
+    """A curve to draw ``[places]``; theory may be NaN."""
+
+    mean: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+    theory: np.ndarray
+
+
+def over_blocks(found: Sequence[Configuration]) -> Figure:
+    """What theory speaks of: a row a quantity, a column a normalisation.
+
+    A line is the mean over seeds, its band the 95% interval, and the thin dark line theory.
+    """
+
+    def line_of(each: Configuration, name: str) -> Line:
+        curve = each.curves[name]
+        return Line(curve.mean, curve.low, curve.high, curve.theory)
+
+    more: dict[str, Artist] = {}
+    if any(np.isfinite(each.curves["power"].theory).any() for each in found):
+        more["theory, infinite width"] = plt.Line2D([], [], color="k", lw=0.8, ls=_DASHES)
+    return _profiles(found, PANELS, line_of, {"cosine": "block"}, more)
+
+
+def over_layers(
+    found: Sequence[Configuration], blocks: pd.DataFrame, layers: pd.DataFrame
+) -> Figure:
+    """The other diagnostics, in the same way.
+
+    Args:
+      found: the configurations.
+      blocks: of the readings.
+      layers: of the readings.
+    """
+    tables = {"blocks": blocks, "layers": layers}
+
+    def line_of(each: Configuration, name: str) -> Line:
+        panel = FURTHER[name]
+        runs = _of(tables[panel.table], each)
+        runs = runs.assign(**{name: runs[name] / (runs[panel.over] if panel.over else 1)})
+        values = runs.pivot(index="seed", columns="place", values=name).to_numpy()
+        if panel.table == "layers":
+            values = values[:, 1:-1]  # those of blocks: neither stem nor head
+        mean, low, high = configurations.spread(values, factor=True)
+        return Line(mean, low, high, np.full(len(mean), np.nan))
+
+    return _profiles(found, FURTHER, line_of, {"rank": "block", "weight_gradient": "layer"}, {})
+
+
+def _of(table: pd.DataFrame, each: Configuration) -> pd.DataFrame:
+    """The rows of a configuration."""
+    rows = labels.of(table, (*each.variant.names(), each.shortcut_weight))
+    return rows[rows.depth == each.depth]
+
+
+def _profiles(
+    found: Sequence[Configuration],
+    panels: dict[str, Panel],
+    line_of: Callable[[Configuration, str], Line],
+    axis_under: dict[str, str],
+    more: dict[str, Artist],
+) -> Figure:
+    """A grid of panels: a row a quantity, a column a normalisation; ``more`` is in the legend."""
+    norms = list(dict.fromkeys(each.variant.norm for each in found))
+    with plt.style.context(STYLE):
+        figure, grid = plt.subplots(
+            len(panels),
+            len(norms),
+            figsize=(2.7 * len(norms) + 1, 1.75 * len(panels) + 0.8),
+            squeeze=False,
+        )
+        for row, (name, panel) in zip(grid, panels.items(), strict=True):
+            for axes, norm in zip(row, norms, strict=True):
+                for each in found:
+                    if each.variant.norm == norm:
+                        _draw(axes, line_of(each, name), _color(found, each), each.name, panel)
+            _style(row, panel)
+            for axes in row:
+                axes.set_xlabel(axis_under.get(name, ""))
+        for axes, norm in zip(grid[0], norms, strict=True):
+            axes.set_title(labels.norm(norm))
+        legend_above(figure, grid.flat, more)
+    return figure
+
+
+def _color(found: Sequence[Configuration], each: Configuration) -> str:
+    """One for each kind of network, whatever its normalisation."""
+    names = list(dict.fromkeys(other.name for other in found))
+    return COLORS[names.index(each.name) % len(COLORS)]
+
+
+def _draw(axes: Axes, line: Line, color: str, label: str, panel: Panel) -> None:
+    # On a logarithmic axis a mean that may be zero is noise, and so are its fragments.
+    certain = (line.low > 0) | np.isnan(line.low) & (line.mean > 0) | (not panel.logarithmic)
+    shown = lambda values: np.where(certain & np.isfinite(values), values, np.nan)
+    places = np.arange(len(line.mean))
+    axes.plot(places, shown(line.mean), color=color, lw=1.4, label=label)
+    axes.fill_between(places, shown(line.low), shown(line.high), color=color, alpha=0.25, lw=0)
+    axes.plot(places, line.theory, color="k", lw=0.8, ls=_DASHES, zorder=4)
+
+
+def _style(row: Sequence[Axes], panel: Panel) -> None:
+    row[0].set_ylabel(panel.title)
+    for axes in row:
+        if panel.logarithmic:
+            axes.set_yscale("log")
+            axes.yaxis.set_minor_formatter(NullFormatter())
+        within(axes, *panel.limits)
+        if panel.logarithmic:
+            _a_decade(axes)
+    if panel.shared:
+        ends = [axes.get_ylim() for axes in row]
+        for axes in row:
+            axes.set_ylim(min(low for low, _ in ends), max(high for _, high in ends))
+        for axes in row[1:]:
+            axes.tick_params(labelleft=False)
+
+
+def _a_decade(axes: Axes) -> None:
+    """Widens a logarithmic axis to whole powers of ten where it would show none or one of them."""
+    low, high = np.log10(axes.get_ylim())
+    if high - low < 1.5:
+        low, high = np.floor(low + 0.05), np.ceil(high - 0.05)
+        level = low == high  # the line lies on a power of ten
+        axes.set_ylim(10 ** (low - level), 10 ** (high + level))
+
+
+def along_lines(found: Sequence[Configuration], line: pd.DataFrame) -> Figure:
+    """How fast the gradient of the input turns along a line of inputs: a panel a normalisation.
+
+    Args:
+      found: the configurations.
+      line: of the readings.
+    """
+    norms = list(dict.fromkeys(each.variant.norm for each in found))
+    step = 2 * REACH / (POINTS - 1)
+    with plt.style.context(STYLE):
+        figure, grid = plt.subplots(
+            1, len(norms), figsize=(2.7 * len(norms) + 1, 2.9), sharey=True, squeeze=False
+        )
+        for axes, norm in zip(grid[0], norms, strict=True):
+            for each in (each for each in found if each.variant.norm == norm):
+                runs = _of(line, each)
+                values = runs.pivot(
+                    index="seed", columns="place", values="gradient_autocorrelation"
+                ).to_numpy()
+                mean, low, high = configurations.spread(values, factor=False)
+                color, places = _color(found, each), step * np.arange(len(mean))
+                axes.plot(places, mean, color=color, label=each.name)
+                axes.fill_between(places, low, high, color=color, alpha=0.2, lw=0)
+            axes.set_title(labels.norm(norm))
+            axes.set_xlabel("distance along the line")
+        grid[0, 0].set_ylabel("autocorrelation\nof the input's gradient")
+        legend_above(figure, grid.flat)
+    return figure

@@ -1,0 +1,146 @@
+"""The report of :mod:`experiments.propagation`."""
+
+import pathlib
+
+import pandas as pd
+
+from experiments.lab.analysis import configurations, labels, predictions
+from experiments.lab.analysis.configurations import Configuration
+from experiments.lab.build.layerwise import EXAMPLES
+from experiments.lab.config.config import Config
+from experiments.lab.config.kinds import NORMS
+from experiments.lab.report import page, terminal
+from experiments.lab.report.presentation import Drawn, Presentation, publish
+from experiments.lab.store import layout, manifest, results
+from experiments.propagation import figures
+
+_CAPTIONS = {
+    "propagation": "Over the blocks: mean over seeds, 95% interval, and theory for infinite width.",
+    "layers": "Over the blocks and their layers: mean over seeds, 95% interval. Branch over "
+    "shortcut: what each makes of what leaves a block. Effective rank: of a batch's activations. "
+    "Response: standard deviation behind a layer and its normalisation, as in Fig. 7 of He et al. "
+    "2015. Gradient: of the loss, with respect to a layer's weights, over their size.",
+    "shattering": "Gradient of one logit along a line of inputs: autocorrelation over distance, in "
+    "units of the distance between two of them; mean over seeds, 95% interval.",
+}
+
+
+def report(workdir: pathlib.Path) -> None:
+    """Writes summary.csv, figures/ and report.html, and prints what was found.
+
+    A pure function of config.json and of the readings (or the records that these are made from).
+    """
+    settings = manifest.read(workdir)["settings"]
+    knows = predictions.knows(settings) or predictions.knows_images(settings)
+    blocks, layers, line = (
+        results.readings_of(workdir, name, terminal.warn) for name in ("blocks", "layers", "line")
+    )
+    found = configurations.of_blocks(blocks, knows, 0, *_sizes(settings))
+    table = configurations.summary(found)
+    carrying = [each for each in found if each.carries]
+    drawn = {
+        "propagation": figures.over_blocks(carrying),
+        "layers": figures.over_layers(carrying, blocks, layers),
+        "shattering": figures.along_lines(carrying, line),
+    }
+    publish(
+        workdir,
+        Presentation(
+            title="What happens to signals and gradients over depth?",
+            about=f"{settings.get('num_seeds')} seeds of each configuration as initialised, "
+            f"a batch of {settings.get('dataset')}.",
+            found=[*_sentences(found), *_fits(carrying, *_sizes(settings))],
+            figures={name: Drawn(figure, _CAPTIONS[name]) for name, figure in drawn.items()},
+            shown=[page.Table("", *_texts(table), _notes(table))],
+            written={layout.SUMMARY: table, "curves.csv": configurations.curves(found)},
+        ),
+    )
+
+
+#: Measures in the table, and how they are called there.
+_MEASURES = {
+    "power": "power",
+    "gradient": "gradient²",
+    "cosine": "cosine",
+    "gradient_correlation": "correlation",
+}
+
+
+def _is_predicted(table: pd.DataFrame) -> bool:
+    """Whether theory says anything of any network."""
+    return bool(table.power_theory.notna().any())
+
+
+def _notes(table: pd.DataFrame) -> str:
+    """What a reader of the table has to know."""
+    theory = (
+        "Theory is drawn for fully connected networks and plain convolutions, of our own blocks."
+    )
+    if _is_predicted(table):
+        theory = (
+            "*: theory for infinite width, ~ where it is off by more than noise (a t-test that "
+            "errs once in 10,000), ≠ where by more than finite networks may be besides. "
+            "summary.csv and curves.csv say by how many standard errors."
+        )
+    return (
+        "Power: of what leaves the last block, over that of what enters the first. Gradient² and "
+        "correlation: at the first block, the one over that at the last, the other between two "
+        f"inputs. Cosine: of two inputs behind the last. {theory}"
+    )
+
+
+def _texts(table: pd.DataFrame) -> tuple[list[str], list[list[str]]]:
+    """Columns and rows of the table, those of theory where there is any."""
+    ends = {"": "", "_theory": "*"} if _is_predicted(table) else {"": ""}
+    measured = [f"{name}{mark}" for name in _MEASURES.values() for mark in ends.values()]
+    ranked = table.sort_values("norm", key=lambda norms: norms.map(NORMS.index), kind="stable")
+    number = lambda value: "" if value != value else f"{value:.2g}"  # NaN where there is none
+    marks = {"near": "~", "no": "≠"}
+    mark = lambda row, name, end: marks.get(row[f"{name}_fit"], "") if end else ""
+    rows = [
+        [row["norm"], row["network"]]
+        + [number(row[f"{name}{end}"]) + mark(row, name, end) for name in _MEASURES for end in ends]
+        + [row["verdict"]]
+        for _, row in ranked.iterrows()
+    ]
+    return ["norm", "network", *measured, "verdict"], rows
+
+
+def _sentences(found: list[Configuration]) -> list[str]:
+    """What was found, in words computed from it."""
+    lines = []
+    for verdict, these in configurations.by_verdict(found):
+        names = [f"{each.name} {labels.with_norm(each.variant.norm)}" for each in these]
+        lines.append(f"{verdict[0].upper()}{verdict[1:]}: {'; '.join(names)}.")
+    healthy = sum(each.verdict == "healthy" for each in found)
+    return [f"{healthy} of {len(found)} configurations are healthy as initialised.", *lines]
+
+
+def _fits(found: list[Configuration], width: int, batch: int) -> list[str]:
+    """How many curves theory fits from the first block to the last, and which not."""
+    parted, counts = [], dict.fromkeys(("yes", "near", "no"), 0)
+    for each in found:
+        for name, curve in each.curves.items():
+            fit = configurations.worst_fit(curve)
+            if not fit or predictions.branches_are_silent(each.variant):  # nothing is predicted
+                continue
+            counts[fit] += 1
+            if fit == "no":
+                norm = labels.with_norm(each.variant.norm)
+                parted.append(f"{_MEASURES[name]} of {each.name} {norm}")
+    if not sum(counts.values()):
+        return []
+    apart = f" It does not fit {'; '.join(parted)}." if parted else ""
+    return [
+        f"Of {sum(counts.values())} curves theory fits {counts['yes']} within noise at every "
+        f"block, and {counts['near']} more if cosines and correlations may be off by "
+        f"{configurations.OFF:g}, and powers and gradients by 1/{width} a block passed (with batch "
+        f"norm by 1/{batch} besides).{apart}"
+    ]
+
+
+def _sizes(settings: dict) -> tuple[int, int]:
+    """The width of the layers, and how many examples were looked at."""
+    config = Config(family=settings["family"], width=settings["width"])
+    width = config.base_width() * settings.get("width_factor", 1)
+    return width, min(EXAMPLES, settings.get("examples") or EXAMPLES)

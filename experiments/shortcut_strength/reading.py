@@ -1,0 +1,34 @@
+"""Readings of trained networks whose shortcuts are turned down."""
+
+import jax
+import jax.numpy as jnp
+
+from experiments.lab.build.readings import Read
+from experiments.lab.config.config import Config
+from experiments.lab.config.grid import Cell
+from resnet_jax.nn.networks import ResidualNetwork
+from resnet_jax.training.run import Training
+
+#: Shortcut weights, as shares of that of the training.
+SHARES = tuple(step / 10 for step in range(10, -1, -1))
+
+
+def of_shortcuts(cell: Cell, config: Config, network: ResidualNetwork, training: Training) -> Read:
+    """Loss and error on the training set, with shortcuts at a share of their weight in training.
+
+    Normalisations measure their statistics anew at every share, as training would.
+    """
+    del cell, config, network
+
+    def read(state, run, data):
+        def at(share):
+            return training.measure(
+                state, run._replace(shortcut_weight=share * run.shortcut_weight), data
+            )
+
+        shares = jnp.array(SHARES, jnp.float32)
+        measured = jax.lax.map(at, shares)
+        columns = {"share": shares, "train_loss": measured.train_loss}
+        return {"turned_down": {**columns, "train_error": measured.train_error}}
+
+    return read

@@ -1,0 +1,4 @@
+"""The study of trainable depth; :mod:`experiments.trainable_depth.study` has its question."""
+
+from experiments.trainable_depth.study import STUDY as STUDY
+from experiments.trainable_depth.study import main as main

@@ -1,0 +1,227 @@
+"""Remedies: ways to build and train deep networks, how deep they train, and what theory says.
+
+By :mod:`experiments.lab.analysis.reach` of the mean training error over seeds at the rate chosen
+for each depth (see :mod:`experiments.lab.analysis.summary`); of each seed alone the same is asked,
+at the same rates.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from experiments.lab.analysis import configurations, labels, predictions, verdicts
+from experiments.lab.analysis.reach import TRAINED, Reach, reach
+from experiments.lab.analysis.summary import choose_rates, summarise
+from experiments.lab.analysis.wording import EDGES, percent
+from experiments.lab.config.config import NETWORK_FIELDS, VARIANT_FIELDS, Variant
+
+#: Other limits than 5%, at which the same is asked to see how much the answer rests on it.
+LIMITS = (0.01, 0.2)
+
+#: Verdicts that speak of neither explosion nor collapse.
+_SOUND = ("healthy", "shattered")
+
+_BEST_FIRST = verdicts.VERDICTS[::-1]
+
+
+class Remedy(NamedTuple):
+    """A way to build and train networks, with shortcuts of one weight, and how deep it trains them.
+
+    Attributes:
+      variant: how its networks are composed.
+      shortcut_weight: of theirs.
+      curve: the rows of the summary, shallow ones first.
+      runs: those at the chosen rates.
+      reach: of the mean over seeds.
+      seeds: that of each seed alone, the least first.
+      others: that of the mean, at each of :data:`LIMITS`.
+      theory: its verdict on the networks as initialised, by depth; empty where it is silent.
+    """
+
+    variant: Variant
+    shortcut_weight: float
+    curve: pd.DataFrame
+    runs: pd.DataFrame
+    reach: Reach
+    seeds: list[Reach]
+    others: list[Reach]
+    theory: dict[int, str]
+
+    @property
+    def network(self) -> str:
+        """What its networks are called, but for their normalisation."""
+        return configurations.name_of(self.shortcut_weight, self.variant)
+
+    @property
+    def name(self) -> str:
+        """What its networks are called."""
+        return f"{self.network}, {labels.norm(self.variant.norm)}"
+
+    @property
+    def failed_at_lowest_rate(self) -> bool:
+        """Whether the first depth that fails chose the lowest rate tried."""
+        first = self.curve[self.curve.depth == self.reach.fails]
+        return bool((first.rate_at_edge == "lowest").any())
+
+    def failure(self) -> tuple[str, str]:
+        """Training error and chosen rate at the first depth that fails, in words; empty of none."""
+        for row in self.curve[self.curve.depth == self.reach.fails].itertuples():
+            lost = f" ({row.diverged} of {row.seeds} diverged)" if row.diverged else ""
+            return (
+                f"{percent(row.train_error)}{lost}",
+                f"{row.learning_rate:g}{EDGES[row.rate_at_edge].strip()}",
+            )
+        return "", ""
+
+    @property
+    def ill_from(self) -> float:
+        """The first depth tried at which theory finds explosion or collapse; NaN for none."""
+        ill = [depth for depth, verdict in self.theory.items() if verdict not in _SOUND]
+        return float(min(ill, default=np.nan))
+
+    def foretold(self) -> str:
+        """Theory's verdicts in words, with the first depth tried that gets each but the first."""
+        first: dict[str, int] = {}
+        for depth, verdict in self.theory.items():
+            first.setdefault(verdict, depth)
+        words = [f"{verdict} from {depth}" for verdict, depth in first.items()]
+        return ", ".join([*list(first)[:1], *words[1:]]) or "no theory"
+
+
+def of_results(results: pd.DataFrame, knows: bool) -> list[Remedy]:
+    """Every remedy of a results table, those that train deepest first.
+
+    Among equals the one with the lower training error at its deepest depth comes first.
+
+    Args:
+      results: of a study.
+      knows: whether theory knows the networks' blocks.
+    """
+    summary, chosen = summarise(results), choose_rates(results)
+    found = [
+        _remedy(labels.of(summary, key), labels.of(chosen, key), knows)
+        for key in labels.series(summary)
+    ]
+    return sorted(found, key=lambda each: (-each.reach.order, each.curve.train_error.iloc[-1]))
+
+
+def _remedy(curve: pd.DataFrame, runs: pd.DataFrame, knows: bool) -> Remedy:
+    curve = curve.sort_values("depth")
+    variant, weight = labels.variant_of(curve.iloc[0]), float(curve.shortcut_weight.iloc[0])
+    errors = curve.set_index("depth").train_error
+    alone = [reach(run.set_index("depth").train_error) for _, run in runs.groupby("seed")]
+    said = {depth: foretold(variant, weight, depth) for depth in errors.index if knows}
+    return Remedy(
+        variant,
+        weight,
+        curve,
+        runs,
+        reach(errors),
+        sorted(alone, key=lambda seed: seed.order),
+        [reach(errors, limit) for limit in LIMITS],
+        {depth: verdict for depth, verdict in said.items() if verdict},
+    )
+
+
+def foretold(variant: Variant, weight: float, depth: int) -> str:
+    """Theory's verdict on an infinitely wide dense network; empty where it is silent.
+
+    From a usual start: of inputs that have nothing in common behind the stem.
+    """
+    blocks = (depth - 2) // 2
+    known = predictions.setting_of(variant, weight, blocks) if blocks else None
+    if known is None:
+        return ""
+    follow, setting = known
+    there = follow(blocks, setting)
+    ends = verdicts.ends(
+        there.power,
+        there.gradient,
+        there.cosine,
+        there.gradient_correlation,
+        batch_norm=variant.norm == "batch",
+    )
+    return verdicts.verdict(ends)
+
+
+def table(found: Sequence[Remedy]) -> pd.DataFrame:
+    """A row a remedy; depths are empty where there are none, as in :class:`Reach`."""
+    return pd.DataFrame([_row(remedy) for remedy in found])
+
+
+def _row(remedy: Remedy) -> dict:
+    row: dict = dict(zip(VARIANT_FIELDS, remedy.variant.names(), strict=True))
+    row |= {"shortcut_weight": remedy.shortcut_weight, "network": remedy.name}
+    row |= {"limit": TRAINED, "trains_to": remedy.reach.trains, "fails_at": remedy.reach.fails}
+    row |= {"trains_again_at": " ".join(map(str, remedy.reach.again))}
+    row |= {"failed_at_lowest_rate": remedy.failed_at_lowest_rate, "seeds": len(remedy.seeds)}
+    row |= {"least_seed_trains_to": remedy.seeds[0].trains}
+    row |= {"greatest_seed_trains_to": remedy.seeds[-1].trains}
+    for limit, other in zip(LIMITS, remedy.others, strict=True):
+        row |= {f"trains_to_at_{limit:g}": other.trains, f"fails_at_at_{limit:g}": other.fails}
+    row |= {"diverged": int((remedy.runs.status == "diverged").sum())}
+    return row | {"theory": "; ".join(f"{depth} {said}" for depth, said in remedy.theory.items())}
+
+
+def sentences(found: Sequence[Remedy]) -> list[str]:
+    """Which remedies train deepest, how sure that is, and whether theory knows, from the data."""
+    plain = [each for each in found if each.shortcut_weight == 0]
+    shortcuts = [each for each in found if each.shortcut_weight != 0]
+    lines = [
+        _deepest(kind, these)
+        for kind, these in (("Without shortcuts", plain), ("With shortcuts", shortcuts))
+        if these
+    ]
+    return [*lines, *_doubts(found), *_of_theory(found)]
+
+
+def _deepest(kind: str, found: list[Remedy]) -> str:
+    best = [each for each in found if each.reach.order == found[0].reach.order]
+    if not best[0].reach.order:
+        return f"{kind}, none of {len(found)} trains at any depth tried."
+    names = "; ".join(each.name for each in best)
+    deepest = "" if all(each.reach.known for each in best) else ", the deepest tried"
+    least = found[-1]
+    rest = f". Least deep, {least.reach.words}: {least.name}" if len(best) < len(found) else ""
+    reach = f"{best[0].reach.trains:.0f} layers{deepest}"
+    return f"{kind}, {len(best)} of {len(found)} train deepest, to {reach}: {names}{rest}."
+
+
+def _doubts(found: Sequence[Remedy]) -> Iterator[str]:
+    """What the answer rests on: seeds, the limit, the rates, and failures that are final."""
+    alike = sum(each.seeds[0].order == each.seeds[-1].order for each in found)
+    yield f"In {alike} of {len(found)}, every seed alone comes to the same depth."
+    for place, limit in enumerate(LIMITS):
+        same = sum(each.others[place].order == each.reach.order for each in found)
+        yield f"With {100 * limit:g}% as the limit, {same} of {len(found)} come to the same depth."
+    for each in found:
+        if each.reach.again:
+            fails, again = f"{each.reach.fails:.0f}", ", ".join(map(str, each.reach.again))
+            yield f"Fails at {fails} layers and trains again at {again} (*): {each.name}."
+    failed = [each for each in found if each.reach.known]
+    lowest = sum(each.failed_at_lowest_rate for each in failed)
+    if lowest:
+        yield (
+            f"{lowest} of {len(failed)} that fail somewhere chose the lowest rate tried where they "
+            "first do (↓), so that a lower one may do better."
+        )
+
+
+def _of_theory(found: Sequence[Remedy]) -> Iterator[str]:
+    """Of the networks that theory gives each verdict, how many train."""
+    trains: dict[tuple, bool] = {}
+    for each in found:
+        errors = each.curve.set_index("depth").train_error
+        network = [getattr(each.variant, field) for field in NETWORK_FIELDS]
+        for depth, verdict in each.theory.items():
+            key = (verdict, depth, each.shortcut_weight, *network)
+            trains[key] = trains.get(key, False) or bool(errors[depth] < TRAINED)
+    ends = {name: [end for key, end in trains.items() if key[0] == name] for name in _BEST_FIRST}
+    told = [f"{name} {sum(these)} of {len(these)}" for name, these in ends.items() if these]
+    if told:
+        yield (
+            f"Of theory's verdicts on {len(trains)} different networks as initialised, so many "
+            f"train in one of the ways tried: {', '.join(told)}."
+        )

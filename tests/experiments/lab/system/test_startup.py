@@ -1,0 +1,45 @@
+"""How JAX is set up for a study: in a process of its own, as launchers do it once."""
+
+import importlib
+import os
+import subprocess
+import sys
+
+import pytest
+
+from experiments import STUDIES
+
+PROGRAM = """
+import sys
+from experiments.lab.system import startup
+
+for asked in sys.argv[1:]:
+    startup.import_jax(1, "none", asked)
+    import jax
+    lowered = jax.jit(lambda x: x @ x).lower(jax.ShapeDtypeStruct((3, 3), "f4")).as_text()
+    print(jax.config.jax_default_matmul_precision, "HIGHEST" in lowered)
+"""
+
+
+@pytest.mark.parametrize(
+    ("own", "seen"), [("", "None False"), ("high", "high False"), ("float32", "float32 True")]
+)
+def test_products_are_as_exact_as_asked_for_and_then_as_jax_has_them(own, seen):
+    """One study after the other; the user's own choice stands where none is made."""
+    environment = {**os.environ, "JAX_DEFAULT_MATMUL_PRECISION": own}
+    if not own:
+        del environment["JAX_DEFAULT_MATMUL_PRECISION"]
+    command = [sys.executable, "-c", PROGRAM, "default", "highest", "high", "default"]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == [seen, "highest True", "high False", seen]
+
+
+def test_studies_of_small_differences_compute_products_in_full():
+    studies = {name: importlib.import_module(f"experiments.{name}").STUDY for name in STUDIES}
+    chosen = {name: study.defaults.matmul_precision for name, study in studies.items()}
+    in_full = {"propagation", "depth_transfer", "landscape"}
+    assert {name for name, precision in chosen.items() if precision == "highest"} == in_full
+    assert set(chosen.values()) == {"default", "highest"}
+    of_images = studies["propagation"].configuration(["--family=cifar"])
+    assert of_images.matmul_precision == "highest"
