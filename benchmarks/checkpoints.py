@@ -20,7 +20,7 @@ import jax
 import numpy as np
 import orbax.checkpoint
 
-from experiments.lab.build import cells
+from experiments.lab.build.experiment import Experiment
 from experiments.lab.config import grid
 from experiments.lab.config.config import Config
 from experiments.lab.config.grid import Group
@@ -30,7 +30,6 @@ from experiments.lab.run.course import Course
 from experiments.lab.store import checkpoints
 from experiments.lab.store.checkpoints import Checkpoint, Checkpoints
 from experiments.lab.system import environment
-from resnet_jax.training.population import runs_mesh
 
 ROUNDS, FLIPS = 7, 200
 
@@ -40,7 +39,7 @@ def states() -> tuple[Group, dict[str, np.ndarray]]:
     config = Config()
     cell = list(grid.cells(config))[-1]
     group = Group(cell, tuple(grid.runs(config, cell)))
-    population = cells.build(group, config, datasets.load("digits"), None, runs_mesh())
+    population = Experiment(config, datasets.load("digits")).population(group)
     begun, metrics = population.compile()(None, 1, True)  # momentum is zero before
     return group, course.to_arrays(Course(begun, 1, [(1, metrics)], 0.0), population)
 

@@ -22,10 +22,10 @@ import jax  # isort: skip
 import jax.numpy as jnp
 import numpy as np
 
-from experiments.lab.build import cells, compilation, mapping
+from experiments.lab.build import compilation, mapping
+from experiments.lab.build.experiment import Experiment, runs_of
 from experiments.lab.config import grid
 from experiments.lab.config.grid import Group
-from resnet_jax import runs_mesh
 from resnet_jax.training import population
 
 BATCH, ROUNDS = 128, 5
@@ -136,8 +136,8 @@ def loop(case: dict) -> Measure:
     config, dataset = configuration(case)
     runs, options = case["runs"], compilation.training_options(config)
     (cell,) = grid.cells(config)
-    training = cells.training(cell, config, dataset, None)
-    these = cells.run_arrays(Group(cell, tuple(grid.runs(config, cell))))
+    training = Experiment(config, dataset).training(cell)
+    these = runs_of(Group(cell, tuple(grid.runs(config, cell))))
     data = jax.device_put(population.Data(*dataset[:4]))
     states = jax.jit(population.over_runs(training.start, None))(these, data)
     many = population.over_runs(lambda each, shared: training.advance(*each, *shared), None)
@@ -158,9 +158,9 @@ def loop(case: dict) -> Measure:
 def memory(case: dict) -> Measure:
     """Bytes as predicted from shapes, and the device's own peak after some steps."""
     config, dataset = configuration(case)
-    (cell,), mesh = grid.cells(config), runs_mesh()
-    here = -(-case["runs"] // mesh.size)
-    predicted = cells.footprint(cell, config, dataset, None, mesh).total(here)
+    (cell,), experiment = grid.cells(config), Experiment(config, dataset)
+    here = -(-case["runs"] // experiment.mesh.size)
+    predicted = experiment.footprint(cell).total(here)
     trainee = Trainee(config, dataset, begin=False)
 
     def measure() -> Rows:

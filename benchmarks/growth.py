@@ -26,10 +26,10 @@ import sys
 from measuring import Report, gemm, numbers, parser
 from populations import Trainee, random_data, settings
 
-from experiments.lab.build import cells, compilation
+from experiments.lab.build import compilation
+from experiments.lab.build.experiment import Experiment
 from experiments.lab.config import grid
 from experiments.lab.config.grid import Group
-from resnet_jax import runs_mesh
 
 WIDTH, BATCH, FEATURES = 64, 100, 64
 #: Seconds that the measured steps of a call are meant to take, and how few they are at least.
@@ -49,7 +49,7 @@ def measured(depth: int, fields: dict) -> dict:
     # Compiled once more, for what the compiler says of it; by now the peak is known.
     (cell,) = grid.cells(config)
     group = Group(cell, tuple(grid.runs(config, cell)))
-    program, _ = cells.build(group, config, dataset, None, runs_mesh()).lower()
+    program, _ = Experiment(config, dataset).population(group).lower()
     compiled = program.compile(compilation.training_options(config))
     memory = compiled.memory_analysis()
     return {

@@ -6,12 +6,13 @@ import measuring
 import numpy as np
 from measuring import Side
 
-from experiments.lab.build import cells, compilation
+from experiments.lab.build import compilation
+from experiments.lab.build.experiment import MEASUREMENTS, Experiment
 from experiments.lab.config import grid
 from experiments.lab.config.config import Config
 from experiments.lab.config.grid import Group
 from experiments.lab.data.datasets import Dataset
-from resnet_jax import Counts, runs_mesh
+from resnet_jax import Counts
 
 CLASSES = 10
 
@@ -32,7 +33,7 @@ def settings(depth: int, runs: int, chunk: int, **fields) -> Config:
     The fields are those of :class:`Config`.
     """
     weights = (1.0,) if runs % 2 else (0.0, 1.0)
-    seeds, steps = runs // len(weights), chunk * cells.MEASUREMENTS
+    seeds, steps = runs // len(weights), chunk * MEASUREMENTS
     config = Config(depths=(depth,), num_seeds=seeds, shortcut_weights=weights, steps=steps)
     return dataclasses.replace(config, learning_rates=(0.001,), schedule="constant", **fields)
 
@@ -51,9 +52,10 @@ class Trainee:
         """Compiles its programs, and takes its first step unless that is left to later."""
         (cell,) = grid.cells(config)
         group = Group(cell, tuple(grid.runs(config, cell)))
-        self.counts: Counts = cells.counts(cell, config, dataset, None)
-        self.runs, self.chunk = len(group.runs), cells.chunk_size(config)
-        compiled = compilation.compile_group(group, config, dataset, None, runs_mesh())
+        experiment = Experiment(config, dataset)
+        self.counts: Counts = experiment.counts(cell)
+        self.runs, self.chunk = len(group.runs), experiment.chunk
+        compiled = compilation.compile_group(group, experiment)
         self.compile_seconds, self._advance = compiled.compile_seconds, compiled.advance
         self._states = self._advance(None, 1, False)[0] if begin else None
 

@@ -22,14 +22,14 @@ import time
 from measuring import Report, parser
 from populations import random_data, settings
 
-from experiments.lab.build import cells, compilation
+from experiments.lab.build import compilation
+from experiments.lab.build.experiment import Experiment
 from experiments.lab.config import grid
 from experiments.lab.config.commandline import parse
 from experiments.lab.config.config import Config
 from experiments.lab.config.grid import Group
 from experiments.lab.cost.estimates import Estimates
 from experiments.lab.data import datasets
-from resnet_jax import runs_mesh
 
 #: Shapes of examples.
 ROW, SMALL, IMAGE = (64,), (8, 8, 1), (32, 32, 3)
@@ -56,10 +56,8 @@ def told(config: Config) -> dict[tuple[str, ...], tuple[float, float]]:
 
     Cells go by their columns in a table.
     """
-    mesh, dataset = runs_mesh(), datasets.load(config.dataset)
-    found = list(grid.cells(config))
-    counts = {cell: cells.counts(cell, config, dataset, None) for cell in found}
-    estimates = Estimates(config, dataset, None, mesh, counts)
+    experiment, found = Experiment(config, datasets.load(config.dataset)), list(grid.cells(config))
+    estimates = Estimates(experiment, {cell: experiment.counts(cell) for cell in found})
     groups = [Group(cell, tuple(grid.runs(config, cell))) for cell in found]
     times = [estimates.of(group) for group in groups]
     rows = zip(found, times, estimates.beside(times), strict=True)
@@ -113,12 +111,12 @@ def with_ratios(seconds: dict[str, float]) -> dict[str, float]:
 def memory_row(name: str) -> dict:
     """Bytes on a device, as they are told and as the compiler plans."""
     depth, runs, shape, fields = CELLS[name]
-    config, dataset, mesh = settings(depth, runs, 20, **fields), random_data(shape), runs_mesh()
+    config = settings(depth, runs, 20, **fields)
+    experiment = Experiment(config, random_data(shape))
     (cell,) = grid.cells(config)
     group = Group(cell, tuple(grid.runs(config, cell)))
-    footprint = cells.footprint(cell, config, dataset, None, mesh)
-    told = footprint.total(-(-runs // mesh.size))
-    program, _ = cells.build(group, config, dataset, None, mesh).lower()
+    told = experiment.footprint(cell).total(-(-runs // experiment.mesh.size))
+    program, _ = experiment.population(group).lower()
     plan = program.compile(compilation.training_options(config)).memory_analysis()
     seen = plan.argument_size_in_bytes + plan.output_size_in_bytes
     seen += plan.temp_size_in_bytes - plan.alias_size_in_bytes

@@ -25,7 +25,7 @@ from typing import NamedTuple
 
 from measuring import Report, Side, Torch, parser, torches
 
-from experiments.lab.build import cells
+from experiments.lab.build.experiment import MEASUREMENTS
 from experiments.lab.config.commandline import parse
 from experiments.lab.config.config import Config
 
@@ -117,7 +117,7 @@ def torch_side(study: Study, torch: Torch) -> Side:
     runs = config.num_seeds * len(config.shortcut_weights) * len(config.learning_rates)
 
     request = {"what": "training", "width": config.base_width(), "batch": config.batch_size}
-    request |= {"shape": study.shape, "steps": config.steps, "measurements": cells.MEASUREMENTS}
+    request |= {"shape": study.shape, "steps": config.steps, "measurements": MEASUREMENTS}
     return torch.side(runs, 0.0, "eager", "study", depths=config.depths, **request)
 
 

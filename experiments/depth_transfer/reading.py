@@ -10,7 +10,7 @@ import pandas as pd
 
 from experiments.lab.build.readings import Read
 from experiments.lab.config.config import VARIANT_FIELDS, Config
-from experiments.lab.config.grid import RUN_COLUMNS, Cell
+from experiments.lab.config.grid import RUN_COLUMNS
 from resnet_jax import diagnostics
 from resnet_jax.nn.networks import ResidualNetwork
 from resnet_jax.training.run import Training
@@ -25,9 +25,8 @@ SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
 EXAMPLES = 128
 
 
-def of_features(cell: Cell, config: Config, network: ResidualNetwork, training: Training) -> Read:
+def of_features(network: ResidualNetwork, training: Training, _: Config) -> Read:
     """Size and relative change of the features since the start, at some shares of the blocks."""
-    del cell, config
     blocks = sum(shape.blocks for shape in network.stages)
     places = np.array([round(share * blocks) for share in SHARES])
 

@@ -12,7 +12,6 @@ import jax.numpy as jnp
 
 from experiments.lab.build.readings import Read
 from experiments.lab.config.config import Config
-from experiments.lab.config.grid import Cell
 from resnet_jax.diagnostics import curvature, directions
 from resnet_jax.nn.networks import ResidualNetwork
 from resnet_jax.training.losses import loss_and_error
@@ -38,9 +37,9 @@ LANCZOS_STEPS = 20
 EXAMPLES = 1500
 
 
-def of_network(cell: Cell, config: Config, network: ResidualNetwork, training: Training) -> Read:
+def of_network(network: ResidualNetwork, training: Training, _: Config) -> Read:
     """The loss of a run's network along random filter-normalised directions."""
-    del cell, config, network
+    del network
 
     def read(state, run, data):
         x, y = data.x_train[:EXAMPLES], data.y_train[:EXAMPLES]

@@ -9,7 +9,6 @@ import numpy as np
 
 from experiments.lab.build.readings import Read
 from experiments.lab.config.config import Config
-from experiments.lab.config.grid import Cell
 from resnet_jax.diagnostics import lesions, paths, probes
 from resnet_jax.diagnostics.interventions import Place, places
 from resnet_jax.nn.functional import Network
@@ -79,14 +78,12 @@ class _Trained(NamedTuple):
         return network.forward(state.params, x, weight, None)[1]
 
 
-def of_blocks(cell: Cell, config: Config, network: ResidualNetwork, training: Training) -> Read:
+def of_blocks(network: ResidualNetwork, training: Training, _: Config) -> Read:
     """Training error without some blocks and with blocks exchanged, and gradients along paths.
 
     Normalisations hold the statistics of the intact network on the training set; what the error is
     if they are measured anew stands beside it.  Paths are followed as initialised and as trained.
     """
-    del cell, config
-
     def read(state, run, data):
         where = places(network, state.params, data.x_train[:1])
         trained = _Trained(network, where, training, state, run, data).at(state)

@@ -5,7 +5,6 @@ import jax.numpy as jnp
 
 from experiments.lab.build.readings import Read
 from experiments.lab.config.config import Config
-from experiments.lab.config.grid import Cell
 from resnet_jax.nn.networks import ResidualNetwork
 from resnet_jax.training.run import Training
 
@@ -13,12 +12,12 @@ from resnet_jax.training.run import Training
 SHARES = tuple(step / 10 for step in range(10, -1, -1))
 
 
-def of_shortcuts(cell: Cell, config: Config, network: ResidualNetwork, training: Training) -> Read:
+def of_shortcuts(network: ResidualNetwork, training: Training, _: Config) -> Read:
     """Loss and error on the training set, with shortcuts at a share of their weight in training.
 
     Normalisations measure their statistics anew at every share, as training would.
     """
-    del cell, config, network
+    del network
 
     def read(state, run, data):
         def at(share):

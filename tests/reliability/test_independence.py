@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from experiments.lab.build import compilation
+from experiments.lab.build.experiment import Experiment
 from experiments.lab.config import grid
 from experiments.lab.config.config import Config
 from experiments.lab.config.grid import Group
@@ -62,7 +63,7 @@ def train(config, runs, devices):
     """What the runs of a group end in, as bytes of all their states and measurements."""
     group = Group(runs[0].cell, tuple(runs))
     mesh = runs_mesh(jax.devices()[:devices])
-    ready = compilation.compile_group(group, config, DATASET, None, mesh)
+    ready = compilation.compile_group(group, Experiment(config, DATASET, mesh=mesh))
     population, advance = ready.population, ready.advance
     states, measured = None, []
     for steps in (0, 3, 2):

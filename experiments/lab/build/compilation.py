@@ -6,12 +6,10 @@ from typing import NamedTuple
 
 import jax
 
-from experiments.lab.build import cells
-from experiments.lab.build.composition import OwnBlock
+from experiments.lab.build.experiment import Experiment
 from experiments.lab.build.readings import Reading
 from experiments.lab.config.config import Config
 from experiments.lab.config.grid import Group
-from experiments.lab.data.datasets import Dataset
 from resnet_jax.training.population import Population
 
 Options = dict[str, str | bool]
@@ -41,23 +39,16 @@ class CompiledGroup(NamedTuple):
 
 
 def compile_group(
-    group: Group,
-    config: Config,
-    dataset: Dataset,
-    block: OwnBlock | None,
-    mesh: jax.sharding.Mesh,
-    reading: Reading | None = None,
+    group: Group, experiment: Experiment, reading: Reading | None = None
 ) -> CompiledGroup:
-    """Compiles a group as studies do."""
-    start = time.perf_counter()
-    population = cells.build(group, config, dataset, block, mesh)
+    """Compiles the programs of a group."""
+    start, config = time.perf_counter(), experiment.config
+    population = experiment.population(group)
     advance = population.compile(training_options(config), brief_options(config))
     if reading is None:
         return CompiledGroup(group, population, advance, time.perf_counter() - start)
-    network = cells.network(group.cell, config, dataset, block)
-    training = cells.training(group.cell, config, dataset, block)
-    of_run = reading.of(group.cell, config, network, training)
-    read = population.compile_reading(of_run, brief_options(config))
+    network, training = experiment.network(group.cell), experiment.training(group.cell)
+    read = population.compile_reading(reading.of(network, training, config), brief_options(config))
     seconds = time.perf_counter() - start
     return CompiledGroup(group, population, advance, seconds, read, reading.at(config))
 

@@ -4,7 +4,6 @@ import jax.numpy as jnp
 
 from experiments.lab.build.readings import Read
 from experiments.lab.config.config import Config
-from experiments.lab.config.grid import Cell
 from resnet_jax import diagnostics
 from resnet_jax.nn.functional import from_linen
 from resnet_jax.nn.networks import ResidualNetwork
@@ -17,9 +16,8 @@ BLOCKS, LAYERS, LINE = "blocks", "layers", "line"
 EXAMPLES = 128
 
 
-def of_network(cell: Cell, config: Config, network: ResidualNetwork, training: Training) -> Read:
+def of_network(network: ResidualNetwork, training: Training, config: Config) -> Read:
     """What happens at each layer, and what the next step will change there."""
-    del cell
 
     def read(state, run, data):
         x, y = data.x_train[:EXAMPLES], data.y_train[:EXAMPLES]
@@ -35,11 +33,9 @@ def of_network(cell: Cell, config: Config, network: ResidualNetwork, training: T
     return read
 
 
-def of_network_and_line(
-    cell: Cell, config: Config, network: ResidualNetwork, training: Training
-) -> Read:
+def of_network_and_line(network: ResidualNetwork, training: Training, config: Config) -> Read:
     """The same, and how fast the input's gradient turns along a line through two examples."""
-    at_layers = of_network(cell, config, network, training)
+    at_layers = of_network(network, training, config)
     forward = from_linen(network).forward
 
     def read(state, run, data):

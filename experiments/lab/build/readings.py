@@ -4,7 +4,6 @@ from collections.abc import Callable, Collection, Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
 from experiments.lab.config.config import Config
-from experiments.lab.config.grid import Cell
 
 if TYPE_CHECKING:  # a study names its reading before JAX is imported
     import jax
@@ -24,11 +23,11 @@ class Reading(NamedTuple):
 
     Attributes:
       at: the steps at which a study reads, up to the last.  Losses are measured there as well.
-      of: what it reads of each run of a cell.
+      of: what it reads of each run, from its network, its training and the configuration.
     """
 
     at: Callable[[Config], Collection[int]]
-    of: Callable[[Cell, Config, "ResidualNetwork", "Training"], Read]
+    of: Callable[["ResidualNetwork", "Training", Config], Read]
 
 
 def at_start(_: Config) -> Collection[int]:

@@ -7,15 +7,11 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import jax
-from jax.sharding import Mesh
 
-from experiments.lab.build import cells, mapping
-from experiments.lab.build.composition import OwnBlock
-from experiments.lab.config.config import Config
+from experiments.lab.build.experiment import CALL_SECONDS, Experiment
 from experiments.lab.config.grid import Cell, Group
 from experiments.lab.cost import rates
 from experiments.lab.cost.rates import Point, Rates
-from experiments.lab.data.datasets import Dataset
 from experiments.lab.store import manifest
 from experiments.lab.system import environment
 from resnet_jax.nn.counting import Counts
@@ -40,44 +36,39 @@ class Estimates:
 
     def __init__(
         self,
-        config: Config,
-        dataset: Dataset,
-        block: OwnBlock | None,
-        mesh: Mesh,
+        experiment: Experiment,
         counts: dict[Cell, Counts],
         kept: Rates | None = None,
     ):
         """Reads nothing yet.
 
         Args:
-          config: of the study.
-          dataset: that it names.
-          block: of the user's own, if there is one.
-          mesh: of the devices.
+          experiment: what the study trains.
           counts: of each cell's network, and of whatever else is asked about.
           kept: the rates; by default those in the user's cache.
         """
-        self._config, self._dataset, self._block, self._mesh = config, dataset, block, mesh
+        self._experiment, self._config = experiment, experiment.config
         self._counts = counts
         self._rates = Rates(_users_rates()) if kept is None else kept
         self._found: dict[str, list[Point]] = {}
 
     def at_once(self, group: Group) -> int:
         """How many of a group's runs are vectorised on a device: a step of each is faster by it."""
-        return even_tile(self._tile(group), mapping.tile(self._config))
+        return even_tile(self._tile(group), self._experiment.tile)
 
     def kind(self, group: Group) -> dict:
         """See :func:`experiments.lab.cost.rates.kind`."""
-        own = getattr(self._block.module, "__qualname__", "own") if self._block else ""
+        block, dataset = self._experiment.block, self._experiment.dataset
+        own = getattr(block.module, "__qualname__", "own") if block else ""
         more = {
             "tile": self.at_once(group),
-            "statistics": cells.running_statistics(self._config, self._dataset),
-            "devices": [device.device_kind for device in self._mesh.devices.flat],
+            "statistics": self._experiment.running_statistics,
+            "devices": [device.device_kind for device in self._experiment.devices],
             "jax": jax.__version__,
             "own_block": own,
         }
-        shape = self._dataset.x_train.shape[1:]
-        return rates.kind(group.cell, self._config, shape, self._dataset.classes, more)
+        shape = dataset.x_train.shape[1:]
+        return rates.kind(group.cell, self._config, shape, dataset.classes, more)
 
     def is_known(self, group: Group) -> bool:
         """Whether the rates say how long a group takes."""
@@ -108,7 +99,7 @@ class Estimates:
 
     @property
     def _shares_cores(self) -> bool:
-        return self._mesh.devices.flat[0].platform == "cpu"
+        return self._experiment.devices[0].platform == "cpu"
 
     def total(self, groups: Iterable[Group], begun: dict[Group, int]) -> str:
         """How long groups take, for the end of a line; nothing where it is not known."""
@@ -117,8 +108,9 @@ class Estimates:
 
     def equivalent_steps(self) -> float:
         """Steps of a run, and what its measurements cost, in steps."""
-        measured = 1 + math.ceil(self._config.steps / cells.measuring_stride(self._config))
-        examples = len(self._dataset.x_train) + len(self._dataset.x_test)
+        measured = 1 + math.ceil(self._config.steps / self._experiment.measuring_stride)
+        dataset = self._experiment.dataset
+        examples = len(dataset.x_train) + len(dataset.x_test)
         return self._config.steps + measured * examples / (PASSES * self._config.batch_size)
 
     def multiply_adds(self, group: Group) -> float:
@@ -163,9 +155,9 @@ class Estimates:
 
         The first calls take 1, 4, 16 and so on steps, as far as a call should go.
         """
-        stride = cells.measuring_stride(self._config)
-        fit = max(1, (cells.CALL_SECONDS - call) // max(step, 1e-9))
-        most = min(cells.chunk_size(self._config), fit)
+        stride = self._experiment.measuring_stride
+        fit = max(1, (CALL_SECONDS - call) // max(step, 1e-9))
+        most = min(self._experiment.chunk, fit)
         between = math.ceil(self._config.steps / stride) * math.ceil(stride / most)
         return 1 + between + math.log(most, 4)
 
@@ -178,7 +170,7 @@ class Estimates:
 
     def _tile(self, group: Group) -> int:
         """Runs that a device trains."""
-        return -(-len(group.runs) // self._mesh.size)
+        return -(-len(group.runs) // self._experiment.mesh.size)
 
 
 _REPORT = {"what": "report"}

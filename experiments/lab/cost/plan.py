@@ -10,15 +10,11 @@ import bisect
 import dataclasses
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from jax.sharding import Mesh
-
-from experiments.lab.build import cells, mapping
-from experiments.lab.build.composition import OwnBlock
+from experiments.lab.build.experiment import Experiment
 from experiments.lab.config import grid
-from experiments.lab.config.config import Config, Variant
+from experiments.lab.config.config import Variant
 from experiments.lab.config.grid import Cell, Group, RunKey
 from experiments.lab.config.validation import depths_up_to
-from experiments.lab.data.datasets import Dataset
 from experiments.lab.system import memory
 from experiments.lab.system.errors import UserError
 from resnet_jax.nn.counting import Counts
@@ -36,23 +32,23 @@ class Plan:
       available: bytes of memory that are free now.
     """
 
-    def __init__(self, config: Config, dataset: Dataset, block: OwnBlock | None, mesh: Mesh):
+    def __init__(self, experiment: Experiment):
         """Counts.
 
         Raises:
           UserError: a cell cannot fit into memory, even cut into the smallest groups.
         """
-        self._config, self._dataset, self._block, self._mesh = config, dataset, block, mesh
+        self._experiment, self._config = experiment, experiment.config
         self._footprints: dict[Cell, Footprint] = {}
-        self._whole, self.available = memory.room(mesh.devices.flat)
-        vectorised = mapping.tile(config) != 1
+        self._whole, self.available = memory.room(experiment.devices)
+        vectorised = experiment.tile != 1
         self._cut_to = self._whole if vectorised else self.available
         self.counts: dict[Cell, Counts] = {
-            cell: cells.counts(cell, config, dataset, block) for cell in grid.cells(config)
+            cell: experiment.counts(cell) for cell in grid.cells(self._config)
         }
         self._roomy = self._variants_with_room()
         for cell in self.counts:
-            if not self._fits(cell, mesh.size, self.available):
+            if not self._fits(cell, experiment.mesh.size, self.available):
                 raise UserError(self._refusal(cell))
 
     def groups(self, settled: set[RunKey], begun: Iterable[Group]) -> list[Group]:
@@ -101,17 +97,17 @@ class Plan:
             variant
             for variant, cell in deepest.items()
             # What a block of the user's own takes inside, no count tells.
-            if (self._block is None and self._ample(cell, most) <= self.available)
+            if (self._experiment.block is None and self._ample(cell, most) <= self.available)
             or self._needed(cell, most) <= self.available
         }
 
     def _ample(self, cell: Cell, runs: int) -> int:
         """Bytes that are several times enough; to count takes no time, to trace seconds."""
-        counts, examples = self.counts[cell], self._dataset
+        counts, examples = self.counts[cell], self._experiment.dataset
         data = sum(array.nbytes for array in examples[:4])
         most = max(len(examples.x_train), len(examples.x_test)) * counts.largest
         each = counts.parameters + self._config.batch_size * counts.activations + most
-        return _AMPLE * (data * (1 + self._mesh.size) + 4 * runs * each)
+        return _AMPLE * (data * (1 + self._experiment.mesh.size) + 4 * runs * each)
 
     def _fits(self, cell: Cell, runs: int, room: int) -> bool:
         return cell.variant in self._roomy or self._needed(cell, runs) <= room
@@ -129,15 +125,12 @@ class Plan:
 
     def _needed(self, cell: Cell, runs: int) -> int:
         if cell not in self._footprints:
-            self._footprints[cell] = self._footprint(cell, self._config)
-        return memory.needed_bytes(self._footprints[cell], runs, list(self._mesh.devices.flat))
-
-    def _footprint(self, cell: Cell, config: Config) -> Footprint:
-        return cells.footprint(cell, config, self._dataset, self._block, self._mesh)
+            self._footprints[cell] = self._experiment.footprint(cell)
+        return memory.needed_bytes(self._footprints[cell], runs, self._experiment.devices)
 
     def _refusal(self, cell: Cell) -> str:
-        counts, needed = self.counts[cell], self._needed(cell, self._mesh.size)
-        devices = list(self._mesh.devices.flat)
+        counts, needed = self.counts[cell], self._needed(cell, self._experiment.mesh.size)
+        devices = self._experiment.devices
         saving = memory.saving_bytes(self._footprints[cell], len(devices), devices)
         fitting = " or ".join(self._what_would_fit(cell))
         advice = f"{fitting} would fit" if fitting else "it fits with no batch and no depth"
@@ -159,16 +152,16 @@ class Plan:
 
     def _what_would_fit(self, cell: Cell) -> Iterator[str]:
         """What to change, one thing at a time, so that the smallest group of a cell fits."""
-        devices = list(self._mesh.devices.flat)
+        devices = self._experiment.devices
 
         def needed(cell: Cell, **changes) -> int:
-            footprint = self._footprint(cell, dataclasses.replace(self._config, **changes))
+            footprint = self._experiment.but(**changes).footprint(cell)
             return memory.needed_bytes(footprint, len(devices), devices)
 
         least = 2 if cell.variant.norm == "batch" else 1
         sizes = [2**power for power in range(32) if least <= 2**power < self._config.batch_size]
-        layers = self._block.layers if self._block else None
-        depths = depths_up_to(self._config, cell.depth, layers)[:-1]
+        block = self._experiment.block
+        depths = depths_up_to(self._config, cell.depth, block.layers if block else None)[:-1]
         at_depth = lambda depth: needed(dataclasses.replace(cell, depth=depth))
         if self._config.remat != "sqrt" and needed(cell, remat="sqrt") <= self.available:
             yield "--remat=sqrt"

@@ -9,22 +9,20 @@ from typing import NamedTuple
 import jax
 import rich.table
 
-from experiments.lab.build import cells, compilation, mapping
-from experiments.lab.build.composition import OwnBlock
+from experiments.lab.build import compilation
+from experiments.lab.build.experiment import Experiment
 from experiments.lab.config.config import Config
 from experiments.lab.config.grid import Cell, Group, RunKey
 from experiments.lab.config.validation import depths_up_to
 from experiments.lab.cost.estimates import Estimate, Estimates, duration
 from experiments.lab.cost.plan import Plan
 from experiments.lab.cost.rates import Point
-from experiments.lab.data.datasets import Dataset
 from experiments.lab.report import terminal
 from experiments.lab.store import manifest
 from experiments.lab.store.store import Store
 from experiments.lab.system import memory
 from experiments.lab.system.interrupts import Interrupted, Interrupts
 from resnet_jax.nn.counting import Counts
-from resnet_jax.training.population import runs_mesh
 
 #: How long steps are timed for, at least, if a call of the program may take as many.
 TIMED_SECONDS = 0.5
@@ -36,21 +34,12 @@ _TILE = 4
 _CALLS = 5
 
 
-def tell(
-    study: str,
-    config: Config,
-    dataset: Dataset,
-    block: OwnBlock | None,
-    store: Store,
-    interrupts: Interrupts,
-) -> None:
+def tell(study: str, experiment: Experiment, store: Store, interrupts: Interrupts) -> None:
     """Prints what is still to be trained, and what it takes; writes nothing to the store.
 
     Args:
       study: its name.
-      config: of the study.
-      dataset: that it names.
-      block: of the user's own, if there is one.
+      experiment: what it trains.
       store: of the study.
       interrupts: to heed.
 
@@ -58,14 +47,13 @@ def tell(
       UserError: a cell cannot fit into memory.
       Interrupted: asked to stop.
     """
-    mesh = runs_mesh()
-    plan = Plan(config, dataset, block, mesh)
+    plan, config = Plan(experiment), experiment.config
     begun = store.look()
     failed = set() if config.retry_failed else {run for g in store.failures for run in g.runs}
     groups = plan.groups(store.finished | failed, begun)
     plan.check(groups)
-    probe = _Probe(config, dataset, block, mesh)
-    estimates = Estimates(config, dataset, block, mesh, plan.counts)
+    probe = _Probe(experiment)
+    estimates = Estimates(experiment, plan.counts)
     start, started = time.perf_counter(), time.process_time()
     told = "their times kept from before"
     for kind, points in probe.unknown(estimates, groups):
@@ -157,21 +145,14 @@ def _table(config: Config, rows: list[_Row]) -> rich.table.Table:
 class _Probe:
     """Measures rates on small networks of a kind."""
 
-    def __init__(
-        self, config: Config, dataset: Dataset, block: OwnBlock | None, mesh: jax.sharding.Mesh
-    ):
-        statistics = "running" if cells.running_statistics(config, dataset) else "whole"
-        self._study, self._block, self._mesh = config, block, mesh
-        self._config = dataclasses.replace(
-            config, steps=max(config.steps, 300), statistics=statistics
-        )
-        few = min(4 * config.batch_size, len(dataset.x_train))
-        self._dataset = dataset._replace(
-            x_train=dataset.x_train[:few],
-            y_train=dataset.y_train[:few],
-            x_test=dataset.x_test[:few],
-            y_test=dataset.y_test[:few],
-        )
+    def __init__(self, experiment: Experiment):
+        dataset, batch = experiment.dataset, experiment.config.batch_size
+        few = min(4 * batch, len(dataset.x_train))
+        first = {name: getattr(dataset, name)[:few] for name in dataset._fields[:4]}
+        statistics = "running" if experiment.running_statistics else "whole"
+        steps = max(experiment.config.steps, 300)
+        small = dataclasses.replace(experiment, dataset=dataset._replace(**first))
+        self._experiment = small.but(steps=steps, statistics=statistics)
 
     def unknown(
         self, estimates: Estimates, groups: Iterable[Group]
@@ -182,7 +163,7 @@ class _Probe:
             if not estimates.is_known(group):
                 alike.setdefault(manifest.digest(estimates.kind(group)), []).append(group)
         for its in alike.values():
-            one_by_one = mapping.tile(self._study) == 1
+            one_by_one = self._experiment.tile == 1
             runs = _TILE if one_by_one else estimates.at_once(its[0])
             depths = self._depths([group.cell.depth for group in its])
             points = [self._point(its[0].cell, depth, runs) for depth in depths]
@@ -193,32 +174,32 @@ class _Probe:
 
         None is asked for below both, where a small error of the line's slope would be a great one.
         """
-        layers = self._block.layers if self._block else None
-        if self._study.family == "imagenet":
-            return [*depths_up_to(self._study, max(asked), layers)[:2]]
-        known = depths_up_to(self._study, 1000, layers)
-        low, high = (2, 4) if self._study.family == "cifar" else (2, 8)
+        config, block = self._experiment.config, self._experiment.block
+        layers = block.layers if block else None
+        if config.family == "imagenet":
+            return [*depths_up_to(config, max(asked), layers)[:2]]
+        known = depths_up_to(config, 1000, layers)
+        low, high = (2, 4) if config.family == "cifar" else (2, 8)
         return [min(known[low], *asked), known[high]]
 
     def _point(self, cell: Cell, depth: int, tile: int) -> Point:
         """Of a depth, with so many runs on each device, or as many as there is room for."""
         cell = dataclasses.replace(cell, depth=depth)
-        counts = cells.counts(cell, self._config, self._dataset, self._block)
+        experiment, config = self._experiment, self._experiment.config
+        counts = experiment.counts(cell)
         tile = self._fitting(cell, tile)
         runs = [
-            RunKey(cell, self._config.learning_rates[-1], self._config.shortcut_weights[-1], seed)
-            for seed in range(tile * self._mesh.size)
+            RunKey(cell, config.learning_rates[-1], config.shortcut_weights[-1], seed)
+            for seed in range(tile * experiment.mesh.size)
         ]
-        ready = compilation.compile_group(
-            Group(cell, tuple(runs)), self._config, self._dataset, self._block, self._mesh
-        )
-        call, step = _call_and_step_seconds(ready.advance, cells.chunk_size(self._config))
+        ready = compilation.compile_group(Group(cell, tuple(runs)), experiment)
+        call, step = _call_and_step_seconds(ready.advance, experiment.chunk)
         return Point(counts.multiply_adds, step / tile, ready.compile_seconds, call / tile)
 
     def _fitting(self, cell: Cell, tile: int) -> int:
-        devices = list(self._mesh.devices.flat)
+        devices = self._experiment.devices
         available = memory.room(devices).now
-        footprint = cells.footprint(cell, self._config, self._dataset, self._block, self._mesh)
+        footprint = self._experiment.footprint(cell)
         while tile > 1 and memory.needed_bytes(footprint, tile * len(devices), devices) > available:
             tile //= 2
         return tile

@@ -117,17 +117,19 @@ def run(
     store = Store(workdir, study.name, settings, grid.all_runs(config), looks=config.dry_run)
     validate_data(config, dataset.x_train.shape[1:], len(dataset.x_train))
     import_jax(environment.usable_cores(), config.compilation_cache, config.matmul_precision)
-    from experiments.lab.build import composition
+    from experiments.lab.build.composition import OwnBlock
+    from experiments.lab.build.experiment import Experiment
     from experiments.lab.run import sweep
 
-    own = composition.OwnBlock(block, layers_per_block) if block else None
+    own = OwnBlock(block, layers_per_block) if block else None
+    experiment = Experiment(config, dataset, own)
     if config.dry_run:
         from experiments.lab.run import dryrun
 
-        dryrun.tell(study.name, config, dataset, own, store, interrupts)
+        dryrun.tell(study.name, experiment, store, interrupts)
         return 0
     report = lambda: study.report(workdir)
-    sweep.train(study.name, config, dataset, own, store, interrupts, report, study.reading)
+    sweep.train(study.name, experiment, store, interrupts, report, study.reading)
     for group, why in store.failures.items():
         print(
             f"{study.name}: depth {group.cell.depth}: {len(group.runs)} runs have no results: "

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from experiments.depth_transfer import STUDY, reading
-from experiments.lab.build import cells
+from experiments.lab.build.experiment import Experiment
 from experiments.lab.config import grid
 from experiments.lab.config.config import Config
 from experiments.lab.data.datasets import Dataset
@@ -28,9 +28,9 @@ def test_it_is_read_after_the_first_steps_that_there_are():
 def test_it_is_the_change_since_the_start(depth):
     """None before the first step; and twice as far with twice the change of one weight."""
     (cell,) = grid.cells(dataclasses.replace(CONFIG, depths=(depth,)))
-    network = cells.network(cell, CONFIG, DATASET, None)
-    training = cells.training(cell, CONFIG, DATASET, None)
-    read = jax.jit(reading.of_features(cell, CONFIG, network, training))
+    experiment = Experiment(CONFIG, DATASET)
+    network, training = experiment.network(cell), experiment.training(cell)
+    read = jax.jit(reading.of_features(network, training, CONFIG))
     run, data = Run(jnp.int32(0), jnp.float32(1), jnp.float32(0.1)), Data(*DATASET[:4])
     state = training.start(run, data)
     table = read(state, run, data)["features"]

@@ -30,7 +30,7 @@ def read():
     with pytest.MonkeyPatch.context() as patch:
         for name, points in (("LINE", 5), ("PLANE", 3), ("CURVATURE", 3)):
             patch.setattr(reading, f"{name}_POINTS", points)
-        of_run = jax.jit(reading.of_network(None, None, module, training))
+        of_run = jax.jit(reading.of_network(module, training, None))
         lost = state._replace(diverged_at=np.int32(0))
         return state, run, data, training, of_run(state, run, data), of_run(lost, run, data)
 

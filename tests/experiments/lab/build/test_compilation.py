@@ -1,10 +1,12 @@
 """What the compiler is told, by platform."""
 
+from types import SimpleNamespace
+
 import jax
 import jax.numpy as jnp
 import pytest
 
-from experiments.lab.build import cells, compilation
+from experiments.lab.build import compilation
 from experiments.lab.build.compilation import brief_options, training_options
 from experiments.lab.build.readings import Reading
 from experiments.lab.config.config import Config
@@ -64,10 +66,13 @@ def test_every_program_of_a_group_is_told(deterministic, monkeypatch):
         def compile_reading(self, _, of_reading):
             options.append(of_reading)
 
-    for name in ("network", "training"):
-        monkeypatch.setattr(cells, name, lambda *_: None)
-    monkeypatch.setattr(cells, "build", lambda *_: Population())
+    experiment = SimpleNamespace(
+        config=config,
+        population=lambda _: Population(),
+        network=lambda _: None,
+        training=lambda _: None,
+    )
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
     reading = Reading(lambda _: (), lambda *_: None)
-    compilation.compile_group(group, config, None, None, None, reading)
+    compilation.compile_group(group, experiment, reading)
     assert options == [{"xla_gpu_deterministic_ops": True} if deterministic else None] * 3

@@ -1,10 +1,10 @@
-import dataclasses
 import math
 
 import jax
 import numpy as np
 import pytest
 
+from experiments.lab.build.experiment import Experiment
 from experiments.lab.config import grid
 from experiments.lab.config.config import Config
 from experiments.lab.config.grid import Group
@@ -21,13 +21,14 @@ CONFIG = Config(depths=(2, 4), num_seeds=5, learning_rates=(0.1,), steps=60, bat
 SMALL, LARGE = grid.cells(CONFIG)
 COUNTS = {SMALL: Counts(2, 0, 100, 0, 0), LARGE: Counts(4, 0, 300, 0, 0)}
 GROUP = Group(LARGE, tuple(grid.runs(CONFIG, LARGE))[:5])  # on two devices: three runs each
+EXPERIMENT = Experiment(CONFIG, DATASET, mesh=runs_mesh(jax.devices()[:2]))
 SHALLOW = Group(SMALL, tuple(grid.runs(CONFIG, SMALL))[:5])
 STEPS = 60 + 7 * 90 / 30  # seven measurements of 90 examples, a third of a step each
 
 
 @pytest.fixture
 def estimates(tmp_path):
-    return Estimates(CONFIG, DATASET, None, runs_mesh(jax.devices()[:2]), COUNTS, Rates(tmp_path))
+    return Estimates(EXPERIMENT, COUNTS, Rates(tmp_path))
 
 
 def test_by_hand(estimates):
@@ -52,9 +53,7 @@ def test_times_are_of_so_many_vectorised_runs(tmp_path):
     runs = tuple(grid.runs(CONFIG, LARGE))
     groups = [Group(LARGE, runs[:count]) for count in (2, 5, 6, 10)]  # on two devices
     for how, at_once in {"map": [1, 1, 1, 1], "vmap": [1, 3, 3, 5], "vmap:2": [1, 2, 2, 2]}.items():
-        config = dataclasses.replace(CONFIG, map=how)
-        mesh = runs_mesh(jax.devices()[:2])
-        these = Estimates(config, DATASET, None, mesh, COUNTS, Rates(tmp_path))
+        these = Estimates(EXPERIMENT.but(map=how), COUNTS, Rates(tmp_path))
         assert [these.at_once(group) for group in groups] == at_once
         kinds = [manifest.digest(these.kind(group)) for group in groups]
         assert len(set(kinds)) == len(set(at_once))
@@ -98,8 +97,7 @@ def test_so_is_what_a_report_took(estimates):
 
 def test_what_cannot_be_kept_is_known_all_the_same(tmp_path):
     (tmp_path / "file").write_text("in the way")
-    mesh = runs_mesh(jax.devices()[:2])
-    here = Estimates(CONFIG, DATASET, None, mesh, COUNTS, Rates(tmp_path / "file"))
+    here = Estimates(EXPERIMENT, COUNTS, Rates(tmp_path / "file"))
     here.keep(GROUP, 50.0, 3.0)
     assert here.of(GROUP) == (3.0, pytest.approx(50.0))
 

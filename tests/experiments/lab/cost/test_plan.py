@@ -5,6 +5,7 @@ import jax
 import numpy as np
 import pytest
 
+from experiments.lab.build.experiment import Experiment
 from experiments.lab.config import grid
 from experiments.lab.config.config import Config
 from experiments.lab.config.grid import Group
@@ -25,7 +26,7 @@ RUNS = {cell: list(grid.runs(CONFIG, cell)) for cell in CELLS}
 
 
 def make_plan(config=CONFIG):
-    return Plan(config, DATASET, None, runs_mesh(jax.devices()[:2]))
+    return Plan(Experiment(config, DATASET, mesh=runs_mesh(jax.devices()[:2])))
 
 
 def has(monkeypatch, whole, now=None):
@@ -141,7 +142,7 @@ def test_the_greatest_that_fits_is_found_in_few_steps(available):
 
 
 def test_where_there_is_room_enough_nothing_is_traced(monkeypatch):
-    monkeypatch.setattr(plan.cells, "footprint", None)
+    monkeypatch.setattr(Experiment, "footprint", None)
     whole = Group(CELLS[1], tuple(RUNS[CELLS[1]]))
     assert make_plan().groups(set(RUNS[CELLS[0]]), []) == [whole]
 
@@ -158,8 +159,7 @@ def test_enough_is_more_than_is_needed(how):
 def test_where_the_deepest_has_room_the_others_are_not_looked_at(monkeypatch):
     seen = []
     monkeypatch.setattr(Plan, "_ample", lambda *_: 2**63)
-    monkeypatch.setattr(
-        plan.cells, "footprint", lambda cell, *_: seen.append(cell) or Footprint(1, 1, 2, 1, None)
-    )
+    tell = lambda _, cell: seen.append(cell) or Footprint(1, 1, 2, 1, None)
+    monkeypatch.setattr(Experiment, "footprint", tell)
     make_plan().groups(set(), [])
     assert seen == CELLS[-1:]

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from experiments.degradation import main
-from experiments.lab.build import cells
+from experiments.lab.build.experiment import Experiment
 from experiments.lab.config import grid
 from experiments.lab.config.config import Config
 from experiments.lab.cost import estimates
@@ -37,9 +37,7 @@ def probed(monkeypatch, tmp_path):
     def point(self, cell, depth, tile):
         depths.append(depth)
         tiles.append(self._fitting(cell, tile))
-        counts = cells.counts(
-            dryrun.dataclasses.replace(cell, depth=depth), self._config, self._dataset, self._block
-        )
+        counts = self._experiment.counts(dryrun.dataclasses.replace(cell, depth=depth))
         return Point(counts.multiply_adds, 0.001 * depth, 2.0)
 
     monkeypatch.setattr(dryrun._Probe, "_point", point)
@@ -154,7 +152,7 @@ def test_fewer_are_measured_where_there_is_no_room_for_as_many(monkeypatch):
     config = Config(depths=(4,), width=8, batch_size=10, map="vmap")
     x, y = np.zeros((40, 6), np.float32), np.zeros(40, np.int32)
     mesh = runs_mesh(jax.devices()[:2])
-    probe = dryrun._Probe(config, Dataset(x, y, x, y, 3, "zeros"), None, mesh)
+    probe = dryrun._Probe(Experiment(config, Dataset(x, y, x, y, 3, "zeros"), mesh=mesh))
     (cell,) = grid.cells(config)
     assert probe._fitting(cell, 8) == 8
     monkeypatch.setattr(dryrun.memory, "needed_bytes", lambda _, runs, __: 2**62 * (runs > 4))

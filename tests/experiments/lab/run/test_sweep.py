@@ -5,6 +5,7 @@ import jax
 import pandas as pd
 import pytest
 
+from experiments.lab.build.experiment import Experiment
 from experiments.lab.build.readings import Reading
 from experiments.lab.config import grid
 from experiments.lab.config.config import Config
@@ -94,7 +95,8 @@ def test_a_study_compiles_two_programs_a_cell(tmp_path):
     jax.monitoring.register_event_duration_secs_listener(listen)
     try:
         dataset = datasets.load("digits")
-        sweep.train("study", config, dataset, None, store, Interrupts(""), lambda: None)
+        experiment = Experiment(config, dataset)
+        sweep.train("study", experiment, store, Interrupts(""), lambda: None)
     finally:
         jax.monitoring.unregister_event_duration_listener(listen)
     assert len(store.finished) == 2 * 2 * 2 * 2
@@ -110,7 +112,8 @@ def test_a_reading_chooses_its_steps_and_changes_no_bit_of_the_training(tmp_path
         folder = tmp_path / name
         store = Store(folder, "study", settings_of(config, "", ""), grid.all_runs(config))
         none, dataset = lambda: None, datasets.load("digits", examples=100)
-        sweep.train("study", config, dataset, None, store, Interrupts(""), none, reading)
+        experiment = Experiment(config, dataset)
+        sweep.train("study", experiment, store, Interrupts(""), none, reading)
         tables[name] = [pd.read_csv(folder / f"{table}.csv") for table in ("results", "history")]
     read = pd.read_csv(tmp_path / "with" / "seen.readings.csv")
     assert read.groupby("shortcut_weight").step.unique().map(list).tolist() == [[0, 1, 8, 14]] * 2

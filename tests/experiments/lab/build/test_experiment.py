@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from experiments.lab.build import cells
+from experiments.lab.build.experiment import Experiment, runs_of
 from experiments.lab.config import grid
 from experiments.lab.config.config import Config
 from experiments.lab.config.grid import Group
@@ -23,18 +23,18 @@ def test_a_cell_names_its_block(config, blocks):
     listed = list(grid.cells(config))
     assert [cell.columns()["block"] for cell in listed] == blocks
     for cell in listed:
-        assert cells.counts(cell, config, DATASET, None).layers == cell.depth
+        assert Experiment(config, DATASET).counts(cell).layers == cell.depth
 
 
 @pytest.mark.parametrize(("steps", "chunk"), [(0, 1), (3, 1), (6, 1), (300, 50), (305, 51)])
 def test_a_run_is_measured_about_six_times(steps, chunk):
-    assert cells.measuring_stride(Config(steps=steps)) == chunk
+    assert Experiment(Config(steps=steps), DATASET).measuring_stride == chunk
 
 
 def test_runs_become_arrays_in_their_order():
     config = Config(depths=(4,), learning_rates=(0.1, 0.2), num_seeds=2, first_seed=5)
     (cell,) = grid.cells(config)
-    arrays = cells.run_arrays(Group(cell, tuple(grid.runs(config, cell))))
+    arrays = runs_of(Group(cell, tuple(grid.runs(config, cell))))
     np.testing.assert_array_equal(arrays.seed, [5, 6] * 4)
     np.testing.assert_array_equal(arrays.shortcut_weight, [0, 0, 1, 1] * 2)
     np.testing.assert_array_equal(arrays.learning_rate, np.float32([0.1] * 4 + [0.2] * 4))
@@ -42,14 +42,15 @@ def test_runs_become_arrays_in_their_order():
 
 def test_large_training_sets_are_measured_by_running_statistics():
     many = DATASET._replace(x_train=np.broadcast_to(IMAGES[:1], (200_000, 8, 8)))
-    assert not cells.running_statistics(Config(), DATASET)
-    assert cells.running_statistics(Config(), many)
-    assert cells.running_statistics(Config(statistics="running"), DATASET)
-    assert not cells.running_statistics(Config(statistics="whole"), many)
+    assert not Experiment(Config(), DATASET).running_statistics
+    assert Experiment(Config(), many).running_statistics
+    assert Experiment(Config(statistics="running"), DATASET).running_statistics
+    assert not Experiment(Config(statistics="whole"), many).running_statistics
 
 
 def test_the_warm_up_begins_at_its_depth():
     config = Config(family="cifar", depths=(8, 20), warmup=("error:0.8",), warmup_depth=20, width=4)
     shallow, deep = grid.cells(config)
-    assert cells.training(shallow, config, DATASET, None).warm_up is None
-    assert cells.training(deep, config, DATASET, None).warm_up.error == 0.8
+    experiment = Experiment(config, DATASET)
+    assert experiment.training(shallow).warm_up is None
+    assert experiment.training(deep).warm_up.error == 0.8

@@ -1,0 +1,128 @@
+"""The experiment: what a study trains, as one frozen value that answers what its cells are."""
+
+import dataclasses
+from typing import Any
+
+import jax
+import numpy as np
+from jax.sharding import Mesh
+
+from experiments.lab.build import composition, mapping
+from experiments.lab.build.composition import OwnBlock
+from experiments.lab.config.config import Config
+from experiments.lab.config.grid import Cell, Group
+from experiments.lab.data.datasets import Dataset
+from resnet_jax.nn import counting
+from resnet_jax.nn.counting import Counts
+from resnet_jax.nn.functional import from_linen
+from resnet_jax.nn.networks import ResidualNetwork
+from resnet_jax.training import population
+from resnet_jax.training.population import Footprint, Population, runs_mesh
+from resnet_jax.training.run import Data, Run, Training
+
+#: Measurements over a run's training, besides the one before its first step.
+MEASUREMENTS = 6
+
+#: How long one call of a compiled program is meant to take, so that progress moves and an
+#: interrupt is heard; how a training is cut into calls changes none of its bits.
+CALL_SECONDS = 1.0
+
+#: Above this many numbers in the training images measurements use running statistics, if not told
+#: otherwise.
+LARGE_TRAINING_SET = 10_000_000
+
+
+@dataclasses.dataclass(frozen=True, eq=False)  # one is another, whatever their arrays hold
+class Experiment:
+    """What a study trains, and on which devices.
+
+    Attributes:
+      config: what was asked for.
+      dataset: the data that it names.
+      block: a block of the user's own; None for the family's.
+      mesh: the devices, along one axis of runs.
+    """
+
+    config: Config
+    dataset: Dataset
+    block: OwnBlock | None = None
+    mesh: Mesh = dataclasses.field(default_factory=runs_mesh)
+
+    def but(self, **changes: Any) -> "Experiment":
+        """Returns the same experiment with other fields of its configuration."""
+        return dataclasses.replace(self, config=dataclasses.replace(self.config, **changes))
+
+    @property
+    def devices(self) -> list[jax.Device]:
+        """The devices that share the runs."""
+        return list(self.mesh.devices.flat)
+
+    @property
+    def tile(self) -> int | None:
+        """How many runs are vectorised on a device; None for all of them."""
+        return mapping.tile(self.config)
+
+    @property
+    def measuring_stride(self) -> int:
+        """Steps from one measurement to the next."""
+        return max(1, -(-self.config.steps // MEASUREMENTS))
+
+    @property
+    def chunk(self) -> int:
+        """The most steps that one call of the compiled program takes; it shuffles for all."""
+        return min(self.measuring_stride, 256)
+
+    @property
+    def running_statistics(self) -> bool:
+        """Whether measurements use running averages instead of statistics of the whole set."""
+        if self.config.statistics == "auto":
+            return self.dataset.x_train.size > LARGE_TRAINING_SET
+        return self.config.statistics == "running"
+
+    def network(self, cell: Cell) -> ResidualNetwork:
+        """Builds the network of a cell."""
+        shape, classes = self.dataset.x_train.shape[1:], self.dataset.classes
+        return composition.network(
+            self.config, cell.depth, cell.variant, shape, classes, self.block
+        )
+
+    def counts(self, cell: Cell) -> Counts:
+        """Counts what the network of a cell takes, from shapes alone."""
+        example = jax.ShapeDtypeStruct((1, *self.dataset.x_train.shape[1:]), np.float32)
+        return counting.count(self.network(cell), example)
+
+    def training(self, cell: Cell) -> Training:
+        """Composes the training of each run of a cell."""
+        network, config, variant = self.network(cell), self.config, cell.variant
+        optimizer = composition.optimizer(variant, sum(shape.blocks for shape in network.stages))
+        warms_up = cell.depth >= config.warmup_depth
+        return Training(
+            from_linen(network),
+            lambda rate: optimizer(rate, config.weight_decay),
+            composition.SCHEDULES[config.schedule](config.steps),
+            config.batch_size,
+            self.chunk,
+            composition.augment(config),
+            composition.warm_up(variant) if warms_up else None,
+            composition.SHORTCUT_SCHEDULES[variant.shortcut_schedule](config.steps),
+            self.running_statistics,
+        )
+
+    def population(self, group: Group) -> Population:
+        """Puts the runs of a group on the devices, as a population that is not compiled yet."""
+        data = Data(*self.dataset[:4])
+        return Population(self.training(group.cell), runs_of(group), data, self.mesh, self.tile)
+
+    def footprint(self, cell: Cell) -> Footprint:
+        """Predicts the memory that a cell's runs take on a device, from shapes alone."""
+        shapes = jax.eval_shape(lambda *arrays: Data(*arrays), *self.dataset[:4])
+        return population.footprint(self.training(cell), shapes, self.tile)
+
+
+def runs_of(group: Group) -> Run:
+    """Returns the runs of a group as arrays ``[runs]``."""
+    return Run(
+        np.array([run.seed for run in group.runs], np.int32),
+        np.array([run.shortcut_weight for run in group.runs], np.float32),
+        np.array([run.learning_rate for run in group.runs], np.float32),
+    )
