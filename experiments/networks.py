@@ -8,8 +8,10 @@ import dataclasses
 import sys
 import typing
 
-from experiments.lab.config.config import NETWORK_FIELDS, Config, Variant
-from experiments.lab.config.validation import LEAST_IMAGE, validate
+from experiments.lab.config.config import Config
+from experiments.lab.config.families import FAMILIES
+from experiments.lab.config.validation import validate
+from experiments.lab.config.variants import NETWORK_FIELDS, Variant
 from experiments.lab.run.command import command
 from experiments.lab.system.errors import UserError
 from experiments.lab.system.interrupts import Interrupts
@@ -17,13 +19,6 @@ from experiments.lab.system.startup import import_jax
 
 #: The flags of a study that say what a network is.
 _SHARED = ("block", "width", "width_factor", *NETWORK_FIELDS)
-
-#: Depths, image and classes of each family where no flag says otherwise.
-_DEFAULTS = {
-    "dense": ((2, 4, 8, 16, 32, 64), (8, 8), 10),
-    "cifar": ((20, 32, 44, 56, 110, 1202), (32, 32, 3), 10),
-    "imagenet": ((18, 34, 50, 101, 152), (224, 224, 3), 1000),
-}
 
 
 def _shared(name: str):
@@ -103,7 +98,8 @@ def _asked(config: typing.Any) -> list[Row]:
     flags = {name: getattr(config, name) for name in _SHARED} | {"family": config.family or "dense"}
     if config.depths:
         return [Row("", Config(depths=(depth,), **flags)) for depth in config.depths]
-    known = _DEFAULTS.get(flags["family"], ((2,), (), 0))[0]
+    family = FAMILIES.get(flags["family"])
+    known = family.sample[0] if family else (2,)
     rows = [Row("", Config(depths=(depth,), **flags)) for depth in known]
     return [row for row in rows if _exists(row.config)] or rows[:1]
 
@@ -118,13 +114,13 @@ def _exists(study: Config) -> bool:
 
 def _example(config: typing.Any, study: Config) -> tuple[tuple[int, ...], int]:
     """The shape of one example, and the number of classes."""
-    _, image, classes = _DEFAULTS[study.family]
+    _, image, classes = study.of_family.sample
     return config.image or image, config.classes or classes
 
 
 def _check_example(config: typing.Any, study: Config) -> None:
     image, classes = _example(config, study)
-    given, least = ",".join(map(str, image)), LEAST_IMAGE.get(study.family, 1)
+    given, least = ",".join(map(str, image)), study.of_family.least_image
     if len(image) not in (2, 3) or min(image) < 1 or max(image) > 2**15:
         raise UserError(f"--image={given}: give height,width or height,width,channels")
     if min(image[:2]) < least:
@@ -193,7 +189,7 @@ def _network(study: Config, variant: Variant, image: tuple[int, ...], classes: i
 
 
 def _block(study: Config) -> str:
-    return "dense" if study.family == "dense" else study.block_at(study.depths[0])
+    return study.block_at(study.depths[0])
 
 
 def _shape(image: tuple[int, ...]):

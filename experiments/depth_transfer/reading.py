@@ -9,8 +9,9 @@ import numpy as np
 import pandas as pd
 
 from experiments.lab.build.readings import Read
-from experiments.lab.config.config import VARIANT_FIELDS, Config
+from experiments.lab.config.config import Config
 from experiments.lab.config.grid import RUN_COLUMNS
+from experiments.lab.config.variants import VARIANT_FIELDS
 from resnet_jax import diagnostics
 from resnet_jax.nn.networks import ResidualNetwork
 from resnet_jax.training.run import Training

@@ -9,7 +9,8 @@ features at one rate.  Where a parametrisation transfers, neither depends on dep
 from collections.abc import Collection, Iterator
 
 from experiments.lab.build.readings import Reading
-from experiments.lab.config.config import Config, Variant
+from experiments.lab.config.config import Config
+from experiments.lab.config.variants import Variant
 from experiments.lab.run.study import Study, later
 
 

@@ -12,7 +12,7 @@ import pandas as pd
 
 from experiments.depth_transfer import optima
 from experiments.lab.analysis import labels, predictions
-from experiments.lab.config.config import VARIANT_FIELDS
+from experiments.lab.config.variants import VARIANT_FIELDS
 
 #: What tells a parametrisation from others.
 SERIES = (*VARIANT_FIELDS, "shortcut_weight")

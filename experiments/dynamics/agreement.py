@@ -14,7 +14,7 @@ from experiments.lab.analysis import labels, verdicts
 from experiments.lab.analysis.configurations import Configuration
 from experiments.lab.analysis.reach import TRAINED
 from experiments.lab.analysis.wording import percent
-from experiments.lab.config.config import NETWORK_FIELDS, VARIANT_FIELDS
+from experiments.lab.config.variants import NETWORK_FIELDS, VARIANT_FIELDS
 from resnet_jax.statistics import Interval, fisher_exact_test, share_interval
 
 HEALTHY = "healthy"

@@ -8,7 +8,7 @@ from experiments.dynamics import agreement, figures, trajectories
 from experiments.dynamics import trajectories as tracks
 from experiments.dynamics.trajectories import Trajectory
 from experiments.lab.analysis import configurations, summary, wording
-from experiments.lab.config.kinds import NORMS
+from experiments.lab.config.vocabulary import NORMS
 from experiments.lab.report import page, terminal
 from experiments.lab.report.presentation import Drawn, Presentation, publish
 from experiments.lab.store import layout, manifest, results
@@ -98,7 +98,7 @@ def _figures(
 
 def _texts(judged: pd.DataFrame) -> list[list[str]]:
     """The rows of the table, by :data:`_COLUMNS`."""
-    rank = lambda values: values.map(NORMS.index) if values.name == "norm" else values
+    rank = lambda values: values.map(NORMS.rank) if values.name == "norm" else values
     ranked = judged.sort_values(["depth", "norm"], key=rank, kind="stable")
     shown = ("training error", "95% interval", "rate", "failed")
     return [

@@ -9,7 +9,7 @@ from experiments.lab.build import readings
 from experiments.lab.build.readings import Reading
 from experiments.lab.config import validation
 from experiments.lab.config.config import Config
-from experiments.lab.config.kinds import KINDS
+from experiments.lab.config.variants import KINDS
 from experiments.lab.run.study import Study, later
 
 STUDY = Study(

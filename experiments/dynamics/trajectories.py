@@ -12,8 +12,8 @@ import pandas as pd
 
 from experiments.lab.analysis import configurations, labels
 from experiments.lab.analysis.wording import percent
-from experiments.lab.config.config import Variant
 from experiments.lab.config.grid import RUN_COLUMNS
+from experiments.lab.config.variants import Variant
 
 #: A network has begun to learn where its training error is below this, as for the warm-up of He et
 #: al. 2015 (section 4.2).

@@ -9,14 +9,12 @@ from collections.abc import Iterator
 from experiments.lab.build import readings
 from experiments.lab.build.readings import Reading
 from experiments.lab.config.config import Config
+from experiments.lab.config.vocabulary import CONVOLUTIONS
 from experiments.lab.run.study import Study, later
-
-#: Forms of convolutions whose gradients have no gradients.
-_ONCE = ("mapped", "packed")
 
 
 def _problems(config: Config) -> Iterator[str]:
-    if config.convolution in _ONCE:
+    if not CONVOLUTIONS[config.convolution].twice:
         yield (
             f"--convolution={config.convolution}: its gradients cannot be differentiated again, as "
             "the curvature of the loss asks for; leave it away"

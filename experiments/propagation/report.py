@@ -8,7 +8,7 @@ from experiments.lab.analysis import configurations, labels, predictions
 from experiments.lab.analysis.configurations import Configuration
 from experiments.lab.build.layerwise import EXAMPLES
 from experiments.lab.config.config import Config
-from experiments.lab.config.kinds import NORMS
+from experiments.lab.config.vocabulary import NORMS
 from experiments.lab.report import page, terminal
 from experiments.lab.report.presentation import Drawn, Presentation, publish
 from experiments.lab.store import layout, manifest, results
@@ -93,7 +93,7 @@ def _texts(table: pd.DataFrame) -> tuple[list[str], list[list[str]]]:
     """Columns and rows of the table, those of theory where there is any."""
     ends = {"": "", "_theory": "*"} if _is_predicted(table) else {"": ""}
     measured = [f"{name}{mark}" for name in _MEASURES.values() for mark in ends.values()]
-    ranked = table.sort_values("norm", key=lambda norms: norms.map(NORMS.index), kind="stable")
+    ranked = table.sort_values("norm", key=lambda norms: norms.map(NORMS.rank), kind="stable")
     number = lambda value: "" if value != value else f"{value:.2g}"  # NaN where there is none
     marks = {"near": "~", "no": "≠"}
     mark = lambda row, name, end: marks.get(row[f"{name}_fit"], "") if end else ""

@@ -15,7 +15,8 @@ from experiments.lab.analysis import configurations, labels, predictions, verdic
 from experiments.lab.analysis.reach import TRAINED, Reach, reach
 from experiments.lab.analysis.summary import choose_rates, summarise
 from experiments.lab.analysis.wording import EDGES, percent
-from experiments.lab.config.config import NETWORK_FIELDS, VARIANT_FIELDS, Variant
+from experiments.lab.config.variants import NETWORK_FIELDS, VARIANT_FIELDS, Variant
+from experiments.lab.config.vocabulary import NORMS
 
 #: Other limits than 5%, at which the same is asked to see how much the answer rests on it.
 LIMITS = (0.01, 0.2)
@@ -141,7 +142,7 @@ def foretold(variant: Variant, weight: float, depth: int) -> str:
         there.gradient,
         there.cosine,
         there.gradient_correlation,
-        batch_norm=variant.norm == "batch",
+        batch_norm=NORMS[variant.norm].over_batch,
     )
     return verdicts.verdict(ends)
 

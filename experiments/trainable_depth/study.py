@@ -7,7 +7,8 @@ chosen for each depth?  Beside it stands what theory says of the networks as ini
 
 from dataclasses import replace
 
-from experiments.lab.config.config import USUAL, Config
+from experiments.lab.config.config import Config
+from experiments.lab.config.variants import USUAL
 from experiments.lab.run.study import Study, later
 
 _PRE_ACTIVATION = replace(USUAL, order="pre_activation")

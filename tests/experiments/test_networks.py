@@ -6,7 +6,8 @@ import re
 import pytest
 
 from experiments import networks
-from experiments.lab.config.config import NETWORK_FIELDS, Config
+from experiments.lab.config.config import Config
+from experiments.lab.config.variants import NETWORK_FIELDS
 from experiments.networks import NetworksConfig
 
 

@@ -10,7 +10,9 @@ import numpy as np
 import pandas as pd
 
 from experiments.lab.analysis import labels, predictions, verdicts
-from experiments.lab.config.config import USUAL, VARIANT_FIELDS, Variant
+from experiments.lab.config.families import FAMILIES
+from experiments.lab.config.variants import USUAL, VARIANT_FIELDS, Variant
+from experiments.lab.config.vocabulary import NORMS
 from resnet_jax.statistics import log_interval, t_interval
 from resnet_jax.theory.propagation import Propagation
 
@@ -149,16 +151,14 @@ def _configuration(
             "cosine": table("cosine"),
             "gradient_correlation": table("gradient_correlation"),
         }
-    is_dense = "family" not in runs or runs.family.iloc[0] == "dense"
+    is_dense = "family" not in runs or not FAMILIES[runs.family.iloc[0]].convolutional
     theory = None
     if follows_theory and (is_dense or "side" in runs):  # older readings have no sides
         sides = None if is_dense else table("side")[0]
         theory = _theory(variant, weight, samples, sides)
     passed = np.arange(gradient.shape[1])
     room = (
-        allowance(passed, width, batch if variant.norm == "batch" else None)
-        if width
-        else 0.0 * passed
+        allowance(passed, width, batch if _over_batch(variant) else None) if width else 0.0 * passed
     )
     rooms = {"power": room, "gradient": room[::-1]}
     curves = {
@@ -168,8 +168,14 @@ def _configuration(
         for name, values in samples.items()
     }
     power, gradient, cosine, correlation = (curves[name].mean for name in QUANTITIES)
-    ends = verdicts.ends(power, gradient, cosine, correlation, variant.norm == "batch")
+    ends = verdicts.ends(power, gradient, cosine, correlation, _over_batch(variant))
     return Configuration(variant, weight, depth, curves, verdicts.verdict(ends))
+
+
+def _over_batch(variant: Variant) -> bool:
+    """Whether a variant's normalisation averages over the batch."""
+    norm = NORMS.get(variant.norm)
+    return bool(norm and norm.over_batch)
 
 
 def _theory(

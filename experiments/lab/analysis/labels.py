@@ -2,47 +2,8 @@
 
 import pandas as pd
 
-from experiments.lab.config.config import VARIANT_FIELDS, Variant
-
-#: By the field of a variant.
-_WORDS = {
-    "order": {
-        "pre_activation": "pre-activation",
-        "original": "the lecture's order",
-        "norm_after_addition": "norm after addition",
-        "activation_before_addition": "ReLU before addition",
-        "activation_first": "ReLU-only pre-activation",
-    },
-    "shortcut": {
-        "A": "identity shortcut",
-        "B": "projection where shapes change",
-        "C": "projection everywhere",
-        "constant": "shortcut/branch ×",
-        "dropout": "dropout on the shortcut",
-        "exclusive_gate": "exclusive gate",
-        "shortcut_gate": "shortcut-only gate",
-    },
-    "branch_scale": {
-        "one": "branch × 1",
-        "stochastic_depth": "stochastic depth",
-        "fixup": "Fixup",
-        "inverse_sqrt": "branch × 1/√blocks",
-        "learned": "learned branch scale",
-        "depth": "depth-scaled, α =",
-    },
-    "init": {"zero_last": "zero-init", "orthogonal": "orthogonal weights"},
-    "optimizer": {
-        "sgd": "SGD",
-        "momentum": "momentum",
-        "nesterov": "Nesterov",
-        "adam": "Adam",
-        "adamw": "AdamW",
-    },
-    "warmup": {"none": "no warm-up", "error": "warm-up to error"},
-    "shortcut_schedule": {"constant": "shortcuts kept", "annealed": "shortcuts annealed"},
-}
-
-_NORMS = {"none": "no normalisation", "batch": "batch norm", "layer": "layer norm"}
+from experiments.lab.config.variants import VARIANT_FIELDS, Variant
+from experiments.lab.config.vocabulary import NORMS, OF_VARIANTS
 
 
 def kind(shortcut_weight: float) -> str:
@@ -51,13 +12,15 @@ def kind(shortcut_weight: float) -> str:
 
 
 def norm(name: str) -> str:
-    """What a normalisation is called, wherever networks are told apart by it."""
-    return _NORMS.get(name, name)
+    """Returns what a normalisation is called, wherever networks are told apart by it."""
+    known = NORMS.get(name)
+    return known.title if known else name
 
 
 def with_norm(name: str) -> str:
-    """What the networks of a normalisation are called."""
-    return "without norm" if name == "none" else f"with {name} norm"
+    """Returns what follows the name of networks in a sentence: their normalisation."""
+    known = NORMS.get(name)
+    return known.clause if known else f"with {name} norm"
 
 
 def variants(table: pd.DataFrame) -> dict[tuple[str, ...], str]:
@@ -73,7 +36,8 @@ def variants(table: pd.DataFrame) -> dict[tuple[str, ...], str]:
 def words(field: str, value: str) -> str:
     """What the value of a variant's field is called."""
     name, _, numbers = value.partition(":")
-    return f"{_WORDS.get(field, {}).get(name, f'{field} {name}')} {numbers}".rstrip()
+    known = OF_VARIANTS[field].get(name)
+    return f"{known.words if known and known.words else f'{field} {name}'} {numbers}".rstrip()
 
 
 def variant_of(row: pd.Series) -> Variant:

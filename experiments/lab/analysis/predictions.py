@@ -1,28 +1,37 @@
 """Predictions: what theory says of a study's networks as initialised."""
 
 import dataclasses
+import pkgutil
 
 import numpy as np
 
-from experiments.lab.config.config import Config, Variant
-from experiments.lab.config.names import ADAPTIVE, split_name
+from experiments.lab.config.config import Config
+from experiments.lab.config.families import FAMILIES
+from experiments.lab.config.variants import Variant
+from experiments.lab.config.vocabulary import (
+    BRANCH_SCALES,
+    INITS,
+    NORMS,
+    OPTIMIZERS,
+    ORDERS,
+    SHORTCUT_SCHEDULES,
+    SHORTCUTS,
+)
 from resnet_jax import theory
-from resnet_jax.nn import branches
-from resnet_jax.theory import particles, pixels, propagation
+from resnet_jax.theory import pixels
 from resnet_jax.theory.laws import Follow
 from resnet_jax.theory.propagation import Propagation, Setting, Start
-
-_NORMS = {"none": propagation.NONE, "batch": propagation.BATCH, "layer": propagation.LAYER}
 
 
 def knows(settings: dict) -> bool:
     """Whether theory follows the networks of a study: fully connected, of blocks of ours."""
-    return settings.get("family") == "dense" and not settings.get("own_block")
+    family = FAMILIES.get(settings.get("family", ""))
+    return bool(family and not family.convolutional) and not settings.get("own_block")
 
 
 def knows_images(settings: dict) -> bool:
     """Whether theory follows plain networks of a study: convolutional, of basic blocks of ours."""
-    if settings.get("family") == "dense" or settings.get("own_block"):
+    if knows(settings) or settings.get("own_block"):
         return False
     config = Config(family=settings["family"], block=settings["block"])
     return all(config.block_at(depth) == "basic" for depth in settings["depths"])
@@ -54,8 +63,9 @@ def of_blocks(
         return None
     follow, setting = known
     start = Start(power, cosine)
-    if variant.order == "original":  # theory begins in front of the first activation
-        start = Start(2 * power, 0.0 if variant.norm == "batch" else _before_relu(cosine))
+    if ORDERS[variant.order].activated:  # theory begins in front of the first activation
+        centred = setting.norm.centres
+        start = Start(2 * power, 0.0 if centred else _before_relu(cosine))
     setting = dataclasses.replace(setting, start=start, gradient_correlation=gradient_correlation)
     return follow(blocks, setting) if sides is None else _of_images(variant, setting, sides)
 
@@ -66,7 +76,7 @@ def _of_images(variant: Variant, setting: Setting, sides: np.ndarray) -> Propaga
     if not is_plain or setting.norm.centres or not (sides > 0).all():
         return None
     strides = -(-sides[:-1] // sides[1:])
-    pre_activation = variant.order == "pre_activation"
+    pre_activation = not ORDERS[variant.order].activated
     return pixels.plain(strides.astype(int), int(sides[0]), setting, pre_activation)
 
 
@@ -77,32 +87,24 @@ def setting_of(
 
     None where it says nothing of them.
     """
-    weight = _branch_weight(variant, blocks)
-    follows = {"original": particles.original, "pre_activation": propagation.pre_activation}
-    known = variant.norm in _NORMS and variant.order in follows and variant.shortcut == "A"
-    if not known or weight is None or shortcut_weight < 0 or shortcut_weight == 0 == weight:
+    norm, order = NORMS.get(variant.norm), ORDERS.get(variant.order)
+    weight, shortcut = _branch_weight(variant, blocks), SHORTCUTS.get(variant.shortcut)
+    if weight is None or shortcut_weight < 0 or shortcut_weight == 0 == weight:
         return None
-    setting = Setting(
-        norm=_NORMS[variant.norm], shortcut_weight=shortcut_weight, branch_weight=weight
-    )
-    return follows[variant.order], setting
+    if not (norm and norm.theory and order and order.theory and shortcut and shortcut.identity):
+        return None
+    follow, seen = pkgutil.resolve_name(order.theory), pkgutil.resolve_name(norm.theory)
+    return follow, Setting(norm=seen, shortcut_weight=shortcut_weight, branch_weight=weight)
 
 
 def _branch_weight(variant: Variant, blocks: int) -> float | None:
-    """What multiplies a branch at first, None where theory has no word for it.
-
-    Orthogonal weights times √2 have He's σ² = 2, and in wide networks power, angles and the mean
-    square of gradients depend on nothing else of them; the spread of singular values does, which
-    theory does not speak of here (Pennington et al. 2017, arXiv 1711.04735, section 2).
-    """
-    if variant.init == "zero_last" or variant.branch_scale in ("learned", "fixup"):
-        return 0.0  # a multiplier, or the branch's last weights, begin at zero
-    if variant.init not in ("he", "orthogonal"):
+    """Returns what multiplies a branch at first; None where theory has no word for it."""
+    init, scale = INITS.get(variant.init), BRANCH_SCALES.get(variant.branch_scale)
+    if variant.is_silent:
+        return 0.0  # the branch's last weights begin at zero
+    if not init or not init.theory or not scale:
         return None
-    scale, numbers = split_name("branch_scale", variant.branch_scale)
-    if scale == "depth":
-        return branches.growth(blocks) ** -numbers[0]
-    return {"one": 1.0, "inverse_sqrt": blocks**-0.5}.get(scale)
+    return scale.weight(blocks, *BRANCH_SCALES.parse(variant.branch_scale).numbers)
 
 
 def branches_are_silent(variant: Variant) -> bool:
@@ -121,19 +123,19 @@ def feature_change(variant: Variant, shortcut_weight: float, blocks: int, power:
       blocks: of two layers each.
       power: mean square of what enters the first.
     """
-    branch, scale = _branch_weight(variant, blocks), variant.branch_scale
-    known = variant.order == "pre_activation" and variant.shortcut == "A" and shortcut_weight == 1
-    known = known and variant.shortcut_schedule == "constant"
+    branch, order = _branch_weight(variant, blocks), ORDERS[variant.order]
+    known = bool(order.theory) and not order.activated and SHORTCUTS[variant.shortcut].identity
+    known = (
+        known and shortcut_weight == 1 and not SHORTCUT_SCHEDULES.value(variant.shortcut_schedule)
+    )
     if not known or not branch or not blocks:
         return np.nan
-    adaptive = variant.optimizer in ADAPTIVE
-    name, numbers = split_name("branch_scale", scale)
-    rate = 1.0
-    if name == "depth":
-        rate = theory.depth_multipliers(branches.growth(blocks), numbers[0], adaptive)[1]
-    if variant.norm == "layer":
+    adaptive = OPTIMIZERS[variant.optimizer].adaptive
+    scale, numbers = BRANCH_SCALES.parse(variant.branch_scale)
+    rate = scale.rate(blocks, adaptive, *numbers) if scale.rate else 1.0
+    if NORMS[variant.norm].per_example:
         return theory.feature_change(blocks, branch, rate, adaptive, power)
-    bounded = name == "inverse_sqrt" or (name == "depth" and numbers[0] >= 0.5)
+    bounded = scale.bounded(*numbers)
     return theory.feature_change(blocks, branch, rate, adaptive) if bounded else np.nan
 
 

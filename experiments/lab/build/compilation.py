@@ -59,7 +59,7 @@ def training_options(config: Config) -> Options | None:
     On CPU the first level makes those of dense layers a tenth faster, too; those of convolutions
     would be 7 % slower, and keep the third.
     """
-    return _options(config, first_level=config.family == "dense")
+    return _options(config, first_level=not config.of_family.convolutional)
 
 
 def brief_options(config: Config) -> Options | None:

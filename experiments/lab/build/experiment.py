@@ -1,6 +1,7 @@
 """The experiment: what a study trains, as one frozen value that answers what its cells are."""
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -9,6 +10,7 @@ from jax.sharding import Mesh
 
 from experiments.lab.build import composition, mapping
 from experiments.lab.build.composition import OwnBlock
+from experiments.lab.config import vocabulary
 from experiments.lab.config.config import Config
 from experiments.lab.config.grid import Cell, Group
 from experiments.lab.data.datasets import Dataset
@@ -79,6 +81,12 @@ class Experiment:
             return self.dataset.x_train.size > LARGE_TRAINING_SET
         return self.config.statistics == "running"
 
+    def depths_up_to(self, depth: int) -> Sequence[int]:
+        """Returns the depths, up to one that is given, of networks in the same blocks."""
+        family = self.config.of_family
+        own = self.block.layers if self.block else 0
+        return family.depths_up_to(depth, own or family.layers(self.config.block_at(depth)))
+
     def network(self, cell: Cell) -> ResidualNetwork:
         """Builds the network of a cell."""
         shape, classes = self.dataset.x_train.shape[1:], self.dataset.classes
@@ -96,15 +104,16 @@ class Experiment:
         network, config, variant = self.network(cell), self.config, cell.variant
         optimizer = composition.optimizer(variant, sum(shape.blocks for shape in network.stages))
         warms_up = cell.depth >= config.warmup_depth
+        shortcut_schedule = vocabulary.SHORTCUT_SCHEDULES.value(variant.shortcut_schedule)
         return Training(
             from_linen(network),
             lambda rate: optimizer(rate, config.weight_decay),
-            composition.SCHEDULES[config.schedule](config.steps),
+            vocabulary.SCHEDULES.value(config.schedule)(config.steps),
             config.batch_size,
             self.chunk,
             composition.augment(config),
             composition.warm_up(variant) if warms_up else None,
-            composition.SHORTCUT_SCHEDULES[variant.shortcut_schedule](config.steps),
+            shortcut_schedule(config.steps) if shortcut_schedule else None,
             self.running_statistics,
         )
 

@@ -15,18 +15,9 @@ docs/performance.md ("On a GPU") has the whole table.  No TPU was met: there the
 import jax
 
 from experiments.lab.config.config import Config
-from experiments.lab.config.names import split_name
+from experiments.lab.config.vocabulary import CONVOLUTIONS, MAPS
 from resnet_jax.ops import forms
 from resnet_jax.ops.forms import Form
-
-FORMS = {
-    "stock": forms.STOCK,
-    "patches": forms.PATCHES,
-    "columns": forms.COLUMNS,
-    "shifts": forms.SHIFTS,
-    "mapped": forms.MAPPED,
-    "packed": forms.PACKED,
-}
 
 #: Of runs that are vectorised, by backend.
 _VECTORISED = {"gpu": forms.COLUMNS}
@@ -37,16 +28,16 @@ def tile(config: Config) -> int | None:
 
     See :func:`resnet_jax.training.population.over_runs`.
     """
-    name, numbers = split_name("map", config.map)
-    if name == "auto":
+    how = MAPS.parse(config.map)
+    if how.entry.name == "auto":
         return 1 if jax.default_backend() == "cpu" else None
-    return int(numbers[0]) or None if name == "vmap" else 1
+    return int(how.numbers[0]) or None if how.numbers else 1
 
 
 def form(config: Config) -> Form:
     """How convolutions are computed."""
-    if config.convolution != "auto":
-        return FORMS[config.convolution]
+    if chosen := CONVOLUTIONS.value(config.convolution):
+        return chosen
     if tile(config) == 1:
         return forms.BY_PLATFORM
     return _VECTORISED.get(jax.default_backend(), forms.BY_PLATFORM)

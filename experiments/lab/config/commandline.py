@@ -8,7 +8,6 @@ from collections.abc import Sequence
 
 from absl import flags
 
-from experiments.lab.config.names import CHOICES
 from experiments.lab.system.errors import UserError, suggest
 
 if typing.TYPE_CHECKING:
@@ -139,8 +138,8 @@ def help_text(program: str, summary: str, defaults) -> str:
     ]
     for field in dataclasses.fields(defaults):
         text = field.metadata["help"]
-        if field.name in CHOICES:
-            text += f" ({', '.join(CHOICES[field.name])})"
+        if names := field.metadata.get("names"):
+            text += f" ({', '.join(names)})"
         entries.append((f"--{field.name}={show(getattr(defaults, field.name))}", text))
     entries.append(("--debug", "shows where an error came from"))
     for flag, text in entries:

@@ -4,48 +4,27 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
-from experiments.lab.config.names import ADAPTIVE, canonical
+from experiments.lab.config import vocabulary
+from experiments.lab.config.entries import Names
+from experiments.lab.config.families import FAMILIES, Family
+from experiments.lab.config.variants import VARIANT_FIELDS, Variant
 
-#: What a field decides: how each run is trained, which runs there are, or neither.  Runs of other
-#: training do not mix in one directory; more of them extend it.
-TRAINING, GRID, SHELL = "training", "grid", "shell"
-
-
-def _option(default, help_text: str, role: str = TRAINING):
-    return dataclasses.field(default=default, metadata={"help": help_text, "role": role})
-
-
-@dataclasses.dataclass(frozen=True)
-class Variant:
-    """One way to compose a network, and (the fields with defaults) to train it."""
-
-    norm: str
-    order: str
-    shortcut: str
-    branch_scale: str
-    init: str
-    optimizer: str = "momentum"
-    warmup: str = "none"
-    shortcut_schedule: str = "constant"
-
-    def names(self) -> tuple[str, ...]:
-        """Its fields, in order."""
-        return dataclasses.astuple(self)
-
-    def carries(self, shortcut_weight: float) -> bool:
-        """Whether its networks pass on what enters: by shortcuts, or by branches of full size."""
-        return shortcut_weight != 0 or (self.branch_scale == "one" and self.init != "zero_last")
+#: What a field decides: how each run is trained, which runs there are, what a report shows besides,
+#: or nothing of these.  Runs of other training do not mix in one directory; more of them extend it.
+TRAINING, GRID, REPORT, SHELL = "training", "grid", "report", "shell"
 
 
-#: The lecture's network with batch normalisation, as it is trained without flags.
-USUAL = Variant("batch", "original", "A", "one", "he")
+def option(default: Any, help_text: str, role: str = TRAINING, names: Names | None = None) -> Any:
+    """Defines a field of a configuration, which is a flag.
 
-VARIANT_FIELDS = tuple(field.name for field in dataclasses.fields(Variant))
-
-#: Those that say what the network is; the others say how it is trained.
-NETWORK_FIELDS = tuple(
-    field.name for field in dataclasses.fields(Variant) if field.default is dataclasses.MISSING
-)
+    Args:
+      default: the flag's default.
+      help_text: what ``--help`` says of it.
+      role: what the field decides.
+      names: those that it takes; None where it takes others, or none.
+    """
+    metadata = {"help": help_text, "role": role, "names": names}
+    return dataclasses.field(default=default, metadata=metadata)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,164 +35,188 @@ class Config:
     goes with the first order, and so on, while a single one goes with all.
     """
 
-    family: str = _option(
+    family: str = option(
         "dense",
         "the lecture's fully connected networks, or the convolutional ones of He et al. 2015: "
         "6n+2 layers for small images (cifar), or 18 to 152 (imagenet)",
+        names=FAMILIES,
     )
-    block: str = _option(
+    block: str = option(
         "auto",
         "of convolutional networks: two 3x3 layers, or 1x1, 3x3, 1x1 with the stride in the first "
         "layer as in the paper or in the 3x3; auto is basic, and for imagenet the paper's choice",
+        names=vocabulary.BLOCKS,
     )
-    depths: tuple[int, ...] = _option(
+    depths: tuple[int, ...] = option(
         (2, 4, 8, 16, 32, 64),
         "weight layers of each network; dense ones: even, from 2 up",
         GRID,
     )
-    num_seeds: int = _option(8, "seeds of every setting; 6 or more for a p-value below 0.05", GRID)
-    first_seed: int = _option(0, "the first seed; the others follow it", GRID)
-    learning_rates: tuple[float, ...] = _option(
+    num_seeds: int = option(8, "seeds of every setting; 6 or more for a p-value below 0.05", GRID)
+    first_seed: int = option(0, "the first seed; the others follow it", GRID)
+    learning_rates: tuple[float, ...] = option(
         (0.1, 0.05, 0.02, 0.01),
         "rates to choose from, for each depth and kind of network on its own",
         GRID,
     )
-    adaptive_share: float = _option(
+    adaptive_share: float = option(
         1.0, "the rates of adam and adamw are these times --learning_rates", GRID
     )
-    shortcut_weights: tuple[float, ...] = _option(
+    shortcut_weights: tuple[float, ...] = option(
         (0.0, 1.0),
         "w in a[l+2] = g(w·a[l] + z[l+2]): 0 is plain, 1 residual",
         GRID,
     )
-    deepest_plain: int = _option(
+    deepest_plain: int = option(
         0,
         "no plain network (shortcut weight 0) is trained deeper than this; 0 sets no limit",
         GRID,
     )
-    silent_plain: bool = _option(
+    silent_plain: bool = option(
         True,
         "trains plain networks also where branches are scaled down or start at zero, and without "
         "shortcuts nothing passes them",
         GRID,
     )
-    width: int = _option(
+    width: int = option(
         0, "units of every hidden layer, or channels of the first stage; 0: 48 dense, 16, 64"
     )
-    width_factor: int = _option(1, "multiplies all widths but that of a convolutional stem")
-    steps: int = _option(300, "updates of each run; 0 measures the networks as initialised")
-    batch_size: int = _option(100, "examples a step")
-    optimizer: tuple[str, ...] = _option(
-        ("momentum",), "how the gradient becomes an update, or one for each variant", GRID
+    width_factor: int = option(1, "multiplies all widths but that of a convolutional stem")
+    steps: int = option(300, "updates of each run; 0 measures the networks as initialised")
+    batch_size: int = option(100, "examples a step")
+    optimizer: tuple[str, ...] = option(
+        ("momentum",),
+        "how the gradient becomes an update, or one for each variant",
+        GRID,
+        names=vocabulary.OPTIMIZERS,
     )
-    schedule: str = _option("cosine", "how the rate changes over the steps")
-    warmup: tuple[str, ...] = _option(
+    schedule: str = option(
+        "cosine", "how the rate changes over the steps", names=vocabulary.SCHEDULES
+    )
+    warmup: tuple[str, ...] = option(
         ("none",),
         "training starts at a rate of 0.01 or less until the batches' running error is below a "
         "fraction (error:0.8, as in He et al. 2015); or one for each variant",
         GRID,
+        names=vocabulary.WARM_UPS,
     )
-    warmup_depth: int = _option(2, "the shallowest network that starts with such a warm-up")
-    weight_decay: float = _option(0.0, "L2 coefficient of all parameters; decoupled for adamw")
-    norm: tuple[str, ...] = _option(("batch",), "normalisation, or one for each variant", GRID)
-    order: tuple[str, ...] = _option(("original",), "order within a block, or one a variant", GRID)
-    shortcut: tuple[str, ...] = _option(
+    warmup_depth: int = option(2, "the shallowest network that starts with such a warm-up")
+    weight_decay: float = option(0.0, "L2 coefficient of all parameters; decoupled for adamw")
+    norm: tuple[str, ...] = option(
+        ("batch",), "normalisation, or one for each variant", GRID, names=vocabulary.NORMS
+    )
+    order: tuple[str, ...] = option(
+        ("original",), "order within a block, or one a variant", GRID, names=vocabulary.ORDERS
+    )
+    shortcut: tuple[str, ...] = option(
         ("A",),
         "what is carried around a block, or one a variant: the input, zero-padded (A), projected "
         "where shapes change (B) or everywhere (C), times a constant as the branch is "
         "(constant:0.5/0.5), gated with an initial bias (exclusive_gate:-6, shortcut_gate:-6), or "
         "dropped out (dropout:0.5)",
         GRID,
+        names=vocabulary.SHORTCUTS,
     )
-    branch_scale: tuple[str, ...] = _option(
+    branch_scale: tuple[str, ...] = option(
         ("one",),
         "factor at the end of each branch, or one a variant: 1, 1/√blocks, learned from 0, left "
         "out by chance (stochastic_depth:0.5, the last one's probability), Fixup's with its "
         "initialisation, or (blocks/2)^-α with learning rates of the blocks to match (depth:1)",
         GRID,
+        names=vocabulary.BRANCH_SCALES,
     )
-    shortcut_schedule: tuple[str, ...] = _option(
+    shortcut_schedule: tuple[str, ...] = option(
         ("constant",),
         "shortcut weights over the steps, or one a variant: as they are, or falling to 0 "
         "(annealed; where others are constant, from the greatest weight alone)",
         GRID,
+        names=vocabulary.SHORTCUT_SCHEDULES,
     )
-    init: tuple[str, ...] = _option(("he",), "initialisation, or one for each variant", GRID)
-    dataset: str = _option(
+    init: tuple[str, ...] = option(
+        ("he",), "initialisation, or one for each variant", GRID, names=vocabulary.INITS
+    )
+    dataset: str = option(
         "digits",
         "digits, digits_random_labels, spirals:TURNS (harder with more turns), cifar10, cifar100, "
         "mnist, fashion_mnist, or a file.npz with x_train, y_train, x_test, y_test",
     )
-    data_dir: str = _option(
+    data_dir: str = option(
         "", "where the files of cifar10 ... lie; by default they are downloaded and kept", SHELL
     )
-    holdout: int = _option(
+    holdout: int = option(
         0, "training examples set aside, which take the test set's place in all results"
     )
-    examples: int = _option(0, "training examples to take, the first so many; 0 takes all")
-    augment: tuple[str, ...] = _option(
-        (), "of training images: random crops after padding by 4, mirroring, square holes"
+    examples: int = option(0, "training examples to take, the first so many; 0 takes all")
+    augment: tuple[str, ...] = option(
+        (),
+        "of training images: random crops after padding by 4, mirroring, square holes",
+        names=vocabulary.AUGMENTATIONS,
     )
-    statistics: str = _option(
+    statistics: str = option(
         "auto",
         "what batch normalisation uses in measurements: statistics of the whole training set, or "
         "running averages; auto takes the latter for training sets of more than 10 million numbers",
+        names=vocabulary.STATISTICS,
     )
-    map: str = _option(
+    map: str = option(
         "auto",
         "how the runs on one device are mapped: one after the other (map), vectorised (vmap), or "
         "so many vectorised at a time (vmap:8), which bounds memory; auto is map on CPU and vmap "
         "elsewhere",
+        names=vocabulary.MAPS,
     )
-    convolution: str = _option(
+    convolution: str = option(
         "auto",
         "how convolutions of vectorised runs are computed: by XLA's own, grouped by runs (stock) "
         "or one run after the other (mapped); as batched products of patches, columns or shifts "
         "of the images; or by XLA's own of several runs packed into 64 channels (packed). All are "
         "the same but for rounding; auto is what is fastest on the platform",
+        names=vocabulary.CONVOLUTIONS,
     )
-    remat: str = _option(
+    remat: str = option(
         "none",
         "what stacks of blocks keep for their gradients: all products; each block's input (block), "
         "which computes blocks twice; or about 2√blocks of these (sqrt), three times",
+        names=vocabulary.REMATS,
     )
-    precision: str = _option(
+    precision: str = option(
         "float32",
         "of the layers' products and activations; parameters, their updates, normalisation, logits "
         "and loss are float32 always. bfloat16 is for accelerators",
+        names=vocabulary.PRECISIONS,
     )
-    matmul_precision: str = _option(
+    matmul_precision: str = option(
         "default",
         "how exactly float32 products and convolutions are computed: highest is full float32; high "
         "may be TF32 on a GPU, and three passes in bfloat16 on a TPU; default, which is JAX's own, "
         "may be TF32 on a GPU, and one pass in bfloat16 on a TPU. On a CPU all are the same",
+        names=vocabulary.MATMUL_PRECISIONS,
     )
     # On an NVIDIA H200 a step of 512 dense runs takes 1.10 times as long with it; without it XLA
     # tries kernels while it compiles, which takes long where there are convolutions
     # (docs/performance.md, "On a GPU").
-    deterministic: bool = _option(
+    deterministic: bool = option(
         True,
         "compiles programs for GPUs so that the same command gives the same bits again; CPUs and "
         "TPUs need no such thing",
     )
-    compare: str = _option("none", "a paper whose numbers the report puts beside these", SHELL)
-    workdir: str = _option("", "where results go; by default runs/ and the study's name", SHELL)
-    fresh: bool = _option(
+    workdir: str = option("", "where results go; by default runs/ and the study's name", SHELL)
+    fresh: bool = option(
         False, "starts over in a new directory beside one that holds a study already", SHELL
     )
-    dry_run: bool = _option(
+    dry_run: bool = option(
         False, "trains nothing, and tells what it would take: work, memory and time", SHELL
     )
-    retry_failed: bool = _option(
+    retry_failed: bool = option(
         False, "tries again what failed for want of memory and would be passed over", SHELL
     )
-    compilation_cache: str = _option(
+    compilation_cache: str = option(
         "",
         "where compiled programs are kept for the next launch; by default in the user's cache "
         "(JAX_COMPILATION_CACHE_DIR, where it is set), and with none not at all",
         SHELL,
     )
-    checkpoint_seconds: float = _option(
+    checkpoint_seconds: float = option(
         10.0, "from one checkpoint to the next; they never take more than 2% of the time", SHELL
     )
 
@@ -223,7 +226,8 @@ class Config:
 
     def learning_rates_of(self, variant: Variant) -> tuple[float, ...]:
         """The rates to choose from for a variant."""
-        share = self.adaptive_share if variant.optimizer in ADAPTIVE else 1.0
+        adaptive = vocabulary.OPTIMIZERS[variant.optimizer].adaptive
+        share = self.adaptive_share if adaptive else 1.0
         return tuple(rate * share for rate in self.learning_rates)
 
     def shortcut_weights_of(self, depth: int, variant: Variant) -> tuple[float, ...]:
@@ -243,7 +247,8 @@ class Config:
     def variants(self) -> tuple[Variant, ...]:
         """The networks to compare, besides their shortcut weights."""
         columns = [
-            tuple(canonical(name, text) for text in getattr(self, name)) for name in VARIANT_FIELDS
+            tuple(names.parse(text).text for text in getattr(self, name))
+            for name, names in vocabulary.OF_VARIANTS.items()
         ]
         count = max(map(len, columns))
         columns = [column * count if len(column) == 1 else column for column in columns]
@@ -261,12 +266,15 @@ class Config:
             columns[name] = values if len(set(values)) > 1 else values[:1]
         return dataclasses.replace(self, **columns)
 
+    @property
+    def of_family(self) -> Family:
+        """The row of its family."""
+        return FAMILIES[self.family]
+
     def base_width(self) -> int:
         """Units of a dense network's layers, or channels of a convolutional one's stem."""
-        return self.width or {"dense": 48, "cifar": 16, "imagenet": 64}[self.family]
+        return self.width or self.of_family.width
 
     def block_at(self, depth: int) -> str:
         """The kind of block that networks of a depth are made of."""
-        if self.block != "auto":
-            return self.block
-        return "bottleneck" if self.family == "imagenet" and depth >= 50 else "basic"
+        return self.of_family.block_at(depth) if self.block == "auto" else self.block

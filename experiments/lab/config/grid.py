@@ -8,7 +8,8 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
-from experiments.lab.config.config import VARIANT_FIELDS, Config, Variant
+from experiments.lab.config.config import Config
+from experiments.lab.config.variants import VARIANT_FIELDS, Variant
 from experiments.lab.system.errors import ContentError
 
 #: The columns that tell one cell from another, and one run from another, in every table.
@@ -77,7 +78,7 @@ class Group(NamedTuple):
 def cells(config: Config) -> Iterator[Cell]:
     """The cells of a study that have runs, shallow ones first."""
     for depth in sorted(config.depths):
-        block = "dense" if config.family == "dense" else config.block_at(depth)
+        block = config.block_at(depth)
         for variant in config.variants():
             if config.shortcut_weights_of(depth, variant):
                 yield Cell(config.family, block, depth, variant)

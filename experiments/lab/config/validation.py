@@ -1,24 +1,17 @@
 """What can be wrong with a configuration, found before anything heavy is imported."""
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
-from experiments.lab.config.config import VARIANT_FIELDS, Config
-from experiments.lab.config.names import CHOICES, check_name
+from experiments.lab.config.config import Config
+from experiments.lab.config.variants import VARIANT_FIELDS, Variant
+from experiments.lab.config.vocabulary import OF_VARIANTS
 from experiments.lab.data.downloads import SOURCES
 from experiments.lab.system.errors import UserError
 
 #: What float32 can hold without losing all its digits.
 _LEAST_FLOAT, _GREATEST_FLOAT = 1e-37, 1e38
-
-#: Weight layers on the main path of each block.
-BLOCK_LAYERS = {"basic": 2, "bottleneck": 3, "bottleneck_3x3": 3}
-
-#: The ImageNet networks, by the layers of their blocks (He et al. 2015, table 1).
-IMAGENET_DEPTHS = {2: (18, 34), 3: (50, 101, 152)}
-
-#: Pixels on a side that a family's networks need at least.
-LEAST_IMAGE = {"cifar": 4, "imagenet": 8}
 
 
 def validate(config: Config, layers_per_block: int | None = None) -> None:
@@ -46,13 +39,14 @@ def validate_data(config: Config, shape: tuple[int, ...], examples: int) -> None
             f"{examples} training examples; take that many or fewer"
         )
     images = len(shape) in (2, 3)
-    if not images and (config.family != "dense" or config.augment):
+    family = config.of_family
+    if not images and (family.convolutional or config.augment):
         flag = f"--augment={','.join(config.augment)}" if config.augment else "--family"
         raise UserError(
             f"{flag}: needs images [height, width] or [height, width, channels], and the examples "
             f"of {config.dataset} are {list(shape)}"
         )
-    least = LEAST_IMAGE.get(config.family, 1)
+    least = family.least_image
     if images and min(shape[:2]) < least:
         raise UserError(
             f"--family={config.family}: needs images of {least}x{least} pixels or more, and those "
@@ -63,10 +57,7 @@ def validate_data(config: Config, shape: tuple[int, ...], examples: int) -> None
 def _problems(config: Config, own_layers: int | None) -> Iterator[str]:
     if own_layers is not None and own_layers < 1:
         yield f"layers_per_block={own_layers}: a block has one layer or more"
-    for name in CHOICES:
-        value = getattr(config, name)
-        for given in (value,) if isinstance(value, str) else value:
-            check_name(name, given)
+    check_names(config)
     for field in dataclasses.fields(config):
         value = getattr(config, field.name)
         if isinstance(value, tuple):
@@ -88,8 +79,15 @@ def _problems(config: Config, own_layers: int | None) -> Iterator[str]:
             yield f"--shortcut_weights: {weight:g} is no weight; 0 is plain and 1 residual"
     if config.data_dir and config.dataset not in SOURCES:
         yield f"--data_dir={config.data_dir}: {config.dataset} has no files to look for there"
-    if config.batch_size == 1 and "batch" in config.norm:
-        yield "--batch_size=1 leaves batch normalisation nothing to average; take 2 or more"
+
+
+def check_names(config: Any) -> None:
+    """Raises :class:`UserError` where a flag's value names nothing that is known."""
+    for field in dataclasses.fields(config):
+        if names := field.metadata.get("names"):
+            value = getattr(config, field.name)
+            for text in (value,) if isinstance(value, str) else value:
+                names.parse(text)
 
 
 def _nothing_to_train(config: Config, depth: int) -> str:
@@ -152,69 +150,30 @@ def _variant_problems(config: Config) -> Iterator[str]:
     if len(set(config.variants())) < len(config.variants()):
         yield f"two variants are the same: {', '.join(f'--{name}' for name in several)} repeat"
     for variant in config.variants():
-        if variant.branch_scale == "fixup" and (variant.norm, variant.init) != ("none", "he"):
-            yield (
-                "--branch_scale=fixup has an initialisation of its own and goes without "
-                "normalisation: add --norm=none, and leave --init away"
-            )
-        silent = variant.branch_scale == "fixup" or variant.init == "zero_last"
-        if silent and variant.order == "activation_before_addition":
-            yield (
-                "--order=activation_before_addition: a branch that starts at zero and ends with a "
-                "ReLU never learns; take another order, --init or --branch_scale"
-            )
-        plain = config.silent_plain and 0 in config.shortcut_weights
-        plain = plain or variant.shortcut_schedule == "annealed"
-        if variant.branch_scale.startswith("stochastic_depth") and plain:
-            yield (
-                f"--branch_scale={variant.branch_scale}: a plain network is cut where a branch is "
-                "left out; add --shortcut_weights=1 --shortcut_schedule=constant"
-            )
+        yield from filter(None, (problem(config, variant) for problem in _problems_of(variant)))
+
+
+def _problems_of(variant: Variant) -> list[Callable[[Config, Variant], str]]:
+    """Returns what each name of a variant has to say of where it makes no sense."""
+    chosen = zip(OF_VARIANTS.values(), variant.names(), strict=True)
+    return [names.parse(text).entry.problem for names, text in chosen]
 
 
 def _depth_problems(config: Config, depth: int, own_layers: int | None) -> Iterator[str]:
     if depth < 2:
         yield f"--depths: no network has {depth} layers; the smallest has 2"
         return
-    if config.family == "dense" and config.block != "auto":
+    family, asked = config.of_family, config.block != "auto"
+    if asked and not family.convolutional:
         yield f"--block={config.block}: dense networks have blocks of their own; leave it away"
-    if own_layers is not None and config.block != "auto":
+    if asked and own_layers is not None:
         yield f"--block={config.block}: a block of one's own takes its place; leave it away"
-    layers = 2 if config.family == "dense" else BLOCK_LAYERS[config.block_at(depth)]
-    layers = own_layers or layers
-    if config.family == "imagenet":
-        yield from _imagenet_problems(config, depth, layers, own_layers is not None)
-        return
-    step = layers * (3 if config.family == "cifar" else 1)
-    if (depth - 2) % step:
-        below = depth - (depth - 2) % step
-        stages = "3 stages, " if config.family == "cifar" else ""
-        yield (
-            f"--depths: no {config.family} network has {depth} layers (stem, {stages}{layers} a "
-            f"block, head); the nearest are {below} and {below + step}"
-        )
+    layers = own_layers or family.layers(config.block_at(depth))
+    if problem := family.depth_problem(depth, layers, asked or own_layers is not None):
+        yield problem
 
 
 def problems_without_blocks(config: Config) -> Iterator[str]:
     """Of studies that look between blocks."""
     if min(config.depths) == 2:
         yield "--depths=2: such a network has no blocks to look between; take deeper ones"
-
-
-def depths_up_to(config: Config, depth: int, own_layers: int | None = None) -> Sequence[int]:
-    """The depths of the form of a study's family, up to one that is, made of the same blocks."""
-    layers = own_layers or (2 if config.family == "dense" else BLOCK_LAYERS[config.block_at(depth)])
-    if config.family == "imagenet":
-        return [known for known in IMAGENET_DEPTHS[layers] if known <= depth]
-    return range(2, depth + 1, layers * (3 if config.family == "cifar" else 1))
-
-
-def _imagenet_problems(config: Config, depth: int, layers: int, own: bool) -> Iterator[str]:
-    chosen = own or config.block != "auto"
-    known = {layers: IMAGENET_DEPTHS.get(layers, ())} if chosen else IMAGENET_DEPTHS
-    if not known.get(layers):
-        yield f"layers_per_block={layers}: the ImageNet networks have blocks of 2 or 3 layers"
-    elif depth not in known[layers]:
-        names = ", ".join(f"{depth}" for depths in known.values() for depth in depths)
-        of = f"with blocks of {layers} layers" if chosen else "of the paper"
-        yield f"--depths: no ImageNet network {of} has {depth} layers; known are {names}"

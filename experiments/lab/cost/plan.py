@@ -12,9 +12,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from experiments.lab.build.experiment import Experiment
 from experiments.lab.config import grid
-from experiments.lab.config.config import Variant
 from experiments.lab.config.grid import Cell, Group, RunKey
-from experiments.lab.config.validation import depths_up_to
+from experiments.lab.config.variants import Variant
+from experiments.lab.config.vocabulary import NORMS
 from experiments.lab.system import memory
 from experiments.lab.system.errors import UserError
 from resnet_jax.nn.counting import Counts
@@ -158,10 +158,9 @@ class Plan:
             footprint = self._experiment.but(**changes).footprint(cell)
             return memory.needed_bytes(footprint, len(devices), devices)
 
-        least = 2 if cell.variant.norm == "batch" else 1
+        least = 2 if NORMS[cell.variant.norm].over_batch else 1
         sizes = [2**power for power in range(32) if least <= 2**power < self._config.batch_size]
-        block = self._experiment.block
-        depths = depths_up_to(self._config, cell.depth, block.layers if block else None)[:-1]
+        depths = self._experiment.depths_up_to(cell.depth)[:-1]
         at_depth = lambda depth: needed(dataclasses.replace(cell, depth=depth))
         if self._config.remat != "sqrt" and needed(cell, remat="sqrt") <= self.available:
             yield "--remat=sqrt"

@@ -13,7 +13,6 @@ from experiments.lab.build import compilation
 from experiments.lab.build.experiment import Experiment
 from experiments.lab.config.config import Config
 from experiments.lab.config.grid import Cell, Group, RunKey
-from experiments.lab.config.validation import depths_up_to
 from experiments.lab.cost.estimates import Estimate, Estimates, duration
 from experiments.lab.cost.plan import Plan
 from experiments.lab.cost.rates import Point
@@ -174,12 +173,11 @@ class _Probe:
 
         None is asked for below both, where a small error of the line's slope would be a great one.
         """
-        config, block = self._experiment.config, self._experiment.block
-        layers = block.layers if block else None
-        if config.family == "imagenet":
-            return [*depths_up_to(config, max(asked), layers)[:2]]
-        known = depths_up_to(config, 1000, layers)
-        low, high = (2, 4) if config.family == "cifar" else (2, 8)
+        family = self._experiment.config.of_family
+        if family.depths:
+            return [*self._experiment.depths_up_to(max(asked))[:2]]
+        known = self._experiment.depths_up_to(1000)
+        low, high = (2, 4) if family.stages > 1 else (2, 8)
         return [min(known[low], *asked), known[high]]
 
     def _point(self, cell: Cell, depth: int, tile: int) -> Point:

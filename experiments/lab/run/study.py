@@ -105,7 +105,8 @@ def run(
     validate(config, layers_per_block if block else None)
     for problem in study.problems(config):
         raise UserError(problem)
-    if block and config.family != "dense" and "stride" not in inspect.signature(block).parameters:
+    images = config.of_family.convolutional
+    if block and images and "stride" not in inspect.signature(block).parameters:
         raise UserError(f"--family={config.family}: its blocks need a field `stride`, an integer")
     if config.fresh:
         workdir = _fresh(study.name, workdir, interrupts, config.dry_run)

@@ -52,7 +52,7 @@ def settings_of(config: Config, block: str, data: str) -> Settings:
     values["dataset"] = name.encode("utf-8", "backslashreplace").decode()
     values = json.loads(json.dumps(values))
     more = {"own_block": block, "data_sha256": data}
-    shown = [name for name, role in roles.items() if role != SHELL or name == "compare"]
+    shown = [name for name, role in roles.items() if role != SHELL]
     core = [name for name, role in roles.items() if role == TRAINING and name != "dataset"]
     return Settings(
         {name: values[name] for name in shown} | more, {name: values[name] for name in core} | more

@@ -1,8 +1,8 @@
 import pandas as pd
 
-from experiments.degradation import published
+from experiments.degradation import published, study
 from experiments.lab.config.config import Config
-from experiments.lab.config.names import CHOICES, split_name
+from experiments.lab.config.vocabulary import BLOCKS, ORDERS, SHORTCUTS
 from experiments.lab.store.manifest import settings_of
 
 
@@ -36,11 +36,11 @@ def test_of_several_trainings_of_a_network_the_best_fitted_stands_there():
 
 
 def test_every_network_of_a_paper_can_be_named_by_flags():
-    assert tuple(published.PAPERS) == CHOICES["compare"][1:]
+    assert ["none", *published.PAPERS] == [*study.PAPERS]
     for paper in published.PAPERS.values():
         for network in paper.networks:
-            assert network.block in CHOICES["block"] and network.order in CHOICES["order"]
-            assert split_name("shortcut", network.shortcut)[0] in CHOICES["shortcut"]
+            assert BLOCKS.parse(network.block) and ORDERS.parse(network.order)
+            assert SHORTCUTS.parse(network.shortcut)
 
 
 def test_other_networks_than_the_papers_are_named():

@@ -7,7 +7,7 @@ import pandas as pd
 
 from experiments.dynamics import agreement
 from experiments.lab.analysis.configurations import Configuration
-from experiments.lab.config.config import VARIANT_FIELDS, Variant
+from experiments.lab.config.variants import VARIANT_FIELDS, Variant
 
 LECTURE = Variant("batch", "original", "A", "one", "he")
 BARE = Variant("none", "original", "A", "one", "he")

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from experiments.dynamics import STUDY
-from experiments.lab.config.kinds import KINDS
+from experiments.lab.config.variants import KINDS
 
 
 @pytest.mark.slow

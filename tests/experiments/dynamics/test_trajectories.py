@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from experiments.dynamics import trajectories
-from experiments.lab.config.config import VARIANT_FIELDS, Variant
+from experiments.lab.config.variants import VARIANT_FIELDS, Variant
 
 LECTURE = Variant("batch", "original", "A", "one", "he")
 STEPS = (0, 1, 10)

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from experiments.lab.config.config import VARIANT_FIELDS, Variant
+from experiments.lab.config.variants import VARIANT_FIELDS, Variant
 from experiments.lesion import curves, findings
 from resnet_jax import theory
 

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from experiments.lab.analysis import configurations
-from experiments.lab.config.config import VARIANT_FIELDS, Variant
+from experiments.lab.config.variants import VARIANT_FIELDS, Variant
 from experiments.propagation import figures
 
 PRE = Variant("none", "pre_activation", "A", "one", "he")

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from experiments.lab.analysis.reach import Reach
-from experiments.lab.config.config import VARIANT_FIELDS, Variant
+from experiments.lab.config.variants import VARIANT_FIELDS, Variant
 from experiments.shortcut_strength import boundaries
 from experiments.shortcut_strength.boundaries import Band, Boundary
 from resnet_jax import theory

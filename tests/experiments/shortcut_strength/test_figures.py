@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from experiments.lab.config.config import USUAL, VARIANT_FIELDS
+from experiments.lab.config.variants import USUAL, VARIANT_FIELDS
 from experiments.shortcut_strength import boundaries, figures
 from experiments.shortcut_strength.boundaries import Band
 

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from experiments.lab.config.config import VARIANT_FIELDS, Variant
+from experiments.lab.config.variants import VARIANT_FIELDS, Variant
 from experiments.trainable_depth import figures, remedies
 
 LECTURE = Variant("batch", "original", "A", "one", "he")

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from experiments.lab.analysis import configurations, predictions
-from experiments.lab.config.config import VARIANT_FIELDS, Variant
+from experiments.lab.config.variants import VARIANT_FIELDS, Variant
 from resnet_jax.theory import pixels, propagation
 
 PRE = Variant("none", "pre_activation", "A", "one", "he")

@@ -1,8 +1,8 @@
 import pytest
 
 from experiments.lab.analysis import labels
-from experiments.lab.config.config import VARIANT_FIELDS
-from experiments.lab.config.names import CHOICES, canonical
+from experiments.lab.config.variants import VARIANT_FIELDS
+from experiments.lab.config.vocabulary import OF_VARIANTS
 
 
 @pytest.mark.parametrize(
@@ -22,5 +22,7 @@ def test_values_have_words(field, value, words):
 
 @pytest.mark.parametrize("field", VARIANT_FIELDS)
 def test_no_two_values_of_a_field_have_the_same_words(field):
-    words = [labels.words(field, canonical(field, name)) for name in CHOICES[field]]
+    words = [
+        labels.words(field, OF_VARIANTS[field].parse(name).text) for name in OF_VARIANTS[field]
+    ]
     assert len(set(words)) == len(words) and max(map(len, words)) < 35

@@ -7,40 +7,12 @@ import pytest
 
 from experiments.lab.build import composition
 from experiments.lab.config.config import Config
-from experiments.lab.config.names import CHOICES
-from experiments.lab.config.validation import BLOCK_LAYERS, IMAGENET_DEPTHS
+from experiments.lab.config.vocabulary import OF_VARIANTS, SHORTCUT_SCHEDULES
 from resnet_jax import WarmUp, count
-from resnet_jax.nn import branches, families, shortcuts
+from resnet_jax.nn import branches, shortcuts
 from resnet_jax.ops import normalization
 
 IMAGE = jax.ShapeDtypeStruct((1, 8, 8), jnp.float32)
-
-
-@pytest.mark.parametrize(
-    ("name", "table"),
-    [
-        ("norm", composition.NORMS),
-        ("order", composition.ORDERS),
-        ("shortcut", composition.SHORTCUTS),
-        ("branch_scale", composition.BRANCH_SCALES),
-        ("init", composition.INITS),
-        ("optimizer", composition.OPTIMIZERS),
-        ("schedule", composition.SCHEDULES),
-        ("warmup", composition.WARM_UPS),
-        ("shortcut_schedule", composition.SHORTCUT_SCHEDULES),
-        ("augment", composition.AUGMENTATIONS),
-        ("remat", composition.REMATS),
-        ("precision", composition.PRECISIONS),
-    ],
-)
-def test_every_choice_has_its_function(name, table):
-    assert tuple(table) == CHOICES[name]
-
-
-def test_what_is_checked_before_jax_is_what_the_library_has():
-    assert {name: len(layers) for name, layers in composition.BLOCKS.items()} == BLOCK_LAYERS
-    depths = sorted(depth for known in IMAGENET_DEPTHS.values() for depth in known)
-    assert depths == sorted(families.IMAGENET_STAGES)
 
 
 def network(depth, **fields):
@@ -48,9 +20,9 @@ def network(depth, **fields):
     return composition.network(config, depth, config.variants()[0], (8, 8), 10)
 
 
-@pytest.mark.parametrize("norm", CHOICES["norm"])
-@pytest.mark.parametrize("order", CHOICES["order"])
-@pytest.mark.parametrize("shortcut", CHOICES["shortcut"])
+@pytest.mark.parametrize("norm", [*OF_VARIANTS["norm"]])
+@pytest.mark.parametrize("order", [*OF_VARIANTS["order"]])
+@pytest.mark.parametrize("shortcut", [*OF_VARIANTS["shortcut"]])
 @pytest.mark.parametrize(("family", "depth"), [("dense", 6), ("cifar", 8)])
 def test_every_combination_is_a_network_of_its_depth(family, depth, norm, order, shortcut):
     module = network(
@@ -116,8 +88,8 @@ def test_depth_scaled_networks_of_the_base_depth_are_as_they_were():
 
 
 def test_schedules_of_shortcuts_and_warm_ups_by_name():
-    assert composition.SHORTCUT_SCHEDULES["constant"](9) is None
-    assert composition.SHORTCUT_SCHEDULES["annealed"](4)(3) == 0.25
+    assert SHORTCUT_SCHEDULES.value("constant") is None
+    assert SHORTCUT_SCHEDULES.value("annealed")(4)(3) == 0.25
     variants = Config(warmup=("none", "error:0.7")).variants()
     assert [composition.warm_up(variant) for variant in variants] == [None, WarmUp(error=0.7)]
 

@@ -3,7 +3,6 @@ import pytest
 
 from experiments.lab.build import composition, mapping
 from experiments.lab.config.config import Config
-from experiments.lab.config.names import CHOICES
 from experiments.lab.config.validation import validate
 from experiments.lab.system.errors import UserError
 from resnet_jax.ops import forms
@@ -11,10 +10,6 @@ from resnet_jax.ops import forms
 
 def config(**fields):
     return Config(depths=(8,), family="cifar", **fields)
-
-
-def test_every_form_that_a_flag_names_is_there():
-    assert set(CHOICES["convolution"]) == {"auto", *mapping.FORMS}
 
 
 def test_runs_of_a_tile():

@@ -4,6 +4,7 @@ import sys
 
 import pytest
 
+from experiments.degradation import STUDY
 from experiments.lab.config import commandline
 from experiments.lab.config.config import Config
 from experiments.lab.config.validation import validate
@@ -34,7 +35,7 @@ def test_lists_and_numbers():
 
 @pytest.mark.parametrize("name", commandline.presets())
 def test_presets_are_valid(name):
-    config = commandline.parse(Config(), [f"--preset={name}"])
+    config = STUDY.configuration([f"--preset={name}"])
     validate(config)
     assert config != Config()
 

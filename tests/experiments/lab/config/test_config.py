@@ -1,8 +1,9 @@
 import pytest
 
 from experiments.lab.config import grid
-from experiments.lab.config.config import NETWORK_FIELDS, Config, Variant
+from experiments.lab.config.config import Config
 from experiments.lab.config.validation import validate
+from experiments.lab.config.variants import NETWORK_FIELDS, Variant
 from experiments.lab.system.errors import UserError
 
 

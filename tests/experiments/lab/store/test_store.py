@@ -107,7 +107,6 @@ def test_tables_do_not_depend_on_the_order_of_work(tmp_path):
         {"learning_rates": (0.2, 0.1)},
         {"shortcut_weights": (0.0, 0.5, 1.0)},
         {"norm": ("batch", "layer")},
-        {"compare": "he2015"},
         {"workdir": "elsewhere", "checkpoint_seconds": 1.0},
     ],
 )
