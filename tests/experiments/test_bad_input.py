@@ -20,8 +20,8 @@ from experiments.lab.config.grid import Group
 from experiments.lab.data import datasets
 from experiments.lab.store import manifest
 from experiments.lab.store.manifest import settings_of
+from experiments.lab.store.schema import MEASURES
 from experiments.lab.store.store import Store
-from experiments.lab.store.tables import MEASURES
 from experiments.lab.system.lock import Lock
 
 pytestmark = pytest.mark.slow  # a process each
@@ -102,15 +102,15 @@ def directories(folder: pathlib.Path) -> dict[str, tuple[list[str], str]]:
         store = Store(path, "degradation", settings, runs)
         with store.opened({}, print):
             group = Group(runs[0].cell, tuple(run for run in runs if run.cell == runs[0].cell))
-            end = {"steps": 1, "status": "healthy", "diverged_at": ""}
-            end |= dict.fromkeys(MEASURES, 0.5)
-            history = {"step": 1, "metric": "loss", "value": 0.5}
+            runs, half = len(group.runs), np.float32(0.5)
+            end = {"steps": 1, "status": 0, "diverged_at": -1}
             store.add(
                 group,
-                [run.columns() | end for run in group.runs],
-                [run.columns() | history for run in group.runs],
-                {"seconds": 1},
+                {name: np.full(runs, code, np.int32) for name, code in end.items()}
+                | {name: np.full(runs, half) for name in MEASURES},
+                {"step": np.array([1]), "loss": np.full((runs, 1), half)},
                 {},
+                {"seconds": 1},
             )
     about = json.loads((folder / "older" / "config.json").read_text())
     del about["sha256"]

@@ -18,6 +18,7 @@ from experiments.lab.config.config import Config
 from experiments.lab.config.grid import Group
 from experiments.lab.store import layout
 from experiments.lab.store.manifest import settings_of
+from experiments.lab.store.schema import MEASURES
 from experiments.lab.store.store import Store
 from experiments.lab.system import lock
 
@@ -52,16 +53,15 @@ def study(path: pathlib.Path, done=lambda what: None) -> None:
                 if step < STEPS:
                     here.save(group, step, {"value": np.array(value)})
                     done(("saved", group, step))
-            end = {"steps": STEPS, "status": "healthy", "diverged_at": ""}
-            end |= dict.fromkeys(("train_loss", "test_loss"), value)
-            end |= dict.fromkeys(("train_error", "test_error"), 0.5)
-            history = {"step": STEPS, "metric": "value", "value": value}
+            runs, number = len(group.runs), np.float64(value)
+            end = {"steps": STEPS, "status": 0, "diverged_at": -1, "value": value}
             here.add(
                 group,
-                [run.columns() | end for run in group.runs],
-                [run.columns() | history for run in group.runs],
+                {name: np.full(runs, code, np.int32) for name, code in end.items()}
+                | {name: np.full(runs, number % 1) for name in MEASURES},
+                {"step": np.array([STEPS]), "value": np.full((runs, 1), number)},
+                {"blocks": {"step": np.array([0]), "x": np.ones((runs, 1, 1))}},
                 {"seconds": 1},
-                {"blocks": [run.columns() | {"step": 0, "place": 0, "x": 1} for run in group.runs]},
             )
             done(("added", group, STEPS))
 

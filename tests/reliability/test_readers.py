@@ -21,10 +21,12 @@ from experiments.lab.config import commandline, grid, validation
 from experiments.lab.config.config import Config
 from experiments.lab.config.grid import Group
 from experiments.lab.data import binary, npz, weights
-from experiments.lab.store import checkpoints, manifest, records, tables
+from experiments.lab.store import checkpoints, layout, manifest, records, tables
 from experiments.lab.store.checkpoints import Checkpoint
 from experiments.lab.store.manifest import settings_of
 from experiments.lab.store.records import Record
+from experiments.lab.store.schema import MEASURES
+from experiments.lab.store.tables import Tables
 from experiments.lab.system import lock, sealed
 from experiments.lab.system.errors import ContentError, UserError, printable
 from resnet_jax import Parts, cifar_network, from_linen
@@ -32,14 +34,15 @@ from resnet_jax import Parts, cifar_network, from_linen
 CONFIG = Config(depths=(2, 4), num_seeds=2, learning_rates=(0.1,))
 RUNS = tuple(grid.all_runs(CONFIG))
 GROUP = Group(RUNS[0].cell, RUNS[:4])
-END = {"steps": 1, "status": "healthy", "diverged_at": ""}
-END |= dict.fromkeys(tables.MEASURES, "0.25")
-RESULTS = [run.columns() | END for run in GROUP.runs]
-HISTORY = [run.columns() | {"step": 1, "metric": "loss", "value": "nan"} for run in GROUP.runs]
-READINGS = [run.columns() | {"step": 1, "place": 0, "power": "inf"} for run in GROUP.runs]
-RECORD = records.encode(
-    Record("digest", GROUP.runs, RESULTS, HISTORY, {"seconds": "1"}, readings={"blocks": READINGS})
-)
+COUNT = len(GROUP.runs)
+END = {"steps": 1, "status": 0, "diverged_at": -1}
+RESULTS = {name: np.full(COUNT, code, np.int32) for name, code in END.items()}
+RESULTS |= {name: np.full(COUNT, 0.25, np.float32) for name in MEASURES}
+RESULTS |= {"sha256": np.full((COUNT, 32), 7, np.uint8)}
+HISTORY = {"step": np.array([1]), "loss": np.full((COUNT, 1), np.nan, np.float32)}
+READINGS = {"step": np.array([1]), "power": np.full((COUNT, 1, 2), np.inf, np.float32)}
+WHOLE = Record("digest", GROUP.runs, RESULTS, HISTORY, {"blocks": READINGS}, {"seconds": "1"})
+RECORD = records.encode(WHOLE)
 CHECKPOINT = checkpoints.encode(
     Checkpoint(GROUP, 3, "digest", {"x": np.arange(9.0), "y": np.ones(2, int)})
 )
@@ -74,6 +77,25 @@ def is_npz(value) -> bool:
         and np.isfinite(x_train).all()
         and y_train.max() + 1 == classes > y_test.max()
     )
+
+
+def texts(record=WHOLE) -> dict[str, str]:
+    """The tables that a record makes."""
+    made = Tables()
+    made.take(record)
+    return made.texts({run: index for index, run in enumerate(record.runs)})
+
+
+def is_record(record) -> bool:
+    """Whether every table that a record makes can be read again, unless it tells of a failure."""
+    if record.failure:
+        return record.results == {}
+    made = texts(record)
+    rows = tables.read(made[layout.RESULTS].encode(), tables.RESULTS)
+    tables.read(made[layout.HISTORY].encode(), tables.HISTORY)
+    for name in record.readings:
+        tables.read_readings(name, made[f"{name}{layout.READINGS}"].encode())
+    return are_results(rows) and [grid.run_of(row) for row in rows] == list(record.runs)
 
 
 def are_results(rows) -> bool:
@@ -149,24 +171,24 @@ def cases(formats) -> dict:
             lambda value: len(value["a.bin"]) % 3073 == 0,
         ),
         "results.csv": (
-            tables.text(RESULTS).encode(),
+            texts()[layout.RESULTS].encode(),
             lambda path: tables.read(path.read_bytes(), tables.RESULTS),
             are_results,
         ),
         "history.csv": (
-            tables.text(HISTORY).encode(),
+            texts()[layout.HISTORY].encode(),
             lambda path: tables.read(path.read_bytes(), tables.HISTORY),
             lambda rows: all(float(row["value"]) is not None for row in rows),
         ),
         "blocks.readings.csv": (
-            tables.text(READINGS).encode(),
-            lambda path: tables.read_further("blocks", path.read_bytes()),
+            texts()[f"blocks{layout.READINGS}"].encode(),
+            lambda path: tables.read_readings("blocks", path.read_bytes()),
             lambda rows: all(float(row["step"]) >= 0 for row in rows),
         ),
         "a.record": (
             RECORD,
             lambda path: records.decode(path.read_bytes()),
-            lambda value: value == records.decode(RECORD),
+            lambda value: records.encode(value) == RECORD,
         ),
         "a.checkpoint": (
             CHECKPOINT,
@@ -176,7 +198,7 @@ def cases(formats) -> dict:
         "unsealed.record": (
             sealed.unseal(RECORD),
             lambda path: records.decode(sealed.seal(path.read_bytes())),
-            lambda value: {*value.runs} == {grid.run_of(row) for row in value.results or RESULTS},
+            is_record,
         ),
         "unsealed.checkpoint": (
             sealed.unseal(CHECKPOINT),

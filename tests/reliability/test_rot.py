@@ -17,6 +17,7 @@ from experiments.lab.config.grid import Group
 from experiments.lab.store import layout, manifest
 from experiments.lab.store.manifest import settings_of
 from experiments.lab.store.results import readings_of, tables_of
+from experiments.lab.store.schema import MEASURES
 from experiments.lab.store.store import Store
 
 CONFIG = Config(depths=(2, 4, 8), num_seeds=1, learning_rates=(0.1,))
@@ -29,15 +30,15 @@ def open_store(path):
 
 
 def add(to, group):
-    end = {"steps": 1, "status": "healthy", "diverged_at": ""}
-    end |= dict.fromkeys(("train_loss", "train_error", "test_loss", "test_error"), 0.5)
-    history = {"step": 1, "metric": "train_loss", "value": 0.5}
+    runs, half = len(group.runs), np.float32(0.5)
+    end = {"steps": 1, "status": 0, "diverged_at": -1}
     to.add(
         group,
-        [run.columns() | end for run in group.runs],
-        [run.columns() | history for run in group.runs],
+        {name: np.full(runs, code, np.int32) for name, code in end.items()}
+        | {name: np.full(runs, half) for name in MEASURES},
+        {"step": np.array([1]), "train_loss": np.full((runs, 1), half)},
+        {"blocks": {"step": np.array([1]), "power": np.full((runs, 1, 1), 5 * half)}},
         {"depth": group.cell.depth, "seconds": 1},
-        {"blocks": [run.columns() | {"step": 1, "place": 0, "power": 2.5} for run in group.runs]},
     )
 
 

@@ -37,7 +37,7 @@ def _runs(number: float) -> str:
 
 
 def _needs_a_batch(config: Any, _: Any) -> str:
-    if config.batch_size > 1:
+    if config.batch_size != 1:
         return ""
     return "--batch_size=1 leaves batch normalisation nothing to average; take 2 or more"
 

@@ -1,11 +1,12 @@
-"""Rows of the tables, from what a group of runs was measured to be."""
+"""The columns of a record, from what a group of runs was measured to be."""
 
 import hashlib
 
 import jax
 import numpy as np
 
-from experiments.lab.config.grid import Group
+from experiments.lab.store.records import Columns
+from experiments.lab.store.schema import STATUSES
 from resnet_jax.training.run import Metrics, State
 
 Measured = list[tuple[int, Metrics]]  # steps, from 0 to the last, and metrics [runs] there
@@ -13,73 +14,58 @@ Measured = list[tuple[int, Metrics]]  # steps, from 0 to the last, and metrics [
 #: Steps, and what else was read there: tables of columns ``[runs, places]``.
 Read = list[tuple[int, dict[str, dict[str, np.ndarray]]]]
 
-
-def results(group: Group, states: State, measured: Measured) -> list[dict]:
-    """A row for each run: how it ended."""
-    steps, metrics = measured[-1]
-    status = _status(states, metrics)
-    lost_at = np.where(states.diverged_at >= 0, states.diverged_at, steps)
-    return [
-        {
-            **run.columns(),
-            "steps": steps,
-            "status": status[index],
-            "diverged_at": lost_at[index] if status[index] == "diverged" else "",
-            **{name: _text(values[index]) for name, values in _known(steps, metrics)},
-            "parameters_sha256": _digest(states, index),
-        }
-        for index, run in enumerate(group.runs)
-    ]
+_HEALTHY, _DIVERGED, _DEAD = map(STATUSES.index, ("healthy", "diverged", "dead"))
 
 
-def history(group: Group, measured: Measured) -> list[dict]:
-    """A row for each run, step and metric."""
-    return [
-        {**run.columns(), "step": step, "metric": name, "value": _text(values[index])}
-        for index, run in enumerate(group.runs)
-        for step, metrics in measured
-        for name, values in _known(step, metrics)
-    ]
-
-
-def readings(group: Group, read: Read) -> dict[str, list[dict]]:
-    """Of every table that a study reads, a row for each run, step and place."""
-    tables: dict[str, list[dict]] = {}
-    for index, run in enumerate(group.runs):
-        for step, at_step in read:
-            for table, columns in at_step.items():
-                places = zip(*(values[index] for values in columns.values()), strict=True)
-                tables.setdefault(table, []).extend(
-                    {**run.columns(), "step": step, "place": place}
-                    | {name: _text(value) for name, value in zip(columns, values, strict=True)}
-                    for place, values in enumerate(places)
-                )
-    return tables
-
-
-def _status(states: State, metrics: Metrics) -> np.ndarray:
-    """Each run's status: ``"healthy"``, ``"dead"`` or ``"diverged"``.
+def results(states: State, measured: Measured) -> Columns:
+    """Returns how each run ended, columns ``[runs]``: the columns of results.csv, in their order.
 
     A loss that the last measurement finds infinite is divergence as well.
     """
-    alive = np.where(states.dead, "dead", "healthy")
-    return np.where(np.isfinite(metrics.train_loss), alive, "diverged")
+    step, metrics = measured[-1]
+    alive = np.where(states.dead, _DEAD, _HEALTHY)
+    status = np.where(np.isfinite(metrics.train_loss), alive, _DIVERGED)
+    lost_at = np.where(states.diverged_at >= 0, states.diverged_at, step)
+    found = {
+        "steps": np.full(len(status), step, np.int32),
+        "status": status.astype(np.int32),
+        "diverged_at": np.where(status == _DIVERGED, lost_at, -1).astype(np.int32),
+        **{name: np.asarray(values, np.float32) for name, values in metrics._asdict().items()},
+        "parameters_sha256": _digests(states),
+    }
+    if not step:  # there has been no gradient
+        del found["gradient_norm"]
+    return found
 
 
-def _known(step: int, metrics: Metrics) -> list[tuple[str, np.ndarray]]:
-    """What is known at a step: before the first there has been no gradient."""
-    names = metrics._asdict().items()
-    return [(name, values) for name, values in names if step or name != "gradient_norm"]
+def history(measured: Measured) -> Columns:
+    """Returns the metrics at every step that was measured, columns ``[runs, steps]``."""
+    steps, metrics = zip(*measured, strict=True)
+    columns = zip(Metrics._fields, zip(*metrics, strict=True), strict=True)
+    stacked = {name: np.stack(values, 1).astype(np.float32) for name, values in columns}
+    return {"step": np.array(steps, np.int32), **stacked}
 
 
-def _text(value: np.ndarray) -> str:
-    """The shortest digits that give back the same float32."""
-    return str(np.float32(value))
+def readings(read: Read) -> dict[str, Columns]:
+    """Returns, by table, what a study reads besides: columns ``[runs, steps, places]``."""
+    steps = np.array([step for step, _ in read], np.int32)
+    found: dict[str, Columns] = {}
+    for table, columns in read[0][1].items() if read else ():
+        stacked = {
+            name: np.stack([tables[table][name] for _, tables in read], 1).astype(np.float32)
+            for name in columns
+        }
+        found[table] = {"step": steps, **stacked}
+    return found
 
 
-def _digest(states: State, index: int) -> str:
-    """What tells the final parameters of a run from any others, to the bit."""
-    whole = hashlib.sha256()
-    for leaf in jax.tree.leaves(states.params):
-        whole.update(np.ascontiguousarray(leaf[index]).tobytes())
-    return whole.hexdigest()
+def _digests(states: State) -> np.ndarray:
+    """Returns SHA-256 digests of the final parameters ``[runs, 32]``, which no other bits have."""
+    leaves = jax.tree.leaves(states.params)
+    digests = []
+    for index in range(len(leaves[0])):
+        whole = hashlib.sha256()
+        for leaf in leaves:
+            whole.update(np.ascontiguousarray(leaf[index]).tobytes())
+        digests.append(np.frombuffer(whole.digest(), np.uint8))
+    return np.stack(digests)

@@ -133,6 +133,10 @@ class Trainee:
         }
         self._progress.now("compiling the next")
         states = self._population.unpad(now.states)
-        results = rows.results(group, states, now.measured)
-        history, readings = rows.history(group, now.measured), rows.readings(group, now.read)
-        self._store.add(group, results, history, timings, readings)
+        self._store.add(
+            group,
+            rows.results(states, now.measured),
+            rows.history(now.measured),
+            rows.readings(now.read),
+            timings,
+        )

@@ -4,16 +4,14 @@ A checkpoint is a sealed safetensors file.  The two of a group take turns, so th
 written, or if one rots, the other is there: a training goes back one step, not to its start.
 """
 
-import json
 import pathlib
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import numpy as np
-import safetensors
-import safetensors.numpy
 
 from experiments.lab.config.grid import Group, run_of
+from experiments.lab.store import arrays
 from experiments.lab.system import files, sealed
 from experiments.lab.system.errors import ContentError
 
@@ -22,18 +20,6 @@ _SUFFIX = ".checkpoint"
 
 #: A larger file is none of ours, and is not read.
 _MOST_BYTES = 2**36
-
-
-#: What the content of a file that is no checkpoint makes its readers raise.
-_DAMAGE = (
-    safetensors.SafetensorError,
-    ArithmeticError,
-    AttributeError,
-    LookupError,
-    RecursionError,
-    TypeError,
-    ValueError,
-)
 
 
 class Checkpoint(NamedTuple):
@@ -66,12 +52,12 @@ class Checkpoints:
         self._settings = settings
         self._steps: dict[pathlib.Path, int] = {}
 
-    def save(self, group: Group, step: int, arrays: dict[str, np.ndarray]) -> int:
+    def save(self, group: Group, step: int, state: dict[str, np.ndarray]) -> int:
         """Writes a checkpoint in the place of the group's last but one; returns its bytes."""
         files.make_directory(self._directory)
         paths = [self._path(group, slot) for slot in _SLOTS]
         oldest = min(paths, key=lambda path: self._steps.get(path, -1))
-        content = encode(Checkpoint(group, step, self._settings, arrays))
+        content = encode(Checkpoint(group, step, self._settings, state))
         files.write_bytes(oldest, content)
         self._steps[oldest] = step
         return len(content)
@@ -130,31 +116,25 @@ class Checkpoints:
 
 
 def encode(checkpoint: Checkpoint) -> bytes:
-    """The bytes of a checkpoint."""
+    """Returns the bytes of a checkpoint."""
     about = {
         "runs": [run.columns() for run in checkpoint.group.runs],
         "step": checkpoint.step,
         "settings": checkpoint.settings,
     }
-    metadata = {"checkpoint": json.dumps(about)}
-    whole = {name: np.asarray(array, order="C") for name, array in checkpoint.arrays.items()}
-    return sealed.seal(safetensors.numpy.save(whole, metadata))
+    return arrays.encode(about, checkpoint.arrays)
 
 
 def decode(content: bytes) -> Checkpoint:
-    """The checkpoint of :func:`encode`.
+    """Returns the checkpoint of :func:`encode`.
 
     Raises:
       ContentError: the bytes are none.
     """
-    tensors = sealed.unseal(content)
+    about, found = arrays.decode(content)
     try:
-        arrays = safetensors.numpy.load(tensors)
-        length = int.from_bytes(tensors[:8], "little")
-        about = json.loads(json.loads(tensors[8 : 8 + length])["__metadata__"]["checkpoint"])
         runs = tuple(run_of(row) for row in about["runs"])
-        step, settings = int(about["step"]), str(about["settings"])
-        cell = runs[0].cell
-    except _DAMAGE as error:
+        group = Group(runs[0].cell, runs)
+        return Checkpoint(group, int(about["step"]), str(about["settings"]), found)
+    except arrays.DAMAGE as error:
         raise ContentError(f"is no checkpoint ({type(error).__name__})") from None
-    return Checkpoint(Group(cell, runs), step, settings, arrays)

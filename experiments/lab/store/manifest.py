@@ -12,7 +12,7 @@ from experiments.lab.system import sealed
 from experiments.lab.system.errors import ContentError, UserError
 
 #: Raised when the files change their meaning; a directory of another schema is refused.
-SCHEMA = 6
+SCHEMA = 7
 
 #: Schemas of before there were checksums.
 _UNSEALED = (1, 2)

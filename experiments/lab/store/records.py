@@ -1,92 +1,127 @@
-"""Records: what came out of one group of runs, in one sealed file that is there whole or not."""
+"""Records: what came out of one group of runs, in one sealed file that is there whole or not.
 
-import json
-from collections.abc import Iterable
+A record holds arrays, as they were measured.  :mod:`experiments.lab.store.tables` writes them out.
+"""
+
+from collections.abc import Mapping
 from typing import NamedTuple
 
+import numpy as np
+
 from experiments.lab.config.grid import RunKey, run_of
-from experiments.lab.store import tables
-from experiments.lab.system import sealed
+from experiments.lab.store import arrays
+from experiments.lab.store.schema import COLUMNS, NAME, READING
 from experiments.lab.system.errors import ContentError
 
 #: Bytes of a record, far more than any.
 MOST_BYTES = 2**28
 
+#: Arrays by the name of their column.
+Columns = Mapping[str, np.ndarray]
+
 
 class Record(NamedTuple):
-    """The rows of a group that has finished, as they stand in the tables; or why it failed.
+    """What came out of a group of runs; or why nothing did.
 
     Attributes:
       settings: the digest of the settings that it belongs to.
       runs: of the group.
-      results: a row for each run; no rows where it failed.
-      history: rows for each run, step and metric.
-      timings: what it took.
+      results: how each run ended, columns ``[runs]`` or, of digests, ``[runs, bytes]``.
+      history: ``step [steps]``, and metrics ``[runs, steps]``.
+      readings: by the name of the table, ``step [steps]`` and columns ``[runs, steps, places]``.
+      timings: what the group took.
       failure: why there are no results; empty if there are.
-      readings: of every further table of the study, rows for each run, step and place.
     """
 
     settings: str
     runs: tuple[RunKey, ...]
-    results: list[dict] = []
-    history: list[dict] = []
-    timings: dict = {}
+    results: Columns = {}
+    history: Columns = {}
+    readings: Mapping[str, Columns] = {}
+    timings: Mapping[str, object] = {}
     failure: str = ""
-    readings: dict[str, list[dict]] = {}
 
 
 def encode(record: Record) -> bytes:
-    """The bytes of a record."""
-    content = {
+    """Returns the bytes of a record."""
+    about = {
         "settings": record.settings,
         "runs": [run.columns() for run in record.runs],
-        "results": tables.text(record.results),
-        "history": tables.text(record.history),
-        "timings": record.timings,
+        "timings": {name: f"{value}" for name, value in record.timings.items()},
         "failure": record.failure,
-        "readings": {name: tables.text(rows) for name, rows in record.readings.items()},
     }
-    return sealed.seal(json.dumps(content).encode())
+    of_tables = {"results": record.results, "history": record.history}
+    of_tables |= {f"readings.{name}": columns for name, columns in record.readings.items()}
+    return arrays.encode(
+        about,
+        {
+            f"{table}.{name}": values
+            for table, columns in of_tables.items()
+            for name, values in columns.items()
+        },
+    )
 
 
 def decode(content: bytes) -> Record:
-    """The record of :func:`encode`; numbers in its rows are text.
+    """Returns the record of :func:`encode`, every column of it checked.
 
     Raises:
       ContentError: the bytes are none.
     """
+    about, found = arrays.decode(content)
     try:
-        found = json.loads(sealed.unseal(content))
-        runs = tuple(run_of(row) for row in found["runs"])
-        texts = {name: found[name].encode() for name in ("results", "history")}
-        timings = {str(name): str(value) for name, value in found["timings"].items()}
-        settings, failure = str(found["settings"]), str(found["failure"])
-        further = {name: text.encode() for name, text in found["readings"].items()}
-    except (LookupError, TypeError, AttributeError, ValueError, RecursionError) as error:
+        runs = tuple(run_of(row) for row in about["runs"])
+        timings = {str(name): str(value) for name, value in about["timings"].items()}
+        settings, failure = str(about["settings"]), str(about["failure"])
+        tables: dict[str, dict[str, np.ndarray]] = {"results": {}, "history": {}}
+        for name, values in found.items():
+            table, _, column = name.rpartition(".")
+            tables.setdefault(table, {})[column] = values
+    except arrays.DAMAGE as error:
         raise ContentError(f"is no record ({type(error).__name__})") from None
-    if not runs:
-        raise ContentError("is a record of no runs")
+    if not runs or len(set(runs)) < len(runs):
+        raise ContentError("is a record of no runs, or of one of them twice")
     if failure:
         return Record(settings, runs, failure=failure)
-    record = Record(
-        settings,
-        runs,
-        tables.read(texts["results"], tables.RESULTS),
-        tables.read(texts["history"], tables.HISTORY),
-        timings,
-        readings={name: tables.read_further(name, text) for name, text in further.items()},
-    )
-    for rows in record.readings.values():
-        if {*by_run(rows)} != {*runs}:
-            raise ContentError("its readings are not those of its runs")
-    if [*by_run(record.results)] != [*runs] or {*by_run(record.history)} != {*runs}:
-        raise ContentError("its rows are not those of its runs")
+    results, history = tables.pop("results"), tables.pop("history")
+    readings = {name.removeprefix("readings."): columns for name, columns in tables.items()}
+    record = Record(settings, runs, results, history, readings, timings)
+    _check_results(results, len(runs))
+    _check_steps(history, (len(runs),))
+    for name, columns in readings.items():
+        if not READING.fullmatch(name):
+            raise ContentError("holds a table of a strange name")
+        _check_steps(columns, (len(runs),), places=1)
     return record
 
 
-def by_run(rows: Iterable[dict]) -> dict[RunKey, list[dict]]:
-    """The rows of each run, in order."""
-    found: dict[RunKey, list[dict]] = {}
-    for row in rows:
-        found.setdefault(run_of(row), []).append(row)
-    return found
+def _check_results(columns: Columns, runs: int) -> None:
+    """Raises :class:`ContentError` where columns are not one value a run, or make no sense."""
+    missing = [name for name in COLUMNS if name not in columns]
+    if missing:
+        raise ContentError(f"lacks {', '.join(missing)}")
+    for name, values in columns.items():
+        wide = values.ndim == 2 and values.dtype == np.uint8  # a digest
+        if len(values.shape) == 0 or len(values) != runs or (values.ndim > 1 and not wide):
+            raise ContentError(f"{name} is not one value a run")
+        if not NAME.fullmatch(name) or (name in COLUMNS and not COLUMNS[name].allows(values)):
+            raise ContentError(f"{name} makes no sense")
+
+
+def _check_steps(columns: Columns, runs: tuple[int], places: int = 0) -> None:
+    """Raises :class:`ContentError` where columns are not numbers of each run and step."""
+    steps = columns.get("step", np.zeros(()))
+    if steps.ndim != 1 or not steps.size or steps.dtype.kind != "i" or (steps < 0).any():
+        raise ContentError("has no steps")
+    if (np.diff(steps) <= 0).any():
+        raise ContentError("has steps that do not follow each other")
+    rest = {name: values for name, values in columns.items() if name != "step"}
+    shapes = {values.shape[2:] for values in rest.values()}
+    for name, values in rest.items():
+        shape = (*runs, steps.size)
+        if values.shape[:2] != shape or values.ndim != 2 + places or values.dtype.kind != "f":
+            raise ContentError(f"{name} is not a number of each run and step")
+        if not NAME.fullmatch(name):
+            raise ContentError("holds a column of a strange name")
+    if not rest or len(shapes) > 1:
+        raise ContentError("has columns of different lengths")

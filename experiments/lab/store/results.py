@@ -4,12 +4,12 @@ import functools
 import hashlib
 import io
 import pathlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 
 import pandas as pd
 
-from experiments.lab.store import layout, manifest, records, tables
-from experiments.lab.store.records import Record
+from experiments.lab.store import layout, manifest, tables
+from experiments.lab.store.tables import Tables
 from experiments.lab.system import sealed
 from experiments.lab.system.errors import ContentError, UserError
 
@@ -17,7 +17,7 @@ _MOST_CHECKSUMS = 10_000
 
 
 def tables_of(workdir: pathlib.Path, say: layout.Say) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The results and the history of a work directory, for its report.
+    """Reads the results and the history of a work directory, for its report.
 
     Where a table is damaged and there are records, these are read instead.
 
@@ -28,23 +28,16 @@ def tables_of(workdir: pathlib.Path, say: layout.Say) -> tuple[pd.DataFrame, pd.
     Raises:
       UserError: there are none, or they are damaged.
     """
-    damaged = lambda path, why: say(f"warning: {path} is damaged ({why}), and left out")
-    try:
-        text = _sound_tables(workdir)
-    except ContentError as error:
-        found = [
-            record for _, record in layout.read_records(workdir, damaged) if not record.failure
-        ]
-        if not found:
-            raise UserError(f"--workdir={workdir}: {error}") from None
-        say(f"warning: {workdir}: {error}; its records are read instead")
-        text = _from_records(found)
-    frames = [pd.read_csv(io.StringIO(of_table)) for of_table in text]
-    return frames[0], frames[1]
+    readers = {
+        layout.RESULTS: functools.partial(tables.read, columns=tables.RESULTS),
+        layout.HISTORY: functools.partial(tables.read, columns=tables.HISTORY),
+    }
+    results, history = _frames(workdir, readers, say)
+    return results, history
 
 
 def readings_of(workdir: pathlib.Path, name: str, say: layout.Say) -> pd.DataFrame:
-    """A table that the study reads besides, from its file or else from the records.
+    """Reads a table that the study has besides, from its file or else from the records.
 
     Args:
       workdir: finished or not.
@@ -54,33 +47,38 @@ def readings_of(workdir: pathlib.Path, name: str, say: layout.Say) -> pd.DataFra
     Raises:
       UserError: there is none, or it is damaged.
     """
+    read = functools.partial(tables.read_readings, name)
+    (frame,) = _frames(workdir, {f"{name}{layout.READINGS}": read}, say)
+    return frame
+
+
+def _frames(
+    workdir: pathlib.Path, readers: Mapping[str, Callable[[bytes], list[dict]]], say: layout.Say
+) -> list[pd.DataFrame]:
+    """Reads tables by the names of their files; from the records, where one is damaged."""
     try:
-        text = _sound(
-            workdir, f"{name}{layout.READINGS}", lambda rows: tables.read_further(name, rows)
-        )
+        if not (workdir / layout.RESULTS).exists():
+            raise ContentError("has no finished runs to report on yet")
+        texts = [_sound(workdir, name, read) for name, read in readers.items()]
     except ContentError as error:
-        damaged = lambda path, why: say(f"warning: {path} is damaged ({why}), and left out")
-        found = [record for _, record in layout.read_records(workdir, damaged)]
-        rows = [row for record in found for row in record.readings.get(name, ())]
-        if not rows:
+        made = _from_records(workdir, say)
+        if not made.keys() >= readers.keys():
             raise UserError(f"--workdir={workdir}: {error}") from None
         say(f"warning: {workdir}: {error}; its records are read instead")
-        text = tables.text(rows)
-    return pd.read_csv(io.StringIO(text))
+        texts = [made[name] for name in readers]
+    return [pd.read_csv(io.StringIO(text)) for text in texts]
 
 
-def _sound_tables(workdir: pathlib.Path) -> list[str]:
-    """The results and the history as text, checked against their checksums if there are any.
-
-    Raises:
-      ContentError: one is missing or damaged.
-    """
-    if not (workdir / layout.RESULTS).exists():
-        raise ContentError("has no finished runs to report on yet")
-    return [
-        _sound(workdir, name, functools.partial(tables.read, columns=columns))
-        for name, columns in ((layout.RESULTS, tables.RESULTS), (layout.HISTORY, tables.HISTORY))
-    ]
+def _from_records(workdir: pathlib.Path, say: layout.Say) -> dict[str, str]:
+    """Makes every table anew from the records that are sound; none where there are none."""
+    damaged = lambda path, why: say(f"warning: {path} is damaged ({why}), and left out")
+    made = Tables()
+    for _, record in layout.read_records(workdir, damaged):
+        if not record.failure:
+            made.take(record)
+    order = lambda run: (run.cell.depth, run.cell.variant.names(), -run.learning_rate, *run[2:])
+    place = {run: number for number, run in enumerate(sorted(made.finished, key=order))}
+    return made.texts(place) if place else {}
 
 
 def _sound(workdir: pathlib.Path, name: str, read: Callable[[bytes], list[dict]]) -> str:
@@ -101,22 +99,6 @@ def _sound(workdir: pathlib.Path, name: str, read: Callable[[bytes], list[dict]]
     if not rows:
         raise ContentError(f"{name} is damaged (it has no rows)")
     return content.decode()
-
-
-def _from_records(found: Sequence[Record]) -> list[str]:
-    """The results and the history of records, as text."""
-    results, history = tables.Table(), tables.Table()
-    for record in found:
-        _fill(results, record.results)
-        _fill(history, record.history)
-    order = lambda run: (run.cell.depth, run.cell.variant.names(), -run.learning_rate, *run[2:])
-    place = {run: number for number, run in enumerate(sorted(results.runs, key=order))}
-    return [results.text(place), history.text(place)]
-
-
-def _fill(table: tables.Table, rows: Sequence[dict]) -> None:
-    for run, of_run in records.by_run(rows).items():
-        table.put(run, of_run)
 
 
 def environment_of(workdir: pathlib.Path) -> dict:

@@ -6,13 +6,14 @@ Where things lie in it says :mod:`experiments.lab.store.layout`.
 import contextlib
 import hashlib
 import pathlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from experiments.lab.config.grid import Group, RunKey
-from experiments.lab.store import layout, manifest, records, tables
+from experiments.lab.store import layout, manifest, records
 from experiments.lab.store.checkpoints import Checkpoint, Checkpoints
 from experiments.lab.store.manifest import Settings
-from experiments.lab.store.records import Record
+from experiments.lab.store.records import Columns, Record
+from experiments.lab.store.tables import Tables
 from experiments.lab.system import files, lock
 from experiments.lab.system.errors import ContentError, UserError
 
@@ -51,9 +52,7 @@ class Store:
         self.failures: dict[Group, str] = {}
         self._study, self._settings = study, settings
         self._place = {run: number for number, run in enumerate(runs)}
-        self._tables = {
-            name: tables.Table() for name in (layout.RESULTS, layout.HISTORY, layout.TIMINGS)
-        }
+        self._tables = Tables()
         self._checkpoints = Checkpoints(path / layout.CHECKPOINTS, settings.digest)
         if not looks:
             layout.check_writable(path)
@@ -147,7 +146,7 @@ class Store:
         self._check_runs(found.values())  # another process may have been here since
         for record in found.values():
             if not record.failure:
-                self._take(record)
+                self._tables.take(record)
         for path, record in found.items():
             if record.failure and (retry_failed or self.finished.issuperset(record.runs)):
                 files.remove(path)
@@ -161,7 +160,7 @@ class Store:
     @property
     def finished(self) -> set[RunKey]:
         """The runs whose results are in."""
-        return self._tables[layout.RESULTS].runs
+        return self._tables.finished
 
     def checkpoints(self, say: layout.Say) -> dict[Group, Checkpoint]:
         """The newest sound checkpoint of each group that is still to be finished.
@@ -186,7 +185,7 @@ class Store:
             if record.failure:
                 self.failures[Group(record.runs[0].cell, record.runs)] = record.failure
             else:
-                self._take(record)
+                self._tables.take(record)
         missing = self._place.keys() - self.finished
         there = self._checkpoints.load(ignore)
         return {found.group: found.step for found in there if missing >= {*found.group.runs}}
@@ -196,23 +195,26 @@ class Store:
         for path in self._checkpoints.paths(group):
             self._set_aside(path, why, say)
 
-    def save(self, group: Group, step: int, arrays: dict) -> int:
+    def save(self, group: Group, step: int, state: dict) -> int:
         """Writes a checkpoint of a group; returns its bytes."""
-        return self._checkpoints.save(group, step, arrays)
+        return self._checkpoints.save(group, step, state)
 
     def add(
         self,
         group: Group,
-        results: list,
-        history: list,
-        timings: dict,
-        readings: dict[str, list[dict]],
+        results: Columns,
+        history: Columns,
+        readings: Mapping[str, Columns],
+        timings: Mapping[str, object],
     ) -> None:
-        """Adds what came out of a group; from here on it counts, whatever happens."""
-        record = Record(
-            self._settings.digest, group.runs, results, history, timings, readings=readings
-        )
-        self._take(self._put(group.name + layout.DONE, record))
+        """Adds what came out of a group; from here on it counts, whatever happens.
+
+        The columns are those of :class:`experiments.lab.store.records.Record`.
+        """
+        digest = self._settings.digest
+        record = Record(digest, group.runs, results, history, readings, timings)
+        self._put(group.name + layout.DONE, record)
+        self._tables.take(record)
         if self.failures.pop(group, None):
             files.remove(self.path / layout.RECORDS / (group.name + layout.FAILED))
         self._write_tables()
@@ -225,23 +227,9 @@ class Store:
             group.name + layout.FAILED, Record(self._settings.digest, group.runs, failure=why)
         )
 
-    def _put(self, name: str, record: Record) -> Record:
+    def _put(self, name: str, record: Record) -> None:
         files.make_directory(self.path / layout.RECORDS)
-        content = records.encode(record)
-        files.write_bytes(self.path / layout.RECORDS / name, content)
-        return records.decode(content)  # numbers as text, as when it is read again
-
-    def _take(self, record: Record) -> None:
-        further = ((f"{name}{layout.READINGS}", rows) for name, rows in record.readings.items())
-        for name, rows in (
-            (layout.RESULTS, record.results),
-            (layout.HISTORY, record.history),
-            *further,
-        ):
-            self._tables.setdefault(name, tables.Table())
-            for run, of_run in records.by_run(rows).items():
-                self._tables[name].put(run, of_run)
-        self._tables[layout.TIMINGS].put(record.runs[0], [record.timings])
+        files.write_bytes(self.path / layout.RECORDS / name, records.encode(record))
 
     def _write_environment(self, environment: dict, say: layout.Say) -> None:
         if self.finished.issuperset(self._place):
@@ -274,8 +262,7 @@ class Store:
         if not self.finished:
             return
         sums = []
-        for name, table in self._tables.items():
-            text = table.text(self._place)
+        for name, text in self._tables.texts(self._place).items():
             layout.write_if_new(self.path / name, text)
             sums.append(f"{hashlib.sha256(text.encode()).hexdigest()}  {name}\n")
         layout.write_if_new(self.path / layout.CHECKSUMS, "".join(sums))

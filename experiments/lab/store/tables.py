@@ -1,105 +1,155 @@
-"""Tables of results as text: written cell by cell, and read from files for which nobody vouches."""
+"""Tables of results as text: written from records, and read from files for which nobody vouches."""
 
 import csv
 import io
-import math
-import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-from experiments.lab.config.grid import PLAIN_NUMBER, RUN_COLUMNS, RunKey, run_of
+from experiments.lab.config.grid import RUN_COLUMNS, RunKey, run_of
+from experiments.lab.store import layout
+from experiments.lab.store.records import Columns, Record
+from experiments.lab.store.schema import (
+    COLUMNS,
+    NAME,
+    READING,
+    number_text,
+    read_count,
+    read_number,
+    text,
+)
 from experiments.lab.system.errors import ContentError
-
-STATUSES = ("healthy", "diverged", "dead")
-MEASURES = ("train_loss", "train_error", "test_loss", "test_error")
-
-#: What further tables may be called.
-FURTHER = re.compile(r"[a-z_]{1,40}")
 
 #: Bytes of a table; a million rows.
 MOST_BYTES = 2**28
 
-
-def text(rows: Sequence[dict]) -> str:
-    """Rows of equal keys as CSV."""
-    lines = io.StringIO()
-    if rows:
-        writer = csv.DictWriter(lines, rows[0].keys(), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-    return lines.getvalue()
+#: Before the first step there has been no gradient.
+_GRADIENT = "gradient_norm"
 
 
 class Table:
-    """A table as text: the lines of each run, to be put in any order."""
+    """A table as text: the lines of each run, under the columns that they were written for."""
 
     def __init__(self) -> None:
         """Starts without runs."""
-        self._header = ""
-        self._lines: dict[RunKey, str] = {}
+        self._lines: dict[RunKey, tuple[tuple[str, ...], str]] = {}
 
     @property
     def runs(self) -> set[RunKey]:
         """The runs that it has lines of."""
         return set(self._lines)
 
-    def put(self, run: RunKey, rows: Sequence[dict]) -> None:
+    def put(self, run: RunKey, rows: Sequence[Mapping[str, str]]) -> None:
         """Sets the rows of a run."""
-        self._header, _, self._lines[run] = text(rows).partition("\n")
+        columns, lines = tuple(rows[0]), io.StringIO()
+        csv.writer(lines, lineterminator="\n").writerows(row.values() for row in rows)
+        self._lines[run] = columns, lines.getvalue()
 
     def text(self, place: Mapping[RunKey, int]) -> str:
-        """The table, its runs sorted by their places."""
-        lines = [self._lines[run] for run in sorted(self._lines, key=place.__getitem__)]
-        return f"{self._header}\n{''.join(lines)}"
+        """Returns the table, its runs sorted by their places.
+
+        Runs may have been written with other columns, as by an earlier version: what they lack is
+        left empty, and no value ever stands in another column than its own.
+        """
+        order = sorted(self._lines, key=place.__getitem__)
+        columns = tuple(dict.fromkeys(name for run in order for name in self._lines[run][0]))
+        lines = [self._under(columns, *self._lines[run]) for run in order]
+        return f"{','.join(columns)}\n{''.join(lines)}"
+
+    @staticmethod
+    def _under(columns: tuple[str, ...], own: tuple[str, ...], lines: str) -> str:
+        """Returns lines that were written under some columns, under others that include these."""
+        if own == columns:
+            return lines
+        widened = io.StringIO()
+        writer = csv.DictWriter(widened, columns, lineterminator="\n")
+        writer.writerows(csv.DictReader(io.StringIO(lines), own))
+        return widened.getvalue()
 
 
-def _any_number(word: str) -> float:
-    if not PLAIN_NUMBER.fullmatch(word):
-        raise ValueError
-    return float(word)
+class Tables:
+    """All tables of a study, made from its records."""
+
+    def __init__(self) -> None:
+        """Starts without records."""
+        names = (layout.RESULTS, layout.HISTORY, layout.TIMINGS)
+        self._tables = {name: Table() for name in names}
+
+    @property
+    def finished(self) -> set[RunKey]:
+        """The runs whose results are in."""
+        return self._tables[layout.RESULTS].runs
+
+    def take(self, record: Record) -> None:
+        """Adds the rows of a record."""
+        for name, of_runs in _rows(record).items():
+            table = self._tables.setdefault(name, Table())
+            for run, rows in of_runs:
+                table.put(run, list(rows))
+        timings = {name: f"{value}" for name, value in record.timings.items()}
+        self._tables[layout.TIMINGS].put(record.runs[0], [timings])
+
+    def texts(self, place: Mapping[RunKey, int]) -> dict[str, str]:
+        """Returns every table by the name of its file, its runs sorted by their places."""
+        return {name: table.text(place) for name, table in self._tables.items()}
 
 
-def _number(least: float, most: float) -> Callable[[str], float]:
-    def read(word: str) -> float:
-        number = _any_number(word)
-        if not least <= number <= most:  # nor NaN
-            raise ValueError
-        return number
-
-    return read
-
-
-def _count(word: str) -> int:
-    if not word.isascii() or not word.isdigit() or len(word) > 10:
-        raise ValueError
-    return int(word)
+def _rows(record: Record) -> dict[str, Iterable[tuple[RunKey, Iterable[dict[str, str]]]]]:
+    """Returns the rows of each run of a record, by the name of the table's file."""
+    runs = [(index, run, _words(run)) for index, run in enumerate(record.runs)]
+    found: dict[str, Iterable[tuple[RunKey, Iterable[dict[str, str]]]]] = {
+        layout.RESULTS: [(run, [words | _end(record.results, i)]) for i, run, words in runs],
+        layout.HISTORY: [(run, _course(words, record.history, i)) for i, run, words in runs],
+    }
+    for name, columns in record.readings.items():
+        found[f"{name}{layout.READINGS}"] = [
+            (run, _places(words, columns, i)) for i, run, words in runs
+        ]
+    return found
 
 
-def _status(word: str) -> str:
-    if word not in STATUSES:
+def _words(run: RunKey) -> dict[str, str]:
+    return {name: f"{value}" for name, value in run.columns().items()}
+
+
+def _end(results: Columns, run: int) -> dict[str, str]:
+    """Returns how a run ended."""
+    return {
+        name: (COLUMNS[name].text if name in COLUMNS else text)(values[run])
+        for name, values in results.items()
+    }
+
+
+def _course(words: dict[str, str], history: Columns, run: int) -> Iterator[dict[str, str]]:
+    """Yields a row for each step and metric of a run."""
+    for index, step in enumerate(history["step"]):
+        for name, values in history.items():
+            if name != "step" and (step or name != _GRADIENT):
+                value = number_text(values[run, index])
+                yield words | {"step": f"{step}", "metric": name, "value": value}
+
+
+def _places(words: dict[str, str], columns: Columns, run: int) -> Iterator[dict[str, str]]:
+    """Yields a row for each step and place of a run."""
+    read = {name: values[run] for name, values in columns.items() if name != "step"}
+    places = range(next(iter(read.values())).shape[1])
+    for index, step in enumerate(columns["step"]):
+        for place in places:
+            numbers = {name: number_text(values[index, place]) for name, values in read.items()}
+            yield words | {"step": f"{step}", "place": f"{place}"} | numbers
+
+
+def _read_metric(word: str) -> str:
+    if not NAME.fullmatch(word):
         raise ValueError
     return word
 
-
-def _metric(word: str) -> str:
-    if not word.isidentifier() or not word.isascii() or len(word) > 80:
-        raise ValueError
-    return word
-
-
-_SIZE, _SHARE = _number(0, math.inf), _number(0, 1)
 
 #: How the columns of the tables are read, besides those that name the run.
-RESULTS: dict[str, Callable] = {
-    "steps": _count,
-    "status": _status,
-    "diverged_at": lambda word: _count(word) if word else "",
-    **{name: _SIZE if name.endswith("loss") else _SHARE for name in MEASURES},
-}
-HISTORY: dict[str, Callable] = {"step": _count, "metric": _metric, "value": _any_number}
+RESULTS: dict[str, Callable] = {name: column.read for name, column in COLUMNS.items()}
+HISTORY: dict[str, Callable] = {"step": read_count, "metric": _read_metric, "value": read_number}
 
 
 def read(content: bytes, columns: dict[str, Callable]) -> list[dict]:
-    """The rows of a table as text, every one of them checked.
+    """Reads the rows of a table as text, and checks every one of them.
 
     Args:
       content: of a CSV file.
@@ -121,8 +171,8 @@ def read(content: bytes, columns: dict[str, Callable]) -> list[dict]:
     return rows
 
 
-def read_further(name: str, content: bytes) -> list[dict]:
-    """The rows of a table that a study reads besides: of each run, step and place, numbers.
+def read_readings(name: str, content: bytes) -> list[dict]:
+    """Reads the rows of a table that a study has besides: numbers of each run, step and place.
 
     Args:
       name: of the table.
@@ -131,11 +181,11 @@ def read_further(name: str, content: bytes) -> list[dict]:
     Raises:
       ContentError: it is no such table throughout.
     """
-    if not FURTHER.fullmatch(name):
+    if not READING.fullmatch(name):
         raise ContentError("holds a table of a strange name")
     header = content.partition(b"\n")[0].decode(errors="replace").strip().split(",")
-    columns = {column: _any_number for column in header if column not in RUN_COLUMNS}
-    return read(content, {"step": _count, "place": _count} | columns)
+    columns = {column: read_number for column in header if column not in RUN_COLUMNS}
+    return read(content, {"step": read_count, "place": read_count} | columns)
 
 
 def _check(rows: Iterable[dict], columns: dict[str, Callable]) -> None:

@@ -10,6 +10,7 @@ from experiments.lab.store import layout, manifest
 from experiments.lab.store.layout import free_directory
 from experiments.lab.store.manifest import settings_of
 from experiments.lab.store.results import tables_of
+from experiments.lab.store.schema import MEASURES
 from experiments.lab.store.store import Store
 from experiments.lab.system import lock
 from experiments.lab.system.errors import UserError
@@ -33,32 +34,15 @@ def groups(**changes):
     return [Group(cell, tuple(grid.runs(config, cell))) for cell in grid.cells(config)]
 
 
-def rows(group, value="0.5"):
-    """Made-up results and history of a group."""
-    results = [
-        {
-            **run.columns(),
-            "steps": 1,
-            "status": "healthy",
-            "diverged_at": "",
-            "train_loss": value,
-            "train_error": value,
-            "test_loss": value,
-            "test_error": value,
-        }
-        for run in group.runs
-    ]
-    history = [
-        {**run.columns(), "step": step, "metric": "train_loss", "value": value}
-        for run in group.runs
-        for step in (0, 1)
-    ]
-    readings = [
-        {**run.columns(), "step": 1, "place": place, "power": value}
-        for run in group.runs
-        for place in (0, 1)
-    ]
-    return results, history, {"seconds": "1"}, {"blocks": readings}
+def rows(group, value=0.5):
+    """Made-up results, history, readings and timings of a group."""
+    runs, number = len(group.runs), np.float32(value)
+    end = {"steps": 1, "status": 0, "diverged_at": -1}
+    results = {name: np.full(runs, code, np.int32) for name, code in end.items()}
+    results |= {name: np.full(runs, number) for name in MEASURES}
+    history = {"step": np.array([0, 1]), "train_loss": np.full((runs, 2), number)}
+    blocks = {"step": np.array([1]), "power": np.full((runs, 1, 2), number)}
+    return results, history, {"blocks": blocks}, {"seconds": "1"}
 
 
 def fill(path, *which, say=silent, **changes):
