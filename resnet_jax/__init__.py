@@ -1,6 +1,7 @@
-"""The library: plain and residual networks as pure functions of arrays and keys.
+"""Provides plain and residual networks as pure functions of arrays and keys.
 
-No disk, no flags, no clock, no printing, no ``jax.config``: those live in :mod:`experiments`.
+The library accesses no disk, no flags and no clock, prints nothing, and never sets ``jax.config``;
+all of that lives in :mod:`experiments`.
 """
 
 from resnet_jax import diagnostics, statistics, theory

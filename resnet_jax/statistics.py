@@ -1,6 +1,6 @@
-"""Statistics over seeds: intervals and a paired test.
+"""Computes statistics over seeds: intervals and tests.
 
-Few seeds are the rule, so nothing here relies on many: t-intervals keep their promise at three,
+Few seeds are the rule, so nothing here relies on many: t-intervals keep their coverage with three,
 where percentile bootstraps do not, and the sign-flip test is exact.
 """
 
@@ -10,7 +10,7 @@ import numpy as np
 
 
 class Interval(NamedTuple):
-    """A mean and the interval around it; NaN where one value leaves no interval."""
+    """Holds a mean and the interval around it; NaN where one value leaves no interval."""
 
     mean: float
     low: float
@@ -18,11 +18,11 @@ class Interval(NamedTuple):
 
 
 def t_interval(values: np.ndarray, confidence: float = 0.95) -> Interval:
-    """Student's interval for the mean of independent values.
+    """Computes Student's interval for the mean of independent values.
 
     Args:
-      values: ``[seeds]``; where one is infinite, so is the mean, and there is no interval.
-      confidence: the share of such intervals that hold the true mean.
+      values: ``[seeds]``; if one is infinite, so is the mean, and there is no interval.
+      confidence: fraction of such intervals that hold the true mean.
 
     Raises:
       ValueError: there are no values.
@@ -33,7 +33,7 @@ def t_interval(values: np.ndarray, confidence: float = 0.95) -> Interval:
     mean = float(values.mean())
     if values.size == 1 or not np.isfinite(mean):
         return Interval(mean, np.nan, np.nan)
-    from scipy import stats  # takes a second, which training need not wait for
+    from scipy import stats  # its import takes a second, which training need not wait for
 
     quantile = stats.t.ppf((1 + confidence) / 2, values.size - 1)
     half = float(quantile * values.std(ddof=1) / np.sqrt(values.size))
@@ -41,16 +41,16 @@ def t_interval(values: np.ndarray, confidence: float = 0.95) -> Interval:
 
 
 def log_interval(values: np.ndarray, confidence: float = 0.95) -> Interval:
-    """Interval for the mean of positive values whose logarithms are normal.
+    """Computes the interval for the mean of log-normal values, whose logarithms are normal.
 
-    Products of many random factors are such: a few large values make their arithmetic mean, and a
-    sample of usual size has none of them.  With m and s² the mean and variance of n logarithms, the
-    mean is exp(m + s²/2), and Student's quantile is taken of √(s²/n + s⁴/(2(n - 1))) (Cox's method;
-    Zhou & Gao 1997).
+    Products of many random factors are such values: a few large ones make their arithmetic mean,
+    and a sample of usual size has none of these.  With m and s² the mean and variance of n
+    logarithms, the mean is exp(m + s²/2), and Student's quantile is taken of
+    √(s²/n + s⁴/(2(n - 1))) (Cox's method; Zhou & Gao 1997).
 
     Args:
-      values: ``[seeds]``; where one is zero or infinite, there is no interval, and the mean is that
-        of :func:`t_interval`.
+      values: positive ``[seeds]``; if one is zero or infinite, there is no interval, and the mean
+        is that of :func:`t_interval`.
       confidence: see :func:`t_interval`.
 
     Raises:
@@ -72,12 +72,12 @@ def log_interval(values: np.ndarray, confidence: float = 0.95) -> Interval:
 
 
 def slope_interval(x: np.ndarray, samples: np.ndarray, confidence: float = 0.95) -> Interval:
-    """Interval for the slope of a line: Student's, of the least-squares slopes of the samples.
+    """Computes Student's interval for the slope of a line, from the samples' least-squares slopes.
 
     Args:
       x: ``[points]``.
-      samples: ``[samples, points]``, such as one curve a seed; NaN where a point is missing.  What
-        has fewer than two points has no slope, and does not count.
+      samples: ``[samples, points]``, such as one curve per seed; NaN where a point is missing.  A
+        sample of fewer than two points has no slope, and does not count.
       confidence: see :func:`t_interval`.
     """
     slopes = []
@@ -89,16 +89,16 @@ def slope_interval(x: np.ndarray, samples: np.ndarray, confidence: float = 0.95)
 
 
 def sign_flip_test(a: np.ndarray, b: np.ndarray) -> float:
-    """Two-sided p-value for "``a`` and ``b`` have the same mean", paired by seed.
+    """Returns the two-sided p-value for "``a`` and ``b`` have the same mean", paired by seed.
 
-    Under that hypothesis the sign of each difference is a coin toss, so all 2^n flips of them are
-    equally likely; the p-value is the share of flips whose sum is at least as far from zero as the
-    one observed.  It is exact up to 13 pairs, and from 9,999 random flips beyond.  With n pairs it
-    cannot be below 2^(1-n).
+    Under that hypothesis the sign of each difference is a coin toss, so all 2^n sign flips are
+    equally likely; the p-value is the fraction of flips whose sum is at least as far from zero as
+    the observed one.  It is exact up to 13 pairs, and estimated from 9,999 random flips beyond.
+    With n pairs it cannot be below 2^(1-n).
 
     Args:
       a: values ``[seeds]``.
-      b: values ``[seeds]``, in the order of the same seeds.
+      b: values ``[seeds]``, in the same order of seeds.
 
     Raises:
       ValueError: the lengths differ or are zero.
@@ -118,15 +118,16 @@ def sign_flip_test(a: np.ndarray, b: np.ndarray) -> float:
 
 
 def share_interval(hits: int, count: int, confidence: float = 0.95) -> Interval:
-    """Interval for a share, by the exact binomial test (Clopper & Pearson 1934).
+    """Computes the interval for a proportion, by the exact binomial test (Clopper & Pearson 1934).
 
     Args:
-      hits: of ``count`` independent ones.
-      count: how many there are.
-      confidence: see :func:`t_interval`; the interval holds the true share at least so often.
+      hits: number of successes among the trials.
+      count: number of independent trials.
+      confidence: see :func:`t_interval`; the interval holds the true proportion at least that
+        often.
 
     Raises:
-      ValueError: there are none, or more hits than there can be.
+      ValueError: there are no trials, or the hits are not between 0 and ``count``.
     """
     if not 0 <= hits <= count or not count:
         raise ValueError(f"{hits} of {count} is no share")
@@ -137,7 +138,7 @@ def share_interval(hits: int, count: int, confidence: float = 0.95) -> Interval:
 
 
 def fisher_exact_test(table: np.ndarray) -> float:
-    """Two-sided p-value for "rows and columns have nothing to do with each other" (Fisher 1935).
+    """Returns the two-sided p-value for "rows and columns are independent" (Fisher 1935).
 
     Args:
       table: counts ``[2, 2]``.

@@ -1,4 +1,4 @@
-"""What happens at each layer of a network, measured."""
+"""Measures what happens at each layer of a network."""
 
 from resnet_jax.diagnostics.layers import (
     AcrossBlocks,

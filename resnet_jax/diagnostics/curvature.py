@@ -1,7 +1,7 @@
-"""Curvature: the extreme eigenvalues of a function's Hessian, which is never written down.
+"""Computes extreme eigenvalues of a function's Hessian, which is never written down.
 
-Lanczos' method (Golub & Van Loan 2013, section 10.1) needs no more than products of the Hessian
-with vectors, each at the cost of about two gradients.
+Lanczos' method (Golub & Van Loan 2013, section 10.1) needs only products of the Hessian with
+vectors, each at the cost of about two gradients.
 """
 
 from collections.abc import Callable
@@ -13,17 +13,18 @@ from jax.flatten_util import ravel_pytree
 
 from resnet_jax.nn.functional import Params
 
-#: Of a product's length, what counts as rounding: the Krylov space is exhausted then.
+#: The fraction of a product's length below which a remainder is rounding error: the Krylov
+#: space is exhausted then.
 _ROUNDING = 1e-6
 
 
 class Extremes(NamedTuple):
-    """What Lanczos' method finds of a symmetric matrix; scalars.
+    """Holds what Lanczos' method finds about a symmetric matrix; scalars.
 
     Attributes:
       least, greatest: its extreme eigenvalues, approached from inside the spectrum.
-      least_error, greatest_error: within so much of each there is an eigenvalue.
-      along_start: vᵀHv with v the vector that the method began with, at its own length.
+      least_error, greatest_error: distance from each within which there is an eigenvalue.
+      along_start: vᵀHv, where v is the vector that the method began with, at its own length.
     """
 
     least: jax.Array
@@ -36,19 +37,23 @@ class Extremes(NamedTuple):
 def hessian_vector_product(
     function: Callable[[Params], jax.Array], params: Params
 ) -> Callable[[Params], Params]:
-    """``v -> H v`` with H the Hessian of a scalar function at ``params``: forward over reverse."""
+    """Returns ``v -> H v`` for the Hessian H of a scalar function at ``params``.
+
+    It differentiates forward over reverse.
+    """
     return lambda direction: jax.jvp(jax.grad(function), (params,), (direction,))[1]
 
 
 def extreme_eigenvalues(
     product: Callable[[jax.Array], jax.Array], start: jax.Array, steps: int
 ) -> Extremes:
-    """Extreme eigenvalues by Lanczos' method, every vector made orthogonal to all before it.
+    """Computes extreme eigenvalues by Lanczos' method with full reorthogonalisation.
 
     Args:
-      product: of a symmetric matrix and a vector ``[size]``.
-      start: ``[size]``, with a share in the eigenvectors that are looked for, as random ones have.
-      steps: products to take; where they exhaust the space, the eigenvalues are exact.
+      product: product of a symmetric matrix and a vector ``[size]``.
+      start: ``[size]``, with a share in the eigenvectors that are looked for, as random vectors
+        have.
+      steps: number of products; if they exhaust the space, the eigenvalues are exact.
     """
 
     def step(index, carry):
@@ -61,7 +66,7 @@ def extreme_eigenvalues(
             image = image - (basis @ image) @ basis
         norm = jnp.linalg.norm(image)
         ended = norm <= _ROUNDING * length
-        # After the end, rows repeat a value from inside the spectrum, and change no extreme.
+        # After the end, the diagonal repeats a value from inside the spectrum: no extreme changes.
         lost = jnp.linalg.norm(vector) == 0
         diagonal = diagonal.at[index].set(jnp.where(lost, diagonal[0], rayleigh))
         off_diagonal = off_diagonal.at[index].set(jnp.where(ended | lost, 0, norm))
@@ -83,13 +88,13 @@ def extreme_eigenvalues(
 def of_function(
     function: Callable[[Params], jax.Array], params: Params, start: Params, steps: int
 ) -> Extremes:
-    """Extreme eigenvalues of the Hessian of a scalar function; see :func:`extreme_eigenvalues`.
+    """Computes extreme eigenvalues of a scalar function's Hessian; see :func:`extreme_eigenvalues`.
 
     Args:
-      function: of the parameters.
-      params: where the Hessian is taken.
+      function: function of the parameters.
+      params: parameters at which the Hessian is taken.
       start: a direction, a tree like ``params``.
-      steps: products to take.
+      steps: number of products.
     """
     flat, as_tree = ravel_pytree(start)
     product = hessian_vector_product(function, params)

@@ -1,9 +1,9 @@
-"""Interventions: blocks of a network called otherwise, from outside, each by a value of its own.
+"""Intervenes in a network from outside: replaces its blocks' calls, each by a value of its own.
 
-The blocks of a stack are one module, which is called once for all of them.  So that each can be
-treated by itself, values come in beside the parameters, in a collection with a depth axis, and an
-interceptor of the blocks' calls hands each its value.  Neither networks nor blocks need anything
-for it, also those of the user's own, and nothing changes where nobody intervenes.
+The blocks of a stack are one module, which is called once for all of them.  To treat each of them
+separately, values are passed next to the parameters, in a collection with a depth axis, and an
+interceptor of the blocks' calls gives each block its value.  Neither networks nor blocks, custom
+ones included, need any code for this, and nothing changes where nobody intervenes.
 """
 
 from collections.abc import Callable
@@ -18,7 +18,7 @@ from resnet_jax.diagnostics.probes import Path
 from resnet_jax.nn.functional import Array, Network, Params, from_linen
 from resnet_jax.nn.networks import FIRST, INTERVENTIONS, STACK, STAGE, ResidualNetwork, stacked
 
-#: ``(block, call, value, a, shortcut_weight, branch_weight) -> output``: what takes the place of
+#: ``(block, call, value, a, shortcut_weight, branch_weight) -> output``: what replaces
 #: ``call(a, shortcut_weight, branch_weight)``, for a block and its value.
 Act = Callable[[nn.Module, Callable, jax.Array, jax.Array, jax.Array, jax.Array], jax.Array]
 
@@ -26,12 +26,12 @@ _VALUE = "value"
 
 
 class Place(NamedTuple):
-    """Where equal blocks lie, in parameters and statistics.
+    """Describes where equal blocks lie, in parameters and statistics.
 
     Attributes:
-      path: of their module.
-      start: how many blocks come before them.
-      blocks: how many there are; their variables have a depth axis where they are a stack.
+      path: path of their module.
+      start: number of blocks before them.
+      blocks: number of these blocks; their variables have a depth axis if they are a stack.
     """
 
     path: Path
@@ -40,17 +40,17 @@ class Place(NamedTuple):
 
     @property
     def stacked(self) -> bool:
-        """Whether they are a stack."""
+        """Returns whether the blocks are a stack."""
         return stacked(self.path)
 
     def of(self, values: Array) -> Array:
-        """Theirs among ``values[blocks, ...]`` of all blocks, as their module takes them."""
+        """Returns these blocks' part of ``values[blocks, ...]``, as their module takes it."""
         here = values[self.start : self.start + self.blocks]
         return here if self.stacked else here[0]
 
 
 def places(module: ResidualNetwork, params: Params, x: Array) -> list[Place]:
-    """The places of a network's blocks, in the order in which an example passes them.
+    """Returns the places of a network's blocks, in the order in which an example passes them.
 
     Args:
       module: the network.
@@ -72,13 +72,13 @@ def places(module: ResidualNetwork, params: Params, x: Array) -> list[Place]:
 def intervene(
     module: ResidualNetwork, where: list[Place], act: Act, values: Array | None = None
 ) -> Network:
-    """The pure functions of a network whose blocks are called otherwise.
+    """Returns the pure functions of a network whose blocks' calls are replaced.
 
     Args:
       module: the network.
-      where: its blocks lie.
-      act: what is done in the place of a block's call.
-      values: one for each block ``[blocks, ...]``; zeros where there are none.
+      where: places of its blocks.
+      act: what replaces a block's call.
+      values: one value per block ``[blocks, ...]``; None for zeros.
     """
     blocks = sum(place.blocks for place in where)
     values = jnp.zeros(blocks) if values is None else values

@@ -1,9 +1,9 @@
-"""Diagnostics: what happens at each layer of a network, from one compiled pass.
+"""Measures what happens at each layer of a network, in one compiled pass.
 
-Everything arrives as arrays with a depth axis, for any network of :mod:`resnet_jax.nn.networks`,
-whatever its family and blocks.  A measurement takes a batch and makes two passes there and back:
-one as in training, with the gradient of the loss; one with the normalisations' statistics held
-still, with the gradient of one logit, so that the network is a function of each example alone.
+All results are arrays with a depth axis, for any network of :mod:`resnet_jax.nn.networks`, whatever
+its family and blocks.  A measurement takes a batch and makes two forward and backward passes: one
+as in training, with the gradient of the loss; one with the normalisations' statistics held
+constant, with the gradient of one logit, so that the network is a function of each example alone.
 """
 
 from collections.abc import Callable, Sequence
@@ -20,23 +20,24 @@ from resnet_jax.nn.functional import Array, Params, Statistics
 from resnet_jax.nn.networks import SINKS, stacked
 from resnet_jax.ops.precision import at_least_single
 
-#: Of a line of inputs: how far it reaches on either side, in directions, and points on it.
+#: The length of a line of inputs on either side, in units of its direction, and how many points it
+#: has.
 REACH, POINTS = 3.0, 64
 
 
 class AcrossBlocks(NamedTuple):
-    """What passes between blocks ``[blocks + 1]``: from the first's input to the last's output.
+    """Holds measurements between blocks ``[blocks + 1]``, from the first input to the last output.
 
-    Without blocks, nothing does: ``[0]``.
+    Without blocks they are ``[0]``.
 
     Attributes:
-      rms, deviation, cosine, rank, side: of activations; see
+      rms, deviation, cosine, rank, side: measurements of activations; see
         :class:`resnet_jax.diagnostics.probes.Forward`.
       gradient: norm of the loss's gradient with respect to the activations of the batch.
       gradient_correlation: mean cosine, over pairs of examples, of one logit's gradients with
         respect to their activations (Balduzzi et al. 2017, arXiv 1702.08591).
-      branch_to_shortcut: of the block that begins here; see
-        :func:`resnet_jax.diagnostics.probes.branch_to_shortcut`; NaN after the last.
+      branch_to_shortcut: ratio in the block that begins here; see
+        :func:`resnet_jax.diagnostics.probes.branch_to_shortcut`; NaN after the last block.
     """
 
     rms: jax.Array
@@ -50,16 +51,16 @@ class AcrossBlocks(NamedTuple):
 
 
 class AcrossLayers(NamedTuple):
-    """What happens in the weight layers: ``[layers]``, the stem first and the head last.
+    """Holds measurements of the weight layers ``[layers]``, the stem first and the head last.
 
     Attributes:
-      input_rms: root mean square of the activations that enter.
-      dead: share of the features that enter which are zero for every example of the batch.
-      response: standard deviation of what leaves the normalisation behind the layer, or the layer
-        where none follows it (He et al. 2015, Fig. 7).
-      input_gradient: norm of the loss's gradient with respect to the activations that enter.
+      input_rms: root mean square of the input activations.
+      dead: fraction of the input features that are zero for every example of the batch.
+      response: standard deviation of the output of the normalisation after the layer, or of the
+        layer where none follows (He et al. 2015, Fig. 7).
+      input_gradient: norm of the loss's gradient with respect to the input activations.
       weight: Euclidean norm of the layer's weights.
-      weight_gradient: of the loss's gradient with respect to them.
+      weight_gradient: norm of the loss's gradient with respect to them.
     """
 
     input_rms: jax.Array
@@ -71,18 +72,18 @@ class AcrossLayers(NamedTuple):
 
 
 class Diagnosis(NamedTuple):
-    """Of one network and batch: between its blocks, and in its layers."""
+    """Holds measurements of one network on one batch: between its blocks, and in its layers."""
 
     blocks: AcrossBlocks
     layers: AcrossLayers
 
 
 class FeatureChange(NamedTuple):
-    """Of what passes between blocks ``[blocks + 1]``, or ``[0]`` where there are none.
+    """Holds the change of features between blocks ``[blocks + 1]``, or ``[0]`` without blocks.
 
     Attributes:
-      rms: root mean square before.
-      change: root mean square of the change, over that.
+      rms: root mean square before the change.
+      change: root mean square of the change, over ``rms``.
     """
 
     rms: jax.Array
@@ -93,7 +94,7 @@ def diagnose(module: nn.Module, params: Params, x: Array, y: Array, shortcut_wei
     """Measures a network at every depth.
 
     Args:
-      module: of calls ``(x, shortcut_weight)``, with the blocks of
+      module: a network called with ``(x, shortcut_weight)``, with the blocks of
         :class:`resnet_jax.nn.networks.ResidualNetwork`.
       params: its parameters.
       x: a batch of two examples or more, ``[batch, ...]``.
@@ -145,20 +146,22 @@ def gradients_along(
     reach: float = REACH,
     points: int = POINTS,
 ) -> jax.Array:
-    """Autocorrelation of a logit's input gradient along a line (Balduzzi et al. 2017, section 2).
+    """Computes the autocorrelation of a logit's input gradient along a line.
+
+    See Balduzzi et al. 2017, section 2.
 
     Args:
-      module: as above.
+      module: network, as in :func:`diagnose`.
       params: its parameters.
-      statistics: by which its normalisations normalise.
-      x: the middle of the line, one example ``[...]``.
-      direction: in which it runs, ``[...]``.
+      statistics: statistics by which its normalisations normalise.
+      x: middle of the line, one example ``[...]``.
+      direction: direction of the line, ``[...]``.
       shortcut_weight: a scalar.
-      reach: of the line on either side, in directions.
-      points: on it, evenly spaced.
+      reach: length of the line on either side, in units of the direction.
+      points: number of points on it, evenly spaced.
 
     Returns:
-      ``[points]``: mean cosine of gradients that lie so many points apart, 1 at the beginning.
+      Mean cosine ``[points]`` of gradients that lie so many points apart; the first is 1.
     """
     times = jnp.linspace(-reach, reach, points)
     line = x[None] + times.reshape(-1, *[1] * x.ndim) * direction[None]
@@ -174,7 +177,7 @@ def gradients_along(
 def relative_change(
     module: nn.Module, params: Params, changed: Params, x: Array, shortcut_weight
 ) -> jax.Array:
-    """Norm of the change of each layer's weights over that of the weights ``[layers]``."""
+    """Returns the norm of each layer's change of weights, over that of the weights ``[layers]``."""
     calls, _ = probes.rehearse(module, params, x, shortcut_weight)
     change = jax.tree.map(jnp.subtract, changed, params)
     return _layer_norms(change, calls) / _layer_norms(params, calls)
@@ -183,7 +186,7 @@ def relative_change(
 def feature_change(
     module: nn.Module, params: Params, changed: Params, x: Array, shortcut_weight
 ) -> FeatureChange:
-    """How far the features of a batch move as parameters change: what passes between blocks.
+    """Measures how far a batch's features, between blocks, move as parameters change.
 
     Normalisations normalise by the batch.
     """
@@ -207,13 +210,13 @@ def feature_change(
 
 
 def _each(size: Callable[[jax.Array], jax.Array], x: jax.Array, path: Path) -> jax.Array:
-    """The size of what is at a path ``[1]``, or of each in the stack there ``[blocks]``."""
+    """Returns the size of the array at a path ``[1]``, or of each block of a stack ``[blocks]``."""
     rows = at_least_single(x).reshape(x.shape[0] if stacked(path) else 1, -1)
     return jax.vmap(size)(rows)
 
 
 def _between_blocks(calls: Calls, values: Callable[[Path, str], jax.Array]) -> jax.Array:
-    """Values of what enters each block, and of what leaves the last ``[blocks + 1]``; or none."""
+    """Returns values of each block's input and of the last output ``[blocks + 1]``, or ``[0]``."""
     if not calls.blocks:
         return jnp.zeros(0)
     enters = _in_order(calls.blocks, lambda path: values(path, "enters"))
@@ -221,13 +224,13 @@ def _between_blocks(calls: Calls, values: Callable[[Path, str], jax.Array]) -> j
 
 
 def _layer_norms(params: Params, calls: Calls) -> jax.Array:
-    """Euclidean norm of the weights of each layer ``[layers]``, of parameters or their like."""
+    """Returns the Euclidean norm of each layer's weights ``[layers]``, of a tree like params."""
     norms = lambda path: _each(probes.euclidean, _at(params, path)["kernel"], path)
     return _in_order(calls.layers, norms)
 
 
 def _pass(module, params, sinks, x, shortcut_weight, statistics=None) -> tuple[jax.Array, dict]:
-    """Logits, and what was seen; normalises by the batch where there are no statistics."""
+    """Returns logits and records; normalises by the batch if there are no statistics."""
     variables = {"params": params, SINKS: sinks}
     mutable = [probes.RECORDS]
     if statistics is None:
@@ -240,13 +243,13 @@ def _pass(module, params, sinks, x, shortcut_weight, statistics=None) -> tuple[j
 
 
 def _across_blocks(tree, calls: Calls, field: str) -> jax.Array:
-    """Of what enters each block, and of what leaves the last ``[blocks + 1]``."""
+    """Returns a field of each block's input and of the last output ``[blocks + 1]``."""
     along = lambda path, place: jnp.atleast_1d(getattr(_at(tree, path)[place], field))
     return _between_blocks(calls, along)
 
 
 def _along_depth(tree, paths: Sequence[Path], place: str, field: str = "") -> jax.Array:
-    """One number of a probe, from all those at a place of the given modules, in their order."""
+    """Returns one number of the probe at a place of each of the given modules, in their order."""
 
     def values(path):
         probe = _at(tree, path)[place]
@@ -256,10 +259,10 @@ def _along_depth(tree, paths: Sequence[Path], place: str, field: str = "") -> ja
 
 
 def _in_order(paths: Sequence[Path], values) -> jax.Array:
-    """The values ``[1]`` of single modules, and ``[blocks]`` of those in stacks, by depth."""
+    """Joins the values ``[1]`` of single modules and ``[blocks]`` of those in stacks, by depth."""
     groups: dict[Path, list[jax.Array]] = {}
     for path in paths:
-        # Modules of one stack take turns; others stand for themselves.
+        # Modules of one stack are interleaved block by block; others stand for themselves.
         groups.setdefault(path[:1] if stacked(path) else path, []).append(values(path))
     return jnp.concatenate([jnp.stack(group, 1).ravel() for group in groups.values()])
 

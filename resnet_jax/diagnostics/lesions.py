@@ -1,9 +1,9 @@
-"""Lesions: trained networks with blocks removed or exchanged (Veit et al. 2016, arXiv 1605.06431).
+"""Makes lesions: removes or exchanges blocks of trained networks.
 
-A block is removed by putting the identity in its place (section 4.1), whatever its shortcut is and
-in whatever order its operations come.  Where it changes the shape, so that there is no identity, it
-is called with its shortcut at weight 1 and its branch at 0.  That holds for plain and residual
-networks alike.
+The method is that of Veit et al. 2016 (arXiv 1605.06431).  A block is removed by replacing it with
+the identity (section 4.1), whatever its shortcut and the order of its operations.  Where it changes
+the shape, so that there is no identity, it is called with shortcut weight 1 and branch weight 0.
+That holds for plain and residual networks alike.
 """
 
 import jax
@@ -16,11 +16,11 @@ from resnet_jax.nn.networks import ResidualNetwork
 
 
 def remove(module: ResidualNetwork, where: list[Place], kept: Array) -> Network:
-    """The pure functions of a network without some of its blocks.
+    """Returns the pure functions of a network without some of its blocks.
 
     Args:
       module: the network.
-      where: its blocks lie.
+      where: places of its blocks.
       kept: which blocks stay ``[blocks]``, booleans.
     """
 
@@ -34,11 +34,11 @@ def remove(module: ResidualNetwork, where: list[Place], kept: Array) -> Network:
 
 
 def reorder(tree: Params | Statistics, where: list[Place], order: Array) -> Params | Statistics:
-    """Parameters or statistics, with the blocks of every stack in another order.
+    """Returns parameters or statistics with the blocks of every stack in another order.
 
     Args:
-      tree: of a network.
-      where: its blocks lie.
+      tree: parameters or statistics of a network.
+      where: places of its blocks.
       order: the block that comes to each place ``[blocks]``, of the same stack.
     """
     for place in where:
@@ -51,12 +51,12 @@ def reorder(tree: Params | Statistics, where: list[Place], order: Array) -> Para
 
 
 def random_removals(key: jax.Array, counts: Array, blocks: int) -> jax.Array:
-    """Which blocks stay ``[lesions, blocks]`` where random ones are removed (section 4.2).
+    """Returns which blocks stay ``[lesions, blocks]`` after random removals (section 4.2).
 
     Args:
-      key: of the choice.
-      counts: of the blocks to remove ``[lesions]``.
-      blocks: how many there are.
+      key: key of the choice.
+      counts: number of blocks to remove in each lesion ``[lesions]``.
+      blocks: number of blocks.
     """
     keys = jax.random.split(key, len(counts))
     ranks = jax.vmap(lambda key: jax.random.permutation(key, blocks))(keys)
@@ -64,20 +64,20 @@ def random_removals(key: jax.Array, counts: Array, blocks: int) -> jax.Array:
 
 
 def random_swaps(key: jax.Array, counts: Array, where: list[Place]) -> jax.Array:
-    """Orders ``[lesions, blocks]`` after exchanging random pairs of equal blocks (section 4.3).
+    """Returns orders ``[lesions, blocks]`` after swaps of random pairs of equal blocks (sec. 4.3).
 
     Only blocks of one stack are exchanged; the first of a pair is any block that has an equal.
 
     Args:
-      key: of the choice.
-      counts: of the exchanges, one after the other ``[lesions]``.
-      where: the blocks lie.
+      key: key of the choice.
+      counts: number of exchanges in each lesion, one after the other ``[lesions]``.
+      where: places of the blocks.
     """
     sizes = [place.blocks for place in where]
     blocks, stack = sum(sizes), np.repeat(np.arange(len(sizes)), sizes)
     equal = (stack[:, None] == stack[None]) & ~np.eye(blocks, dtype=bool)
 
-    def one_of(key, those):  # the first block, and so no exchange at all, where there are none
+    def one_of(key, those):  # block 0, and so no exchange at all, where there are none
         return jax.random.categorical(key, jnp.where(those, 0, -jnp.inf))
 
     def swap(count, order, key):
@@ -96,9 +96,9 @@ def random_swaps(key: jax.Array, counts: Array, where: list[Place]) -> jax.Array
 
 
 def kendall_tau(order: Array) -> jax.Array:
-    """Kendall's rank correlation of an order ``[blocks]`` with the original one.
+    """Returns Kendall's rank correlation of an order ``[blocks]`` with the original one.
 
-    The share of pairs in their order less that of those which are not; 1 where there are no pairs.
+    It is the fraction of concordant pairs minus that of discordant pairs; 1 without any pairs.
     """
     order = jnp.asarray(order)
     signs = jnp.triu(jnp.sign(order[None] - order[:, None]), 1)

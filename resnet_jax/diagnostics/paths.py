@@ -1,16 +1,16 @@
-"""Paths: the gradient that comes through a residual network along paths of each length.
+"""Computes the gradient that comes through a residual network along paths of each length.
 
 B blocks make 2^B paths, each of which takes a block's branch or its shortcut, and the length of a
 path is the number of branches that it takes (Veit et al. 2016, arXiv 1605.06431, section 3).  The
-gradient is the sum of what comes along them all.
+gradient is the sum of what comes along all paths.
 
-What block f(a; w, b) = g(w · s + b · z) makes of its shortcut and of its branch is w ∂f/∂w and
-b ∂f/∂b, by Euler's theorem: they add up to f where g is piecewise linear and without threshold, and
+In a block f(a; w, b) = g(w · s + b · z), the contributions of shortcut and branch are w ∂f/∂w and
+b ∂f/∂b, by Euler's theorem: they add up to f if g is piecewise linear and without threshold, and
 their gradients are those along the shortcut and along the branch, with the slopes that g has in the
-whole network.  So no block needs to be taken apart.  Where g bends (as tanh does) they are not, and
-neither lengths nor paths have a meaning of their own.
+whole network.  So no block needs to be taken apart.  Where g is curved (as tanh is), this does not
+hold, and neither lengths nor paths have a meaning of their own.
 
-Normalisations take held statistics, so that every example has a gradient of its own.
+Normalisations use constant statistics, so that every example has its own gradient.
 """
 
 from collections.abc import Callable
@@ -28,13 +28,13 @@ from resnet_jax.nn.networks import ResidualNetwork
 
 
 class Loss(NamedTuple):
-    """The mean loss of a network on a batch, by whose examples it is differentiated.
+    """Describes the mean loss of a network on a batch, to be differentiated by the examples.
 
     Attributes:
       module: the network.
-      where: its blocks lie.
+      where: places of its blocks.
       params: its parameters.
-      statistics: by which its normalisations normalise.
+      statistics: statistics by which its normalisations normalise.
       x: the examples ``[batch, ...]``.
       y: their labels ``[batch]``.
       shortcut_weight: a scalar.
@@ -50,12 +50,12 @@ class Loss(NamedTuple):
 
 
 class ByLength(NamedTuple):
-    """Of the loss's gradient with respect to its examples, by the length of paths ``[most + 1]``.
+    """Holds the loss's gradient with respect to its examples, by length of paths ``[most + 1]``.
 
     Attributes:
       norm: Euclidean norm, over the whole batch, of what comes along all paths of the length.
-      share: of the gradient, Σ⟨g_k, g⟩ / Σ‖g‖² over the examples; shares add up to 1, and are
-        negative where paths take away from what others bring.
+      share: fraction of the gradient, Σ⟨g_k, g⟩ / Σ‖g‖² over the examples; shares add up to 1, and
+        are negative where paths cancel part of what others bring.
     """
 
     norm: jax.Array
@@ -65,7 +65,7 @@ class ByLength(NamedTuple):
 def contributions(
     block: nn.Module, a: jax.Array, shortcut_weight: jax.Array, branch_weight: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
-    """What a block makes of its shortcut, and what it makes of its branch; like its output."""
+    """Returns what a block's shortcut and its branch contribute, each shaped like its output."""
     output = probes.alone(block)
     by_shortcut = lambda weight: output(a, weight, branch_weight)
     by_branch = lambda weight: output(a, shortcut_weight, weight)
@@ -73,14 +73,14 @@ def contributions(
 
 
 def _of_weight(function: Callable[[jax.Array], jax.Array], weight: jax.Array) -> jax.Array:
-    """The weight times ∂f/∂w, in reverse mode twice: the layers' own gradients have no other."""
+    """Returns w ∂f/∂w by reverse mode, twice: the layers' custom gradients have no forward mode."""
     output, back = jax.vjp(function, weight)
     _, forth = jax.vjp(lambda cotangent: back(cotangent)[0], jnp.zeros_like(output))
     return forth(weight)[0]
 
 
 def _backwards_through(choose: Callable[..., jax.Array]) -> Act:
-    """Blocks as they are, with gradients through ``choose(value, shortcut, branch)`` of theirs."""
+    """Keeps blocks as they are, with gradients through ``choose(value, shortcut, branch)``."""
 
     def act(block, call, value, a, *weights):
         output = jax.lax.stop_gradient(call(a, *weights))
@@ -92,10 +92,10 @@ def _backwards_through(choose: Callable[..., jax.Array]) -> Act:
 
 
 def of_single_paths(loss: Loss, branches: Array) -> jax.Array:
-    """Norm ``[paths]`` of the gradient that comes along single paths (section 5.2).
+    """Returns the norm ``[paths]`` of the gradient that comes along single paths (section 5.2).
 
     Args:
-      loss: of which the gradient is.
+      loss: loss that is differentiated.
       branches: which blocks' branches each path takes ``[paths, blocks]``, booleans.
     """
     act = _backwards_through(lambda value, shortcut, branch: jnp.where(value, branch, shortcut))
@@ -108,15 +108,15 @@ def of_single_paths(loss: Loss, branches: Array) -> jax.Array:
 
 
 def by_length(loss: Loss, most: int) -> ByLength:
-    """The gradient by the length of the paths, exactly: all 2^B of them, by one pass an example.
+    """Computes the gradient by the length of paths, exactly: over all 2^B, in one pass per example.
 
-    The network takes ``most + 1`` copies of an example, and only the first has a loss.  On the way
-    back, what takes a branch passes from each copy to the next; so copy k ends with the sum of all
-    paths of length k, and the last one with those that are longer as well.
+    The network takes ``most + 1`` copies of an example, and only the first has a loss.  In the
+    backward pass, what takes a branch moves from each copy to the next.  So copy k ends with the
+    sum of all paths of length k, and the last copy with those that are longer as well.
 
     Args:
-      loss: of which the gradient is.
-      most: the length from which paths are not told apart any more.
+      loss: loss that is differentiated.
+      most: length from which paths are no longer told apart.
     """
     to_next = lambda branch: jnp.concatenate([branch[1:], branch[-1:]])
     act = _backwards_through(lambda _, shortcut, branch: shortcut + to_next(branch))
@@ -133,16 +133,16 @@ def by_length(loss: Loss, most: int) -> ByLength:
         return jax.vmap(probes.euclidean)(rows), along, peak
 
     norms, along, peaks = jax.lax.map(of_example, (jnp.asarray(loss.x), jnp.asarray(loss.y)))
-    over_batch = jax.vmap(probes.euclidean)(norms.T) / len(norms)  # of which the loss is a mean
+    over_batch = jax.vmap(probes.euclidean)(norms.T) / len(norms)  # the loss is a mean over it
     weights = (peaks / jnp.where(peaks.max() > 0, peaks.max(), 1)) ** 2
     shares = weights @ along
     return ByLength(over_batch, shares / shares.sum())
 
 
 def _gradient(loss: Loss, network: Network, x: Array, y: Array) -> jax.Array:
-    """Of the loss of another network and batch, by its examples ``[batch, ...]``.
+    """Returns the gradient of another network's loss with respect to its examples ``[batch, ...]``.
 
-    Only the first so many of them as there are labels have a loss, mean cross-entropy in nats.
+    Only the first ``len(y)`` examples have a loss, mean cross-entropy in nats.
     """
 
     def of_examples(x):

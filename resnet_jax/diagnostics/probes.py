@@ -1,14 +1,14 @@
-"""Probes: what passes through a network, forwards and backwards, measured without touching it.
+"""Measures what passes through a network, forwards and backwards, without changing it.
 
-A probe hands an activation on as it is.  What it sees of the activation is recorded; what it sees
-of the activation's gradient, on the way back, comes out as the "gradient" with respect to a *sink*:
-an input of the network that nothing depends on.  So one forward and one backward pass give a number
-for every layer, also of a stack, whose numbers arrive with a depth axis, and no activation is kept
-for it.
+A probe passes an activation on as it is.  What it measures of the activation is recorded; what it
+measures of the activation's gradient, in the backward pass, is returned as the "gradient" with
+respect to a *sink*: an input of the network that nothing depends on.  So one forward and one
+backward pass give a number for every layer, also in a stack, where the numbers have a depth axis,
+and no activation is kept for it.
 
-Probes lie where every network has them: at what enters and leaves each block, at what enters each
-layer (a module with a parameter named ``kernel``), and at what leaves normalisations.  They are put
-there from outside, so that a block of the user's own needs nothing for them.
+Probes lie where every network has them: at the input and output of each block, at the input of each
+layer (a module with a parameter named ``kernel``), and at the output of normalisations.  They are
+added from outside, so that a custom block needs no code for them.
 """
 
 from collections.abc import Callable
@@ -25,22 +25,23 @@ from resnet_jax.ops.precision import at_least_single
 
 RECORDS = "intermediates"
 
-#: Modules whose output is a layer's response, where they follow it.
+#: The modules whose output is a layer's response, where they follow it.
 NORMS = (BatchNorm, nn.BatchNorm, nn.GroupNorm, nn.InstanceNorm, nn.LayerNorm, nn.RMSNorm)
 
 Path = tuple[str, ...]
 
 
 class Forward(NamedTuple):
-    """What a probe sees of activations ``[batch, ...]``; scalars.
+    """Holds what a probe measures of activations ``[batch, ...]``; scalars.
 
     Attributes:
-      rms: root of the mean square over everything; its square is the activation power.
-      deviation: standard deviation over everything (He et al. 2015, Fig. 7).
-      cosine: mean over all pairs of examples.
+      rms: root of the mean square over all values; its square is the activation power.
+      deviation: standard deviation over all values (He et al. 2015, Fig. 7).
+      cosine: mean cosine over all pairs of examples.
       rank: effective number of directions of the batch, (Σλ)² / Σλ² over the eigenvalues λ of its
-        Gram matrix (the participation ratio): 1 where all examples look alike, at most the batch.
-      dead: share of the features that are zero for every example and pixel.
+        Gram matrix (the participation ratio): 1 where all examples look alike, at most the batch
+        size.
+      dead: fraction of the features that are zero for every example and pixel.
       side: pixels on a side of the images; 1 where there are none, 0 where they are not square.
     """
 
@@ -53,10 +54,10 @@ class Forward(NamedTuple):
 
 
 class Backward(NamedTuple):
-    """What a probe sees of the gradient of activations ``[batch, ...]``; scalars.
+    """Holds what a probe measures of the gradient of activations ``[batch, ...]``; scalars.
 
     Attributes:
-      norm: Euclidean, over the whole batch.
+      norm: Euclidean norm over the whole batch.
       correlation: mean cosine over all pairs of examples (Balduzzi et al. 2017, arXiv 1702.08591).
     """
 
@@ -65,12 +66,13 @@ class Backward(NamedTuple):
 
 
 class Calls(NamedTuple):
-    """The modules that probes found, in the order in which an example passes them.
+    """Holds the modules that probes found, in the order in which an example passes them.
 
     Attributes:
       blocks: paths of blocks; a stack of equal ones has one path.
       layers: paths of layers.
-      responses: of each layer, the path of the normalisation that follows it; else its own.
+      responses: for each layer, the path of the normalisation that follows it, or else its own
+        path.
     """
 
     blocks: list[Path]
@@ -79,26 +81,26 @@ class Calls(NamedTuple):
 
 
 def root_mean_square(x: jax.Array) -> jax.Array:
-    """Over everything, also where squares overflow."""
+    """Returns the root mean square of all values, even where squares overflow."""
     peak = abs(x).max()
     scaled = x / jnp.where(peak > 0, peak, 1)
     return peak * jnp.sqrt((scaled**2).mean())
 
 
 def euclidean(x: jax.Array) -> jax.Array:
-    """The Euclidean norm of everything, also where squares overflow."""
+    """Returns the Euclidean norm of all values, even where squares overflow."""
     return root_mean_square(x) * jnp.sqrt(1.0 * x.size)
 
 
 def _rows(x: jax.Array) -> jax.Array:
-    """Examples as rows of numbers of at most 1, so that no square overflows."""
+    """Returns examples as rows of numbers of at most 1, so that no square overflows."""
     rows = at_least_single(x).reshape(x.shape[0], -1)
     peak = abs(rows).max()
     return rows / jnp.where(peak > 0, peak, 1)
 
 
 def mean_cosine(x: jax.Array) -> jax.Array:
-    """Mean cosine over all pairs of the examples ``x[batch, ...]``; NaN of a single one."""
+    """Returns the mean cosine over all pairs of examples ``x[batch, ...]``; NaN for one example."""
     rows = _rows(x)
     lengths = jnp.sqrt((rows**2).sum(1, keepdims=True))
     directions = rows / jnp.where(lengths > 0, lengths, 1)
@@ -108,7 +110,7 @@ def mean_cosine(x: jax.Array) -> jax.Array:
 
 
 def effective_rank(x: jax.Array) -> jax.Array:
-    """Participation ratio of the Gram matrix of ``x[batch, ...]``; 0 where all is zero."""
+    """Returns the participation ratio of the Gram matrix of ``x[batch, ...]``; 0 if all is zero."""
     rows = _rows(x)
     gram = rows @ rows.T
     square = (gram**2).sum()
@@ -116,7 +118,7 @@ def effective_rank(x: jax.Array) -> jax.Array:
 
 
 def forward(x: jax.Array) -> Forward:
-    """What a probe sees of activations ``[batch, ...]``."""
+    """Returns what a probe measures of activations ``[batch, ...]``."""
     x = at_least_single(x)
     silent = (x == 0).all(tuple(range(x.ndim - 1)))
     sides = set(x.shape[1:-1]) or {1}
@@ -131,14 +133,14 @@ def forward(x: jax.Array) -> Forward:
 
 
 def backward(gradient: jax.Array) -> Backward:
-    """What a probe sees of the gradient of activations ``[batch, ...]``."""
+    """Returns what a probe measures of the gradient of activations ``[batch, ...]``."""
     gradient = at_least_single(gradient)
     return Backward(euclidean(gradient), mean_cosine(gradient))
 
 
 @jax.custom_vjp
 def probe(x: jax.Array, sink: Backward) -> jax.Array:
-    """``x`` itself; the gradient of ``sink`` is what the probe sees of that of ``x``."""
+    """Returns ``x``; the gradient of ``sink`` is what the probe measures of that of ``x``."""
     del sink
     return x
 
@@ -147,9 +149,9 @@ probe.defvjp(lambda x, _: (x, None), lambda _, gradient: (gradient, backward(gra
 
 
 def alone(block: nn.Module) -> Callable[..., jax.Array]:
-    """A block's call as a pure function of ``(a, shortcut_weight, branch_weight)``.
+    """Returns a block's call as a pure function of ``(a, shortcut_weight, branch_weight)``.
 
-    With the parameters and statistics that it has where it stands; it records nothing.
+    It has the parameters and statistics that the block has in its network, and records nothing.
     """
     variables = {name: block.variables.get(name, {}) for name in ("params", "statistics")}
     mutable = ["statistics"] if block.is_mutable_collection("statistics") else False
@@ -163,10 +165,10 @@ def alone(block: nn.Module) -> Callable[..., jax.Array]:
 
 
 def branch_to_shortcut(block: nn.Module, a: jax.Array, *weights: jax.Array) -> jax.Array:
-    """How much of a block's output its branch makes, over how much its shortcut makes.
+    """Returns how much of a block's output its branch makes, over how much its shortcut makes.
 
-    Each alone goes through the block: its output without shortcut, over that without branch, both
-    as root mean squares.  Infinite where there is no shortcut.
+    This is the ratio of two outputs, as root mean squares: that without the shortcut, over that
+    without the branch.  It is infinite where there is no shortcut.
     """
     shortcut_weight, branch_weight = weights
     output = alone(block)
@@ -176,15 +178,15 @@ def branch_to_shortcut(block: nn.Module, a: jax.Array, *weights: jax.Array) -> j
 
 
 class Probes:
-    """Probes of one pass through a network, as an interceptor of its modules' calls."""
+    """Measures one pass through a network, as an interceptor of its modules' calls."""
 
     def __init__(self, compares: bool):
-        """Takes whether branch and shortcut of every block are compared."""
+        """Takes whether the branch and shortcut of every block are compared."""
         self._compares, self._resting = compares, False
         self._found: list[tuple[Path, str]] = []
 
     def __call__(self, call: Callable, args: tuple, kwargs: dict, context: Any) -> Any:
-        """Takes a module's call, and makes it between probes."""
+        """Calls a module between probes."""
         module: nn.Module = context.module
         kind = "" if self._resting or context.method_name != "__call__" else _kind(module)
         if not kind:
@@ -214,7 +216,7 @@ class Probes:
         return x
 
     def calls(self) -> Calls:
-        """The modules that the pass went through."""
+        """Returns the modules that the pass went through."""
         blocks = [path for path, kind in self._found if kind == "block"]
         layers: list[Path] = []
         responses: list[Path] = []
@@ -223,16 +225,16 @@ class Probes:
                 layers.append(path)
                 responses.append(path)
             elif kind == "norm" and layers and responses[-1] == layers[-1]:
-                beside = path[:-1] == layers[-1][:-1]  # not that of the next block, or of the head
+                beside = path[:-1] == layers[-1][:-1]  # not in the next block or the head
                 responses[-1] = path if beside else layers[-1]
         return Calls(blocks, layers, responses)
 
 
 def rehearse(module: nn.Module, params: Params, x: Array, shortcut_weight) -> tuple[Calls, Any]:
-    """Where the probes of a network lie, and their sinks; nothing is computed.
+    """Returns where the probes of a network lie, and their sinks; nothing is computed.
 
     Args:
-      module: of calls ``(x, shortcut_weight)``.
+      module: a network called with ``(x, shortcut_weight)``.
       params: its parameters, or their shapes.
       x: a batch.
       shortcut_weight: a scalar.
@@ -249,16 +251,16 @@ def rehearse(module: nn.Module, params: Params, x: Array, shortcut_weight) -> tu
 
 
 def calls_block(context: Any) -> bool:
-    """Whether a block is called, or the module that stands for all those of a stack.
+    """Returns whether a block is called, or the module that stands for all blocks of a stack.
 
     Args:
-      context: what Linen hands an interceptor of modules' calls.
+      context: what Linen passes to an interceptor of modules' calls.
     """
     return context.method_name == "__call__" and _is_block(context.module)
 
 
 def keep_features(call: Callable, args: tuple, kwargs: dict, context: Any) -> Any:
-    """An interceptor of modules' calls: records what enters and leaves each block, as it is."""
+    """Intercepts modules' calls, and records the input and output of each block as they are."""
     module: nn.Module = context.module
     leaves = call(*args, **kwargs)
     if calls_block(context):

@@ -1,1 +1,1 @@
-"""Networks: what a block is composed of, blocks, and whole networks by depth."""
+"""Builds networks: the parts of a block, blocks, and whole networks by depth."""

@@ -1,10 +1,10 @@
-"""Activation functions as the theory of wide networks sees them: moments of Gaussian pairs.
+"""Describes activation functions as the theory of wide networks sees them: by Gaussian moments.
 
-The units of a wide layer are jointly Gaussian over the draw of its weights, so that all the theory
-asks of an activation function φ are, for u and v of mean 0, variance q and correlation c, the two
-expectations E φ(u)φ(v) and E φ'(u)φ'(v).  Both are exact for piecewise linear functions (Cho & Saul
+The units of a wide layer are jointly Gaussian over the random draw of its weights.  So the theory
+needs only two expectations of an activation function φ, E φ(u)φ(v) and E φ'(u)φ'(v), for u and v of
+mean 0, variance q and correlation c.  Both are exact for piecewise linear functions (Cho & Saul
 2009, "Kernel methods for deep learning", section 2, degrees 1 and 0), and numerical for others
-(Poole et al. 2016, arXiv 1606.05340, eqs. 3 and 5).  All in float64.
+(Poole et al. 2016, arXiv 1606.05340, eqs. 3 and 5).  All computations are in float64.
 """
 
 from collections.abc import Callable
@@ -16,13 +16,14 @@ from numpy.typing import ArrayLike
 Moment = Callable[[ArrayLike, ArrayLike], np.ndarray]
 Map = Callable[[np.ndarray], np.ndarray]
 
-# The trapezoidal rule gains digits with every point for smooth functions under a Gaussian.  At this
-# step that of tanh is exact to rounding up to q = 10, to 1e-9 up to 30, and to 2e-5 up to 100.
+# For smooth functions under a Gaussian, the trapezoidal rule gains digits with every point.  With
+# this step the moments of tanh are exact to rounding errors up to q = 10, to 1e-9 up to 30, and to
+# 2e-5 up to 100.
 _STEP, _REACH = 1 / 16, 8.5
 
 
 class Activation(NamedTuple):
-    """An activation function φ.
+    """Holds an activation function φ and its moments.
 
     Attributes:
       function: φ, elementwise.
@@ -40,44 +41,44 @@ class Activation(NamedTuple):
     homogeneous: bool
 
     def power(self, q: ArrayLike) -> np.ndarray:
-        """E φ(u)²."""
+        """Returns the mean square E φ(u)² for variances q."""
         return self.covariance(q, 1.0)
 
     def variance(self, q: ArrayLike) -> np.ndarray:
-        """E φ(u)² - (E φ(u))²."""
+        """Returns the variance E φ(u)² - (E φ(u))² for variances q."""
         return self.covariance(q, 1.0) - self.covariance(q, 0.0)
 
 
 def cosine_map(cosine: ArrayLike) -> np.ndarray:
-    """Cosine of two inputs after a wide layer and a ReLU, from that before.  Exact.
+    """Returns the cosine of two inputs after a wide ReLU layer, given the cosine before it.  Exact.
 
     C(c) = [√(1 - c²) + (π - arccos c) c] / π
 
     (Cho & Saul 2009, eq. 6 over its value at angle 0; Balduzzi et al. 2017, arXiv 1702.08591.)
 
     Args:
-      cosine: c, any shape; raw cosines, not about a mean.
+      cosine: c, any shape; raw cosines, without subtracting a mean.
 
     Raises:
-      ValueError: one lies outside [-1, 1].
+      ValueError: a cosine lies outside [-1, 1].
     """
     c = _checked(cosine)
     return (np.sqrt(1 - c**2) + (np.pi - np.arccos(c)) * c) / np.pi
 
 
 def cosine_slope(cosine: ArrayLike) -> np.ndarray:
-    """Derivative of :func:`cosine_map`, C'(c) = 1 - arccos(c)/π.  Exact.
+    """Returns the derivative of :func:`cosine_map`, C'(c) = 1 - arccos(c)/π.  Exact.
 
-    Also the factor by which the correlation of two inputs' gradients shrinks on its way back
-    through such a layer, c being the cosine in front of the ReLU (Balduzzi et al. 2017).
+    This is also the factor by which the backward pass through such a layer shrinks the correlation
+    of two inputs' gradients, where c is the cosine in front of the ReLU (Balduzzi et al. 2017).
     """
     return 1 - np.arccos(_checked(cosine)) / np.pi
 
 
 def leaky_relu(alpha: float) -> Activation:
-    """X where positive, αx elsewhere.  Exact.
+    """Returns the activation that is x for positive x and αx elsewhere.  Exact.
 
-    From φ(x) = αx + (1 - α) max(x, 0) and the functions above,
+    From φ(x) = αx + (1 - α) max(x, 0) and the functions above follow
 
     E φ(u)φ(v) = q [αc + (1 - α)² C(c)/2],  E φ'(u)φ'(v) = α + (1 - α)² C'(c)/2.
     """
@@ -92,10 +93,10 @@ def leaky_relu(alpha: float) -> Activation:
 
 
 def smooth(function: Map, derivative: Map) -> Activation:
-    """Any smooth function that does not grow faster than a power.  Numerical.
+    """Returns the activation of a smooth function that grows no faster than a power.  Numerical.
 
-    The double integral over x and y, u = √q x and v = √q (cx + √(1 - c²) y), by the trapezoidal
-    rule.
+    The double integral over x and y, with u = √q x and v = √q (cx + √(1 - c²) y), is computed by
+    the trapezoidal rule.
     """
     return Activation(
         function=function,
@@ -119,17 +120,17 @@ def _gaussian_pair(function: Map, q: ArrayLike, cosine: ArrayLike) -> np.ndarray
 
 
 def _checked(cosine: ArrayLike) -> np.ndarray:
-    # Rounding may carry a cosine a little beyond 1.
+    # Rounding errors may push a cosine slightly beyond 1.
     c = np.asarray(cosine, np.float64)
     if (abs(c) > 1 + 1e-9).any():
         raise ValueError(f"a cosine lies between -1 and 1, not at {c}")
     return np.clip(c, -1, 1)
 
 
-#: max(x, 0).
+#: The rectified linear unit max(x, 0).
 relu = leaky_relu(0.0)
 
-#: x.
+#: The identity x.
 linear = leaky_relu(1.0)
 
 #: The hyperbolic tangent.

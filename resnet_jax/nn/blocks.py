@@ -1,14 +1,14 @@
-"""Residual blocks: a main path of two or three layers, and the shortcut that joins it.
+"""Defines residual blocks: a main path of two or three layers, and the shortcut that joins it.
 
 With a[l] the block's input, z[l+2] the end of its main path, g the activation, w the shortcut
 weight and b the branch weight, the lecture's block is
 
-    a[l+2] = g(w · a[l] + b · z[l+2]),
+    a[l+2] = g(w · a[l] + b · z[l+2]).
 
-residual at w = 1 and plain at w = 0; b is 1 but for the rules of :mod:`resnet_jax.nn.branches`.
-What varies between blocks is injected as values, gathered in :class:`Parts`, and by the layers of
-the main path; a block of one's own is any Linen module with the fields and the call of
-:class:`Block`.
+It is residual at w = 1 and plain at w = 0; b is 1 except under the rules of
+:mod:`resnet_jax.nn.branches`.  What differs between blocks is passed in as values: those in
+:class:`Parts`, and the layers of the main path.  A custom block is any Linen module with the fields
+and the call of :class:`Block`.
 """
 
 import dataclasses
@@ -26,17 +26,17 @@ from resnet_jax.ops import forms, normalization
 from resnet_jax.ops.convolution import Conv
 from resnet_jax.ops.linear import dot_general
 
-#: Of the random generator that dropout and the like draw from; without one they do nothing.
+#: The name of the random generator for dropout and the like, which do nothing without it.
 NOISE = "noise"
 
 
 class Layer(NamedTuple):
-    """One layer of a main path.
+    """Describes one layer of a main path.
 
     Attributes:
-      size: of its square kernel; None for a fully connected layer.
-      narrowing: by what the block's width is divided to give that of the layer.
-      strided: whether the layer takes the block's stride.
+      size: size of its square kernel; None for a fully connected layer.
+      narrowing: number by which the block's width is divided to give the layer's width.
+      strided: whether the layer has the block's stride.
     """
 
     size: int | None = None
@@ -50,15 +50,16 @@ DENSE = (Layer(), Layer())
 #: Two 3x3 convolutions (He et al. 2015, Fig. 5 left).
 BASIC = (Layer(3, strided=True), Layer(3))
 
-#: 1x1, 3x3, 1x1, with the stride in the first, as in the paper (He et al. 2015, Fig. 5 right).
+#: 1x1, 3x3 and 1x1 convolutions, with the stride in the first, as in the paper (He et al. 2015,
+#: Fig. 5 right).
 BOTTLENECK = (Layer(1, narrowing=4, strided=True), Layer(3, narrowing=4), Layer(1))
 
-#: The same with the stride in the 3x3 convolution, as most implementations have it.
+#: The same convolutions with the stride in the 3x3 one, as most implementations have it.
 BOTTLENECK_3X3 = (Layer(1, narrowing=4), Layer(3, narrowing=4, strided=True), Layer(1))
 
 
 class LearnedScale(nn.Module):
-    """Multiplies by one learned scalar."""
+    """Multiplies its input by one learned scalar."""
 
     start: float = 0.0
 
@@ -68,7 +69,7 @@ class LearnedScale(nn.Module):
 
 
 class Dropout(nn.Module):
-    """Zeroes a share of the values and scales up the rest; nothing without a generator."""
+    """Zeroes a random fraction of the values and scales up the rest, if there is a generator."""
 
     rate: float
 
@@ -82,18 +83,18 @@ class Dropout(nn.Module):
 
 @dataclasses.dataclass(frozen=True)
 class Parts:
-    """What a network is composed of.
+    """Holds what a network is composed of.
 
     Attributes:
       norm: a module factory from :mod:`resnet_jax.ops.normalization`.
       activation: g.
-      init: how the weights begin.
+      init: how the weights are initialised.
       branch: what multiplies the end of each branch.
-      order: of the operations in a block.
+      order: order of the operations in a block.
       shortcut: what is carried around the main path.
-      form: how convolutions are computed.
-      dtype: that layers compute and return in, and activations have; None for that of the
-        parameters, which are in single precision always.
+      form: formulas that compute convolutions.
+      dtype: type in which layers compute and return, and which activations have; None for the type
+        of the parameters, which are always in single precision.
     """
 
     norm: Callable[..., nn.Module] = normalization.BatchNorm
@@ -106,16 +107,16 @@ class Parts:
     dtype: DTypeLike | None = None
 
     def linear(self, features: int, **options) -> nn.Module:
-        """A weight matrix to ``features``; with a bias only where no normalisation brings one."""
+        """Returns a dense layer to ``features``; it has a bias only if no normalisation does."""
         return nn.Dense(features, dot_general=dot_general, **{**self._settings(), **options})
 
     def conv(self, features: int, size: int, stride: int = 1, **options) -> nn.Module:
-        """A convolution to ``features``; with a bias only where no normalisation brings one."""
+        """Returns a convolution to ``features``; it has a bias only if no normalisation does."""
         options = {**self._settings(), "form": self.form, **options}
         return Conv(features, size, stride, **options)
 
     def layer(self, features: int, size: int | None, stride: int = 1, **options) -> nn.Module:
-        """A convolution with a kernel of ``size``, or a weight matrix where that is None."""
+        """Returns a convolution with a kernel of ``size``, or a dense layer if ``size`` is None."""
         if size is None:
             return self.linear(features, **options)
         return self.conv(features, size, stride, **options)
@@ -125,16 +126,19 @@ class Parts:
         return self.layer(features, None if a.ndim == 2 else 1, stride, **options)(a)
 
     def dropout(self, a: jax.Array, rate: float) -> jax.Array:
-        """Drops a share of the values in training."""
+        """Zeroes a random fraction of the values in training."""
         return Dropout(rate)(a)
 
     def last_norm(self, **options) -> nn.Module:
-        """The last normalisation of a branch: zero at first, where ``init`` says so."""
+        """Returns the last normalisation of a branch; it starts at zero if ``init`` says so."""
         zero = self.init.zero_last and self._norm_ends_branch()
         return self.norm(**({"scale_init": zeros} if zero else {}), **options)
 
     def last_kernel(self) -> jax.nn.initializers.Initializer:
-        """Of the last weights of a branch: zero at first, where ``init`` says so."""
+        """Returns the initialiser of a branch's last weights: zeros if the branch must start so.
+
+        It must if ``init`` says so, and then only if no normalisation with a scale ends the branch.
+        """
         return zeros if self.init.zero_last and not self._norm_ends_branch() else self.init.kernel
 
     def _settings(self) -> dict:
@@ -146,12 +150,12 @@ class Parts:
 
 
 class Block(nn.Module):
-    """A main path of some layers, and the shortcut around it.
+    """Applies a main path of some layers, and adds the shortcut around it.
 
     Attributes:
-      width: units or channels that leave the block; the shortcut matches shapes.
-      stride: between the pixels that the block keeps.
-      blocks: how many blocks the whole network has, for initialisations that ask.
+      width: units or channels of the block's output; the shortcut matches shapes.
+      stride: step between the pixels that the block keeps.
+      blocks: number of blocks in the whole network, for initialisers that depend on it.
       parts: what the block is composed of.
       layers: the main path.
     """
@@ -166,10 +170,10 @@ class Block(nn.Module):
     def __call__(
         self, a: jax.Array, shortcut_weight: jax.Array, branch_weight: jax.Array | float = 1.0
     ) -> jax.Array:
-        """Maps ``[batch, features]`` to ``[batch, width]``, or images likewise at each pixel.
+        """Maps ``[batch, features]`` to ``[batch, width]``, and the features of images likewise.
 
         Args:
-          a: the activations that enter.
+          a: input activations.
           shortcut_weight: w, a scalar.
           branch_weight: b, a scalar.
         """

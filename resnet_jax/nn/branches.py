@@ -1,7 +1,7 @@
-"""What multiplies the end of each branch: constants, learned scalars, or chance.
+"""Defines what multiplies the end of each branch: constants, learned scalars, or chance.
 
-The branch weight b stands beside the shortcut weight w in a block's sum, w · a[l] + b · z[l+2].  A
-rule gives one to every block of a network; blocks only multiply by it.
+In a block's sum w · a[l] + b · z[l+2], the shortcut weight is w and the branch weight is b.  A rule
+gives one branch weight to every block of a network; the blocks only multiply by it.
 """
 
 from collections.abc import Callable
@@ -12,12 +12,13 @@ import jax.numpy as jnp
 
 
 class BranchRule(NamedTuple):
-    """How branches are weighted.
+    """Describes how branches are weighted.
 
     Attributes:
       weights: ``(blocks, key) -> [blocks]``, the branch weights; the key is None outside training,
-        where weights left to chance take their expectation.
-      multiplier: where a learned scalar at the end of each branch starts; None for no such scalar.
+        where random weights take their expectation.
+      multiplier: initial value of a learned scalar at the end of each branch; None for no such
+        scalar.
       biases: whether a learned scalar, 0 at first, is added before each linear layer of a branch.
     """
 
@@ -36,41 +37,43 @@ def _inverse_sqrt(blocks: int, key: jax.Array | None) -> jax.Array:
     return jnp.full(blocks, max(blocks, 1) ** -0.5)
 
 
-#: The branch as it is.
+#: Leaves the branch as it is.
 unit = BranchRule(_ones)
 
-#: 1/√blocks, which keeps the power of the sum of all branches level in depth.
+#: Multiplies by 1/√blocks, so that the power of the sum of all branches does not grow with depth.
 inverse_sqrt = BranchRule(_inverse_sqrt)
 
-#: The blocks of a network whose branches and rates :func:`depth_scaled` leaves as they are.
+#: The number of blocks at which :func:`depth_scaled` leaves branches and rates as they are.
 BASE_BLOCKS = 2
 
 
 def growth(blocks: int) -> float:
-    """m: the blocks of a network over :data:`BASE_BLOCKS`; 1 where it has none."""
+    """Returns m, the number of blocks over :data:`BASE_BLOCKS`; 1 for a network without blocks."""
     return blocks / BASE_BLOCKS if blocks else 1.0
 
 
 def depth_scaled(alpha: float) -> BranchRule:
-    """m^-α, to go with rates of the blocks' weights that follow the depth as well.
+    """Returns the rule m^-α, to be used with depth-dependent learning rates of the blocks' weights.
 
-    See :func:`resnet_jax.theory.laws.depth_multipliers` for those, for α, and for the sources.
+    See :func:`resnet_jax.theory.laws.depth_multipliers` for these rates, for α, and for the
+    sources.
     """
     return BranchRule(lambda blocks, _: jnp.full(blocks, growth(blocks) ** -alpha))
 
 
-#: A learned scalar that starts at 0: SkipInit (De & Smith 2020, arXiv 2002.10444) and ReZero
-#: (Bachlechner et al. 2020, arXiv 2003.04887).
+#: Multiplies by a learned scalar that starts at 0: SkipInit (De & Smith 2020, arXiv 2002.10444) and
+#: ReZero (Bachlechner et al. 2020, arXiv 2003.04887).
 learned = BranchRule(_ones, multiplier=0.0)
 
-#: The scalars of Fixup's rule 3 (Zhang et al. 2019, arXiv 1901.09321, section 3); its other rules
-#: are :data:`resnet_jax.nn.initializers.fixup`, and it goes without normalisation.  Unlike in the
-#: paper the multiplier takes the branch's last bias with it, and no scalar precedes stem and head.
+#: Adds the scalars of Fixup's rule 3 (Zhang et al. 2019, arXiv 1901.09321, section 3).  Its other
+#: rules are :data:`resnet_jax.nn.initializers.fixup`, and it is used without normalisation.  Unlike
+#: in the paper, the multiplier also scales the branch's last bias, and no scalar precedes stem and
+#: head.
 fixup = BranchRule(_ones, multiplier=1.0, biases=True)
 
 
 def survival(blocks: int, last: float) -> jax.Array:
-    """Probability ``[blocks]`` that each branch survives: falls linearly to ``last``.
+    """Returns each branch's probability of survival ``[blocks]``, which falls linearly to ``last``.
 
     p_l = 1 - l/B · (1 - p_B), l from 1 to B (Huang et al. 2016, arXiv 1603.09382, eq. 4).
     """
@@ -78,10 +81,10 @@ def survival(blocks: int, last: float) -> jax.Array:
 
 
 def stochastic_depth(last: float = 0.5) -> BranchRule:
-    """Branches that are left out by chance in training (Huang et al. 2016, section 3).
+    """Returns a rule that leaves out branches at random in training (Huang et al. 2016, section 3).
 
-    A branch is in with the probability :func:`survival` gives it, drawn once a step for the whole
-    batch, and is weighted by that probability outside training.
+    A branch survives with the probability that :func:`survival` gives, drawn once per step for the
+    whole batch.  Outside training it is weighted by that probability.
     """
 
     def weights(blocks, key):

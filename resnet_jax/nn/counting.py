@@ -1,4 +1,4 @@
-"""What a network costs, exactly, from shapes alone: a thousand layers are counted in a second."""
+"""Counts exactly what a network costs, from shapes alone: a second for a thousand layers."""
 
 import math
 from typing import NamedTuple
@@ -12,15 +12,15 @@ from resnet_jax.nn.networks import ON_SHORTCUTS, stacked
 
 
 class LayerCounts(NamedTuple):
-    """One weight matrix or convolution of a network, or a stack of equal ones.
+    """Holds the counts of one weight matrix or convolution, or of a stack of equal ones.
 
     Attributes:
-      name: its place in the parameter tree.
-      layers: how many there are in the stack.
-      kernel: shape of one of them.
-      output: shape of what leaves it, for one example.
-      multiply_adds: for one example, of the whole stack: the size of the kernel, once for each
-        pixel of the output.
+      name: path in the parameter tree.
+      layers: number of layers in the stack.
+      kernel: shape of one kernel.
+      output: shape of one layer's output for one example.
+      multiply_adds: multiply-adds of the whole stack for one example: the size of the kernel, once
+        for each pixel of the output.
     """
 
     name: tuple[str, ...]
@@ -31,16 +31,17 @@ class LayerCounts(NamedTuple):
 
 
 class Counts(NamedTuple):
-    """The size of a network.
+    """Holds the size of a network.
 
     Attributes:
-      layers: its depth as He et al. 2015 count it: weight matrices and convolutions, without those
-        on shortcuts.
-      parameters: the numbers it learns.
-      multiply_adds: of one example's way through all weight matrices and convolutions, those on
-        shortcuts included.  Normalisation, biases and additions are not counted, as in He et al.
-      activations: numbers that leave these layers, for one example.
-      largest: numbers that leave the one of them that gives the most.
+      layers: depth as He et al. 2015 count it: weight matrices and convolutions, without those on
+        shortcuts.
+      parameters: number of learned parameters.
+      multiply_adds: multiply-adds of one example's forward pass through all weight matrices and
+        convolutions, including those on shortcuts.  Normalisation, biases and additions are not
+        counted, as in He et al.
+      activations: number of values in the outputs of these layers, for one example.
+      largest: number of values in the largest of these outputs.
     """
 
     layers: int
@@ -55,7 +56,7 @@ def _names(path) -> tuple[str, ...]:
 
 
 def count_layers(params: Params) -> int:
-    """The depth of a network, counted from its parameters or their shapes; see :class:`Counts`."""
+    """Counts the depth of a network from its parameters or their shapes; see :class:`Counts`."""
 
     def layers(path, leaf):
         names = _names(path)
@@ -67,7 +68,7 @@ def count_layers(params: Params) -> int:
 
 
 def _shapes(module: nn.Module, x: Array | jax.ShapeDtypeStruct) -> tuple[Params, Params]:
-    """Shapes of the parameters, and of what leaves the modules that have a kernel."""
+    """Returns the shapes of the parameters, and of the outputs of modules that have a kernel."""
     has_kernel = lambda module, _: module.has_variable("params", "kernel")
 
     def forward(x):
@@ -80,11 +81,11 @@ def _shapes(module: nn.Module, x: Array | jax.ShapeDtypeStruct) -> tuple[Params,
 
 
 def each_layer(module: nn.Module, x: Array | jax.ShapeDtypeStruct) -> list[LayerCounts]:
-    """The layers of a network of calls ``(x, shortcut_weight)``; nothing is computed.
+    """Counts every layer of a network of calls ``(x, shortcut_weight)``; nothing is computed.
 
     Args:
-      module: the network; a module of it with a parameter named ``kernel`` is a layer, and its
-        output's last axis is that of the kernel.
+      module: the network; each of its modules with a parameter named ``kernel`` is a layer, and the
+        last axis of its output is that of the kernel.
       x: one example or several, ``[batch, ...]``, or their shape.
     """
     return _layers(*_shapes(module, x), x.shape[0])
@@ -93,11 +94,11 @@ def each_layer(module: nn.Module, x: Array | jax.ShapeDtypeStruct) -> list[Layer
 def _layers(params: Params, outputs: Params, batch: int) -> list[LayerCounts]:
     found = []
     for path, output in jax.tree_util.tree_leaves_with_path(outputs):
-        name = _names(path)[:-1]  # the last is the method that was called
+        name = _names(path)[:-1]  # the last name is that of the called method
         weights = params
         for part in name:
             weights = weights[part]
-        axes = int(stacked(name))  # that count blocks
+        axes = int(stacked(name))  # number of depth axes
         kernel, per_example = weights["kernel"], output.shape[axes + 1 :]
         pixels = output.size // (batch * output.shape[-1] * (output.shape[0] ** axes))
         found.append(
@@ -109,12 +110,12 @@ def _layers(params: Params, outputs: Params, batch: int) -> list[LayerCounts]:
                 pixels * kernel.size,
             )
         )
-    place = {"stem": 0, "head": 2}  # as an example passes them, not by their letters
+    place = {"stem": 0, "head": 2}  # in the order of the forward pass, not by name
     return sorted(found, key=lambda layer: place.get(layer.name[0], 1))
 
 
 def count(module: nn.Module, x: Array | jax.ShapeDtypeStruct) -> Counts:
-    """Counts what a network takes; see :func:`each_layer` for the arguments."""
+    """Counts the size of a network; see :func:`each_layer` for the arguments."""
     params, outputs = _shapes(module, x)
     layers = _layers(params, outputs, x.shape[0])
     sizes = [(layer.layers, math.prod(layer.output)) for layer in layers]

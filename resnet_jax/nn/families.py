@@ -1,4 +1,4 @@
-"""Families of networks, by depth: the lecture's, and those of He et al. 2015 (arXiv 1512.03385)."""
+"""Builds networks of a family by depth: the lecture's, and He et al. 2015's (arXiv 1512.03385)."""
 
 import dataclasses
 from collections.abc import Callable, Sequence
@@ -10,7 +10,7 @@ from resnet_jax.nn.networks import ResidualNetwork, StageShape, Stem
 
 BlockFactory = Callable[..., nn.Module]
 
-#: Blocks of each stage of the ImageNet networks, by depth (He et al. 2015, table 1).
+#: The number of blocks in each stage of the ImageNet networks, by depth (He et al. 2015, table 1).
 IMAGENET_STAGES = {
     18: (2, 2, 2, 2),
     34: (3, 4, 6, 3),
@@ -21,12 +21,12 @@ IMAGENET_STAGES = {
 
 
 def blocks_of(layers: Sequence[Layer]) -> BlockFactory:
-    """Blocks with these layers on their main path."""
+    """Returns a factory of blocks with these layers on their main path."""
     return lambda **fields: Block(layers=layers, **fields)
 
 
 def _expansion(layers: Sequence[Layer]) -> int:
-    """By how much a block is wider than its inner layers: He's widths count the latter."""
+    """Returns a block's width over that of its inner layers, which He et al. count."""
     return max(layer.narrowing for layer in layers)
 
 
@@ -38,18 +38,18 @@ def dense_network(
     block: BlockFactory = Block,
     layers_per_block: int = len(DENSE),
 ) -> ResidualNetwork:
-    """A fully connected network: the stem, the layers of its blocks, and the head.
+    """Builds a fully connected network: the stem, the layers of its blocks, and the head.
 
     Args:
-      depth: weight layers; 2 is a stem and a head without blocks.
+      depth: number of weight layers; 2 is a stem and a head without blocks.
       widths: units of every layer, or of each of several stages of equally many blocks.
-      classes: logits of the head.
+      classes: number of logits.
       parts: what the network is composed of.
-      block: the block; see :class:`resnet_jax.nn.blocks.Block` for its fields and its call.
-      layers_per_block: weight layers on the block's main path.
+      block: block factory; see :class:`resnet_jax.nn.blocks.Block` for its fields and its call.
+      layers_per_block: number of weight layers on the block's main path.
 
     Raises:
-      ValueError: the depth does not divide into whole blocks, equally many a stage.
+      ValueError: the depth does not divide into whole blocks, equally many per stage.
     """
     widths = [widths] if isinstance(widths, int) else list(widths)
     per_stage = _blocks_per_stage("dense", depth, layers_per_block, len(widths))
@@ -68,25 +68,25 @@ def cifar_network(
     block: BlockFactory | None = None,
     layers_per_block: int | None = None,
 ) -> ResidualNetwork:
-    """The networks of He et al. 2015, section 4.2, for small images of at least 4x4 pixels.
+    """Builds a network of He et al. 2015, section 4.2, for small images of at least 4x4 pixels.
 
-    A 3x3 stem, three stages of n blocks with ``width``, twice and four times as many channels,
-    each but the first halving the image: 6n + 2 layers with basic blocks, 9n + 2 with bottlenecks
-    (whose outer widths are four times those).
+    It has a 3x3 stem and three stages of n blocks, with ``width``, twice and four times as many
+    channels; every stage but the first halves the image.  This gives 6n + 2 layers with basic
+    blocks, and 9n + 2 with bottlenecks (whose outer widths are four times those).
 
     Args:
-      depth: weight layers.
-      classes: logits of the head.
+      depth: number of weight layers.
+      classes: number of logits.
       parts: what the network is composed of.
       layers: the main path of its blocks.
       width: channels of the stem and of the first stage.
-      width_factor: multiplies the stages' widths (Zagoruyko & Komodakis 2016, arXiv 1605.07146),
-        not the stem's.
-      block: a block of one's own in the place of ``layers``.
-      layers_per_block: weight layers on its main path.
+      width_factor: factor on the widths of the stages (Zagoruyko & Komodakis 2016,
+        arXiv 1605.07146), not on that of the stem.
+      block: factory of custom blocks, in place of ``layers``.
+      layers_per_block: number of weight layers on the main path of such a block.
 
     Raises:
-      ValueError: the depth does not divide into whole blocks, equally many a stage.
+      ValueError: the depth does not divide into whole blocks, equally many per stage.
     """
     per_block = len(layers) if layers_per_block is None else layers_per_block
     per_stage = _blocks_per_stage("CIFAR", depth, per_block, 3)
@@ -106,20 +106,21 @@ def imagenet_network(
     block: BlockFactory | None = None,
     layers_per_block: int | None = None,
 ) -> ResidualNetwork:
-    """The networks of He et al. 2015, table 1: 18 and 34 layers (basic), 50, 101, 152 (bottleneck).
+    """Builds a network of He et al. 2015, table 1: 18, 34 (basic), 50, 101, 152 (bottleneck).
 
     Args:
       depth: one of :data:`IMAGENET_STAGES`.
-      classes: logits of the head.
+      classes: number of logits.
       parts: what the network is composed of.
       layers: the main path of its blocks.
       width: channels of the stem and of the inner layers of the first stage.
-      width_factor: multiplies the stages' widths, of a bottleneck's inner and outer layers alike
-        (unlike torchvision's "wide" networks, which widen the inner ones), not the stem's.
-      small_images: a 3x3 stem of stride 1 without pooling, in the place of the 7x7 one, both of
-        which halve the image.
-      block: a block of one's own in the place of ``layers``.
-      layers_per_block: weight layers on its main path.
+      width_factor: factor on the widths of the stages, both of a bottleneck's inner and outer
+        layers (unlike torchvision's "wide" networks, which widen the inner ones), not on that of
+        the stem.
+      small_images: whether the stem is 3x3 of stride 1 without pooling, in place of the 7x7 one
+        with pooling, both of which halve the image.
+      block: factory of custom blocks, in place of ``layers``.
+      layers_per_block: number of weight layers on the main path of such a block.
 
     Raises:
       ValueError: the paper has no such network, or its blocks have another number of layers.

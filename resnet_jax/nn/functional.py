@@ -1,6 +1,6 @@
-"""A network as three pure functions: all that training, diagnostics and populations see of it.
+"""Defines a network as pure functions: all that training, diagnostics and populations see of it.
 
-Another module system can be put underneath by writing these three functions for it.
+Another module system can be used by writing these functions for it.
 """
 
 from collections.abc import Callable
@@ -16,16 +16,16 @@ Statistics = Any  # a tree of arrays: what the normalisations measured on one ba
 
 
 class Network(NamedTuple):
-    """Pure functions of one network.  The shortcut weight is a scalar array in all of them.
+    """Holds the pure functions of one network.  The shortcut weight is always a scalar array.
 
     Attributes:
-      init: ``(key, x) -> params``; of ``x`` only the shape matters, and the shortcut weight does
-        not enter: plain and residual networks of one key start from the same bits.
+      init: ``(key, x) -> params``; only the shape of ``x`` matters.  The shortcut weight is no
+        argument: plain and residual networks of one key start from the same bits.
       forward: ``(params, x, shortcut_weight, key) -> (logits, statistics)``, normalising by the
-        batch ``x`` itself; what training differentiates.  Dropout and the like draw from the key,
-        and do nothing where it is None.
+        batch ``x`` itself; training differentiates this function.  Dropout and the like draw from
+        the key, and do nothing if it is None.
       predict: ``(params, statistics, x, shortcut_weight) -> logits``, normalising by statistics
-        measured before; each row of the result depends on its own row of ``x`` alone.
+        measured before; each row of the result depends only on its own row of ``x``.
       first: ``params -> params`` of the first layer, the one that gradients reach last.
     """
 
@@ -38,13 +38,13 @@ class Network(NamedTuple):
 def from_linen(
     module: nn.Module, first: str = "stem", noise: str = "noise", apply: Callable | None = None
 ) -> Network:
-    """The pure functions of a Linen module whose call takes ``(x, shortcut_weight)``.
+    """Returns the pure functions of a Linen module that is called with ``(x, shortcut_weight)``.
 
     Args:
       module: the network.
-      first: the name of its first layer.
-      noise: the name of the random generator that it draws from in training.
-      apply: what stands in for the module's own ``apply``; see
+      first: name of its first layer.
+      noise: name of the random generator that it draws from in training.
+      apply: replacement for the module's own ``apply``; see
         :mod:`resnet_jax.diagnostics.interventions`.
     """
     apply = apply or module.apply

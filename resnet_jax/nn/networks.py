@@ -1,7 +1,7 @@
-"""Networks: a stem, stages of equal blocks stacked on a depth axis, and a head.
+"""Builds networks: a stem, stages of equal blocks stacked on a depth axis, and a head.
 
-Depth is an array axis: the blocks of a stage share one scanned body, so that compile time and
-program size do not grow with depth, and every per-layer quantity arrives with a leading depth axis.
+Depth is an array axis: the blocks of a stage share one scanned body.  So compile time and program
+size do not grow with depth, and every per-layer quantity has a leading depth axis.
 """
 
 import dataclasses
@@ -20,30 +20,30 @@ from resnet_jax.ops import rematerialization
 from resnet_jax.ops.precision import at_least_single
 from resnet_jax.ops.rematerialization import Scan
 
-#: The name of a stage begins so.
+#: The prefix of the names of stages.
 STAGE = "stage_"
 
-#: Under these names lie the parameters of a stage's scanned blocks, each with a leading depth axis,
-#: and of its first block where that is another.
+#: The names, within a stage, of its scanned blocks, whose parameters have a leading depth axis, and
+#: of its first block where it is not one of these.
 STACK, FIRST = "stack", "first"
 
-#: Modules whose weights are not counted in a network's depth (He et al. 2015, section 3.3).
+#: The modules whose weights are not counted in a network's depth (He et al. 2015, section 3.3).
 ON_SHORTCUTS = ("shortcut", "gate")
 
 #: The collection of inputs that nothing depends on; see :mod:`resnet_jax.diagnostics.probes`.
 SINKS = "sinks"
 
-#: That of inputs to single blocks; see :mod:`resnet_jax.diagnostics.interventions`.
+#: The collection of inputs to single blocks; see :mod:`resnet_jax.diagnostics.interventions`.
 INTERVENTIONS = "interventions"
 
 
 def stacked(path: Sequence[str]) -> bool:
-    """Whether what lies there, by names from the network down, has a leading depth axis."""
+    """Returns whether what lies at a path of names from the network down has a depth axis."""
     return len(path) > 1 and path[0].startswith(STAGE) and path[1] == STACK
 
 
 def inside_stages(params: Params) -> Params:
-    """Which parameters of a network belong to its blocks, as booleans in their places."""
+    """Returns booleans in the places of the parameters: whether each belongs to a block."""
     return {
         name: jax.tree.map(lambda _, inside=name.startswith(STAGE): inside, tree)
         for name, tree in params.items()
@@ -51,12 +51,12 @@ def inside_stages(params: Params) -> Params:
 
 
 class Stem(NamedTuple):
-    """The first layer of a network.
+    """Describes the first layer of a network.
 
     Attributes:
-      width: its units or channels.
-      size: of its square kernel; None for a fully connected layer.
-      stride: of its convolution.
+      width: number of its units or channels.
+      size: size of its square kernel; None for a fully connected layer.
+      stride: stride of its convolution.
       pool: whether 3x3 max pooling of stride 2 follows.
     """
 
@@ -67,14 +67,14 @@ class Stem(NamedTuple):
 
 
 class StageShape(NamedTuple):
-    """Consecutive blocks of equal shape: what leaves them, how many, and the first one's stride."""
+    """Describes consecutive blocks of equal shape: width, number, and the first block's stride."""
 
     width: int
     blocks: int
     stride: int = 1
 
 
-#: What blocks may read and write, and what they draw from.
+#: The collections that blocks may read and write, and the random generators that they draw from.
 _COLLECTIONS = ("params", "statistics", "intermediates", SINKS, INTERVENTIONS)
 _GENERATORS = ("params", NOISE)
 
@@ -82,7 +82,8 @@ _GENERATORS = ("params", NOISE)
 def _over_depth(block: Callable, scan: Scan) -> Callable:
     """Lifts a scan over the depth axis of a block's variables, in the manner of ``nn.scan``.
 
-    Every scan sees the same split of the random generators, so that none changes the noise.
+    Every scan sees the same split of the random generators, so that the choice of a scan does not
+    change the noise.
     """
 
     def stacked(scope_of, variables_of, variables, keys, a, shortcut_weight, branch_weights):
@@ -101,7 +102,7 @@ def _over_depth(block: Callable, scan: Scan) -> Callable:
 
 
 def _apply(block: nn.Module, a: jax.Array, *weights: jax.Array) -> jax.Array:
-    """Applies a block; whatever it computes in, what leaves it has the precision that entered."""
+    """Applies a block; its output has the precision of its input, whatever it computes in."""
     return block(a, *weights).astype(a.dtype)
 
 
@@ -112,7 +113,7 @@ def _stack(
     branch_weights: jax.Array,
     scan: Scan,
 ) -> jax.Array:
-    """Applies equal blocks one after the other, as a scan over depth; one a branch weight."""
+    """Applies equal blocks in sequence, as a scan over depth; there is one per branch weight."""
     over_depth = lift_transform(_over_depth, _apply, scan)
     return over_depth(block, a, shortcut_weight, branch_weights)
 
@@ -120,9 +121,10 @@ def _stack(
 def _first_stack(
     block: nn.Module, a: jax.Array, shortcut_weight: jax.Array, branch_weights: jax.Array
 ) -> jax.Array:
-    """The same where parameters are made: Linen's own scan, whose draws all our results began with.
+    """Applies equal blocks where parameters are made, by Linen's own scan.
 
-    (It traces a block more than once, and its generators count.)
+    All our results began with its draws.  (It traces a block more than once, and its generators
+    count the traces.)
     """
     scan = nn.scan(
         lambda block, a, *weights: (_apply(block, a, *weights), None),
@@ -135,14 +137,14 @@ def _first_stack(
 
 
 class Stage(nn.Module):
-    """Blocks that end in one shape; only the first of them may change it.
+    """Applies blocks whose outputs have one shape; only the first block may change the shape.
 
     Attributes:
       block: ``(width, parts, name[, stride]) -> module``.
-      shape: of the stage.
+      shape: shape of the stage.
       parts: what its blocks are composed of.
-      opens: whether it is the network's first.
-      scan: over the depth of its stack.
+      opens: whether it is the network's first stage.
+      scan: scan over the depth of its stack.
     """
 
     block: Callable[..., nn.Module]
@@ -176,12 +178,12 @@ class Stage(nn.Module):
 
 
 class ResidualNetwork(nn.Module):
-    """Stem, stages of blocks, head.
+    """Applies a stem, stages of blocks, and a head.
 
     Attributes:
       stem: the first layer.
       stages: the shapes of the stages.
-      classes: logits of the head.
+      classes: number of logits.
       parts: what stem, blocks and head are composed of.
       block: ``(width, blocks, parts, name[, stride]) -> module``.
       remat: what stacks keep for their gradients, from :mod:`resnet_jax.ops.rematerialization`.  It
@@ -199,7 +201,7 @@ class ResidualNetwork(nn.Module):
     def __call__(self, x: jax.Array, shortcut_weight: jax.Array) -> jax.Array:
         """Maps examples ``[batch, ...]``, or images with or without a channel axis, to logits.
 
-        Random operations act where a generator ``"noise"`` is given, as in training.
+        Random operations act only where a generator ``"noise"`` is given, as in training.
         """
         parts, order = self.parts, self.parts.order
         a = self._stem(x)
@@ -214,7 +216,7 @@ class ResidualNetwork(nn.Module):
             a = parts.norm(name="head_norm")(a)
         if not order.stem_activation:
             a = parts.activation(a)
-        a = at_least_single(a)  # as are the logits, and so the loss
+        a = at_least_single(a)  # so are the logits, and so is the loss
         if a.ndim == 4:
             a = a.mean((1, 2))
         zero = {"kernel_init": zeros} if parts.init.zero_head else {}

@@ -1,6 +1,6 @@
-"""In which order the operations of a block come (He et al. 2016, arXiv 1603.05027, Fig. 4).
+"""Defines the order of the operations in a block (He et al. 2016, arXiv 1603.05027, Fig. 4).
 
-A block is written as ``(a, add, linears, norms, activation) -> output``, with ``add(a, z)`` the
+A block is written as ``(a, add, linears, norms, activation) -> output``, where ``add(a, z)`` is the
 weighted sum of what the shortcut carries of ``a`` and the end ``z`` of the branch.
 """
 
@@ -15,16 +15,17 @@ BlockOrder = Callable[[jax.Array, Add, Sequence[Map], Sequence[Map], Map], jax.A
 
 
 class Order(NamedTuple):
-    """The order of operations.
+    """Describes an order of operations.
 
     Attributes:
-      block: the block itself.
-      ends_with_norm: whether a normalisation of its own is the last operation of the branch (or
-        the last but the activation).
+      block: function of the block itself.
+      ends_with_norm: whether a normalisation inside the branch is its last operation (or the last
+        but the activation).
       stem_norm: whether the network normalises right after its stem; otherwise before its head.
-      stem_activation: the same of the activation.
-      first: the block where it does not belong to a stack of equals (the network's first, and
-        those that change the shape), if another; for convolutional networks only.
+      stem_activation: the same for the activation.
+      first: function of a block that does not belong to a stack of equal blocks (the network's
+        first, and those that change the shape), if it is different; for convolutional networks
+        only.
     """
 
     block: BlockOrder
@@ -35,7 +36,7 @@ class Order(NamedTuple):
 
 
 def _layers(z, linears, norms, activation):
-    """Linear, norm, activation, ... up to and including the last linear layer."""
+    """Applies linear, norm, activation, linear, ... up to and including the last linear layer."""
     for linear, norm in zip(linears[:-1], norms, strict=False):
         z = activation(norm(linear(z)))
     return linears[-1](z)
@@ -83,14 +84,15 @@ norm_after_addition = Order(_norm_after_addition, ends_with_norm=False)
 #: The branch ends with the activation (Fig. 4c).
 activation_before_addition = Order(_activation_before_addition, ends_with_norm=True)
 
-#: Activation, linear, normalisation ("ReLU-only pre-activation", Fig. 4d).
+#: Each layer is activation, linear, normalisation ("ReLU-only pre-activation", Fig. 4d).
 activation_first = Order(
     _activation_first, ends_with_norm=True, stem_activation=False, first=_activation_before_split
 )
 
-#: Normalise and activate first; nothing after the addition ("full pre-activation", Fig. 4e).  In
-#: blocks of their own the split follows the first activation, as in the paper's section 4.2 for
-#: the first block, and in its authors' code for those that change the shape.
+#: Normalisation and activation come first, and nothing follows the addition ("full pre-activation",
+#: Fig. 4e).  In blocks outside a stack, shortcut and branch split after the first activation, as in
+#: the paper's section 4.2 for the first block, and in its authors' code for those that change the
+#: shape.
 pre_activation = Order(
     _pre_activation,
     ends_with_norm=False,

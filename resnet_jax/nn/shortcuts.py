@@ -1,8 +1,8 @@
-"""What is carried around the main path, and how its shape is matched to the branch's end.
+"""Defines what is carried around the main path, and how its shape is matched to the branch's end.
 
-A shortcut ``(a, features, stride, parts) -> (carried, gate)`` is called within a block, so that it
+A shortcut ``(a, features, stride, parts) -> (carried, gate)`` is called inside a block, so that it
 may have modules of its own, made by the block's ``parts``.  It returns what is added to the end of
-the branch, before the shortcut weight multiplies it, and a factor on the branch (1 for most).
+the branch, before multiplication by the shortcut weight, and a factor on the branch (1 for most).
 """
 
 from collections.abc import Callable
@@ -16,16 +16,16 @@ Shortcut = Callable[[jax.Array, int, int, Any], tuple[jax.Array, jax.Array | flo
 
 
 def zero_pad(a: jax.Array, features: int, stride: int = 1) -> jax.Array:
-    """Matches shapes without parameters: every ``stride``-th pixel, and zeros as new features.
+    """Matches shapes without parameters: keeps every ``stride``-th pixel, and zero-pads features.
 
-    This is option A of He et al. 2015 (section 3.3).  Having no parameters, it keeps plain and
-    residual networks the same network.
+    This is option A of He et al. 2015 (section 3.3).  As it has no parameters, plain and residual
+    networks remain the same network.
 
     Args:
       a: activations ``[..., width]``; images ``[batch, height, width, channels]`` where the stride
         is not 1.
-      features: the width wanted; where it is smaller, the last features are dropped.
-      stride: the step between the pixels kept.
+      features: wanted width; where it is smaller, the last features are dropped.
+      stride: step between the pixels that are kept.
 
     Returns:
       Activations ``[..., features]``; ``a`` itself where the shapes agree.
@@ -39,13 +39,16 @@ def zero_pad(a: jax.Array, features: int, stride: int = 1) -> jax.Array:
 
 
 def identity(a, features, stride, parts):
-    """Option A: the input itself, zero-padded where the shape changes."""
+    """Carries the input itself, zero-padded where the shape changes (option A)."""
     del parts
     return zero_pad(a, features, stride), 1.0
 
 
 def projection(a, features, stride, parts):
-    """Option C: a learned linear map, normalised, on every shortcut."""
+    """Carries a learned linear map of the input on every shortcut (option C).
+
+    It is normalised if branches end with a normalisation.
+    """
     carried = parts.pointwise(a, features, stride, name="shortcut")
     if parts.order.ends_with_norm:
         carried = parts.norm(name="shortcut_norm")(carried)
@@ -53,14 +56,17 @@ def projection(a, features, stride, parts):
 
 
 def projection_where_needed(a, features, stride, parts):
-    """Option B: a projection where the shape changes, else the input itself."""
+    """Carries a projection where the shape changes, and the input itself elsewhere (option B)."""
     if stride == 1 and a.shape[-1] == features:
         return a, 1.0
     return projection(a, features, stride, parts)
 
 
 def constant(carried: float, branch: float) -> Shortcut:
-    """Constant factors on shortcut and branch (He et al. 2016, section 3.1, "constant scaling")."""
+    """Multiplies shortcut and branch by constants.
+
+    This is "constant scaling" (He et al. 2016, section 3.1).
+    """
 
     def shortcut(a, features, stride, parts):
         del parts
@@ -70,7 +76,7 @@ def constant(carried: float, branch: float) -> Shortcut:
 
 
 def _gate(a, features, stride, parts, bias):
-    """σ(W a + b) for every feature of every pixel, b starting at ``bias``."""
+    """Computes σ(W a + b) for every feature of every pixel, where b starts at ``bias``."""
     start = nn.initializers.constant(bias)
     return nn.sigmoid(
         parts.pointwise(a, features, stride, name="gate", use_bias=True, bias_init=start)
@@ -78,7 +84,10 @@ def _gate(a, features, stride, parts, bias):
 
 
 def exclusive_gate(bias: float) -> Shortcut:
-    """Shortcut × (1 - g(a)), branch × g(a) (He et al. 2016, Fig. 2c, as in highway networks)."""
+    """Multiplies the shortcut by 1 - g(a) and the branch by g(a) (He et al. 2016, Fig. 2c).
+
+    Highway networks do so as well.
+    """
 
     def shortcut(a, features, stride, parts):
         gate = _gate(a, features, stride, parts, bias)
@@ -88,7 +97,7 @@ def exclusive_gate(bias: float) -> Shortcut:
 
 
 def shortcut_gate(bias: float) -> Shortcut:
-    """Shortcut × (1 - g(a)), branch as it is (He et al. 2016, Fig. 2d)."""
+    """Multiplies the shortcut alone by 1 - g(a) (He et al. 2016, Fig. 2d)."""
 
     def shortcut(a, features, stride, parts):
         gate = _gate(a, features, stride, parts, bias)
@@ -98,7 +107,7 @@ def shortcut_gate(bias: float) -> Shortcut:
 
 
 def dropout(rate: float) -> Shortcut:
-    """Dropout on the shortcut, in training (He et al. 2016, Fig. 2f)."""
+    """Applies dropout to the shortcut in training (He et al. 2016, Fig. 2f)."""
 
     def shortcut(a, features, stride, parts):
         return parts.dropout(zero_pad(a, features, stride), rate), 1.0

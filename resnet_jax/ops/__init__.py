@@ -1,1 +1,1 @@
-"""Operations on arrays, with gradients of their own where XLA loses them."""
+"""Implements array operations, with custom gradients where XLA compiles the stock ones badly."""

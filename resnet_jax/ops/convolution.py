@@ -1,10 +1,11 @@
-"""Convolution, with gradients of our own where XLA loses them.
+"""Implements convolution, with custom gradients where XLA compiles the stock ones badly.
 
-How it is computed is a value, a form (:mod:`resnet_jax.ops.forms`): by default one that stays fast
-inside loops on CPU, and XLA's own convolution elsewhere.
+A form (:mod:`resnet_jax.ops.forms`) says which formulas compute a convolution.  The default form
+stays fast inside loops on CPU, and is XLA's own convolution elsewhere.
 
-Images so small that the kernel reaches from every pixel to every other are one row each, and the
-kernel is one matrix: of the 36 taps of 3x3 on an image of 2x2 only 16 meet a pixel.
+An image so small that the kernel reaches from every pixel to every other is flattened to one row,
+and the kernel becomes one dense matrix: of the 4 · 9 = 36 taps of a 3x3 kernel on a 2x2 image, only
+16 meet a pixel.
 """
 
 import functools
@@ -26,7 +27,7 @@ def _convolve(x: jax.Array, kernel: jax.Array, stride: int, form: Form) -> jax.A
     return form.value(x, kernel, stride)
 
 
-def _forward(x, kernel, stride, form):  # of plain operations, so that gradients have a forward mode
+def _forward(x, kernel, stride, form):  # plain operations, so that gradients have a forward mode
     return keep(form.value(x, kernel, stride)), (x, kernel)
 
 
@@ -38,9 +39,9 @@ _convolve.defvjp(_forward, _backward)
 
 
 def _kernel_of_image(kernel: jax.Array, height: int, width: int) -> jax.Array:
-    """The matrix ``[height · width · in, height · width · out]`` that a kernel is to small images.
+    """Returns a kernel's matrix ``[height · width · in, height · width · out]`` for small images.
 
-    Pixel i of the input reaches pixel k of the output by the tap i - k + (size - 1) / 2.
+    Pixel i of the input reaches pixel k of the output through tap i - k + (size - 1) / 2.
     """
     middle, turned = (kernel.shape[0] - 1) // 2, kernel[::-1, ::-1]
 
@@ -57,23 +58,24 @@ def _kernel_of_image(kernel: jax.Array, height: int, width: int) -> jax.Array:
 def convolve(
     x: jax.Array, kernel: jax.Array, stride: int = 1, form: Form = forms.BY_PLATFORM
 ) -> jax.Array:
-    """Cross-correlation of images with a square kernel, padded by (size - 1) / 2 on every side.
+    """Cross-correlates images with a square kernel, zero-padded by (size - 1) / 2 on every side.
 
-    Differentiable in reverse mode, any number of times, and its gradients in forward mode; forward
-    mode alone is a ``TypeError``.  In the forms ``MAPPED`` and ``PACKED`` it is differentiable
-    once.
+    It can be differentiated in reverse mode any number of times, and its gradients in forward mode;
+    forward mode alone raises a ``TypeError``.  The forms ``MAPPED`` and ``PACKED`` can be
+    differentiated only once.
 
     Args:
       x: images ``[batch, height, width, in]``.
       kernel: ``[size, size, in, out]``, of odd size.
-      stride: the step between pixels of the output, in both directions.
-      form: how it is computed; all forms give the same but for rounding.
+      stride: step between pixels of the output, in both directions.
+      form: formulas that compute it; all forms give the same result up to rounding errors.
 
     Returns:
       Images ``[batch, ⌈height / stride⌉, ⌈width / stride⌉, out]``.
 
     Raises:
-      ValueError: the kernel is not square, not of odd size, or of another number of channels.
+      ValueError: the kernel is not square, its size is not odd, the stride is below 1, or the
+        numbers of channels of images and kernel differ.
     """
     size = kernel.shape[0]
     if kernel.ndim != 4 or kernel.shape[1] != size or size % 2 == 0 or stride < 1:
@@ -86,14 +88,14 @@ def convolve(
     if size == 1:
         x = x[:, ::stride, ::stride]
         return product(x.reshape(-1, x.shape[-1]), kernel[0, 0]).reshape(*x.shape[:3], -1)
-    if stride == 1 and max(x.shape[1:3]) <= (size + 1) // 2:  # every pixel reaches every other
+    if stride == 1 and max(x.shape[1:3]) <= (size + 1) // 2:  # every pixel sees all others
         matrix = _kernel_of_image(kernel, *x.shape[1:3])
         return product(x.reshape(x.shape[0], -1), matrix).reshape(*x.shape[:3], -1)
     return _convolve(x, kernel, stride, form)
 
 
 class Conv(nn.Module):
-    """Convolution with a learned kernel ``[size, size, in, features]``; see :func:`convolve`."""
+    """Convolves with a learned kernel ``[size, size, in, features]``; see :func:`convolve`."""
 
     features: int
     size: int

@@ -1,21 +1,20 @@
-"""Forms of a convolution: which formulas compute it and its gradients, by platform and shape.
+"""Defines forms of a convolution: the formulas for it and its gradients, by platform and shape.
 
-A form is written for one run, as all networks are.  What becomes of it where runs are vectorised
-(``vmap`` over images and kernels) is what it is chosen for:
+A form is written for one run, as all networks are.  Forms are chosen for what they become when runs
+are vectorised (``vmap`` over images and kernels):
 
-* XLA's own convolution becomes one that is grouped by runs;
-* products of patches, of columns or of shifts become batched products;
-* :data:`MAPPED` and :data:`PACKED` know that they are vectorised: the one takes its runs one after
-  the other, the other puts several into one convolution of more channels.
+* XLA's own convolution becomes a convolution grouped by runs;
+* products of patches, columns or shifts become batched matrix products;
+* :data:`MAPPED` and :data:`PACKED` detect the vectorisation: the first computes one run after the
+  other, the second packs several runs into one convolution of more channels.
 
-:data:`CPU` is a choice by static shape.  XLA on CPU is fast for convolutions in one layout only,
-and brings the gradients of ``lax.conv`` into it only outside loops; inside a scan over layers or
-steps they run 30 to 100 times slower.  So the gradient of images is written as a convolution in
-that layout to begin with, and that of the kernel as a matrix product.  Where something is faster
-than such a convolution it takes its place, in pieces of the batch that stay in a core's cache:
-Winograd's products where there are channels enough (:mod:`resnet_jax.ops.winograd`); for small
-images one product of their patches with the kernel, and for somewhat larger ones of their columns
-with those of the kernel.
+:data:`CPU` chooses by static shape.  On CPU, XLA is fast for convolutions in one layout only, and
+brings the gradients of ``lax.conv`` into that layout only outside loops; inside a scan over layers
+or steps they run 30 to 100 times slower.  So the gradient of the images is written as a convolution
+in that layout from the start, and the gradient of the kernel as a matrix product.  Faster formulas
+replace the convolution where there are any, most of them on chunks of the batch that fit a core's
+cache: Winograd's with enough channels (:mod:`resnet_jax.ops.winograd`), one product of patches with
+the kernel for small images, and one of columns with those of the kernel for somewhat larger ones.
 """
 
 import functools
@@ -30,30 +29,30 @@ from resnet_jax.ops import lowerings, winograd
 from resnet_jax.ops.lowerings import Padding
 from resnet_jax.ops.precision import at_least_single
 
-#: On CPU, up to this many pixels in the output image, patches and one matrix product are faster; as
-#: for grey images of any size.
+#: On CPU, output images of up to this many pixels are fastest as one matrix product of patches, as
+#: are grey images of any size.
 _SMALL_IMAGE = 16
 
-#: Up to this many, few channels are faster as products of columns.
+#: Output images of up to this many pixels and few channels are fastest as products of columns.
 _MEDIUM_IMAGE = 64
 
-#: So many channels make Winograd's transforms worth their while.
+#: From this many channels up, Winograd's algorithm saves more than its transforms cost.
 _MANY_CHANNELS = 32
 
-#: Floats of the images in one piece of a batch, so that what is made of them stays in a core's
-#: second-level cache; and of those whose columns are taken, which are fastest all at once.
+#: The most floats in the images of one chunk of a batch, so that intermediate arrays stay in a
+#: core's second-level cache; and the most for products of columns, which are fastest all at once.
 _SMALL_PIECE, _PIECE = 2**16, 2**17
 
-#: Pixels that are added up into one gradient of a kernel before these are added up themselves: on
-#: accelerators there must be more of such sums than multiprocessors.
+#: The most pixels in one partial sum of a kernel's gradient: accelerators need more such sums than
+#: they have multiprocessors.
 _PIXELS = 2**13
 
-#: Channels that the kernels of several runs make together where they are packed into one.
+#: The most input channels of a kernel into which the kernels of several runs are packed.
 _PACKED_CHANNELS = 64
 
 
 class Form(NamedTuple):
-    """A way to compute a convolution with padding (size - 1) / 2, of one run.
+    """Describes how to compute a convolution of one run, with padding (size - 1) / 2.
 
     Attributes:
       value: ``(x, kernel, stride) -> y``.
@@ -72,11 +71,11 @@ def _direct_gradients(x, kernel, dy, stride):
     return jax.vjp(functools.partial(_direct, stride=stride), x, kernel)[1](dy)
 
 
-#: XLA's own convolution and gradients; grouped by runs where these are vectorised.
+#: Uses XLA's own convolution and gradients, which are grouped by runs where runs are vectorised.
 STOCK = Form(_direct, _direct_gradients)
 
 
-# Forms for accelerators, besides the stock one.
+# Forms for accelerators, in addition to the stock one.
 
 
 def _of_phases(convolve: Callable, x: jax.Array, kernel: jax.Array, stride: int) -> jax.Array:
@@ -85,7 +84,7 @@ def _of_phases(convolve: Callable, x: jax.Array, kernel: jax.Array, stride: int)
 
 
 def _at_once(taps_of: Callable) -> Callable:
-    """Gradients of kernels, summed over pieces of the batch that are taken at the same time."""
+    """Sums the kernel's gradient over chunks of the batch that are computed at the same time."""
 
     def of_pieces(x, dy, padding):
         pieces = _pieces(x.shape[0], _PIXELS // (dy.shape[1] * dy.shape[2]))
@@ -96,7 +95,7 @@ def _at_once(taps_of: Callable) -> Callable:
 
 
 def _by_products(convolve: Callable, taps_of: Callable) -> Form:
-    """A form of matrix products, which become batched ones where runs are vectorised.
+    """Returns a form of matrix products, which become batched products where runs are vectorised.
 
     Args:
       convolve: ``(images, kernel, padding) -> images`` at stride 1.
@@ -124,19 +123,19 @@ def _mapped_gradients(x, kernel, dy, stride):
     return sequential_vmap(functools.partial(_direct_gradients, stride=stride))(x, kernel, dy)
 
 
-#: The stock one, of one run after the other, also where all else is vectorised over runs.  Its
-#: gradients cannot be differentiated again, nor can those of :data:`PACKED`.
+#: Computes the stock form of one run after the other, even where all else is vectorised over runs.
+#: Its gradients cannot be differentiated again, nor can those of :data:`PACKED`.
 MAPPED = Form(_mapped_value, _mapped_gradients)
 
 
 def _together(runs: int, features: int) -> int:
-    """How many runs are packed into one convolution."""
+    """Returns how many runs are packed into one convolution."""
     most = max(1, _PACKED_CHANNELS // features)
     return max(count for count in range(1, most + 1) if runs % count == 0)
 
 
 def _pack_images(x: jax.Array, count: int) -> jax.Array:
-    """``[runs, batch, height, width, features]``, the features of ``count`` runs side by side."""
+    """Packs images ``[runs, ..., features]`` into ``[runs / count, ..., count · features]``."""
     x = x.reshape(-1, count, *x.shape[1:])
     return jnp.moveaxis(x, 1, 4).reshape(x.shape[0], *x.shape[2:5], -1)
 
@@ -147,7 +146,7 @@ def _unpack_images(x: jax.Array, count: int) -> jax.Array:
 
 
 def _pack_kernels(kernel: jax.Array, count: int) -> jax.Array:
-    """Kernels ``[runs, size, size, in, out]`` as blocks on the diagonal of fewer, larger ones."""
+    """Packs kernels ``[runs, size, size, in, out]`` as diagonal blocks of fewer, larger kernels."""
     kernel = kernel.reshape(-1, count, *kernel.shape[1:])
     blocks = jnp.einsum("gkhwio,kl->ghwkilo", kernel, jnp.eye(count, dtype=kernel.dtype))
     return blocks.reshape(*blocks.shape[:3], count * blocks.shape[4], -1)
@@ -161,13 +160,13 @@ def _unpack_kernels(kernel: jax.Array, count: int) -> jax.Array:
 
 
 def _for_each(function: Callable, *arrays: jax.Array):
-    """Of each group after the other, in a program that has them all written out."""
+    """Applies a function to one group after the other, in an unrolled loop."""
     results = [function(*group) for group in zip(*arrays, strict=True)]
     return jax.tree.map(lambda *leaves: jnp.stack(leaves), *results)
 
 
 def _packed(alone: Callable, several: Callable) -> Callable:
-    """``alone`` of one run; ``several`` of arrays that are all vectorised over runs."""
+    """Returns a function: ``alone`` for one run, ``several`` where all arrays are vectorised."""
     function = custom_vmap(alone)
 
     @function.def_vmap
@@ -202,7 +201,7 @@ def _packed_gradients(x, kernel, dy, stride):
     return _packed(one, several)(x, kernel, dy)
 
 
-#: Several runs in one convolution of 64 channels, whose kernel has theirs on its diagonal.
+#: Packs several runs into one convolution of up to 64 channels, with their kernels on its diagonal.
 PACKED = Form(_packed_value, _packed_gradients)
 
 
@@ -210,7 +209,7 @@ PACKED = Form(_packed_value, _packed_gradients)
 
 
 def _pieces(batch: int, most: int) -> int:
-    """Into how many equal pieces a batch is cut: the fewest of at most so many examples."""
+    """Returns into how few equal chunks of at most ``most`` examples a batch can be cut."""
     counts = (count for count in range(1, batch + 1) if batch % count == 0)
     return next(count for count in counts if batch // count <= max(most, 1))
 
@@ -229,7 +228,7 @@ def _suits_winograd(x: jax.Array, kernel: jax.Array, stride: int, padding: Paddi
 
 
 def _in_pieces(of_piece: Callable, x: jax.Array, most: int) -> jax.Array:
-    """A map of images, of a piece of the batch after the other."""
+    """Maps images by a function, one chunk of the batch after the other."""
     y = jax.lax.map(of_piece, _cut(x, _pieces(x.shape[0], most // x[0].size)))
     return y.reshape(x.shape[0], *y.shape[2:])
 
@@ -247,7 +246,7 @@ def _on_cpu(x: jax.Array, kernel: jax.Array, stride: int, padding: Padding) -> j
 
 
 def _taps_on_cpu(x: jax.Array, dy: jax.Array, padding: Padding) -> jax.Array:
-    """The kernel's gradient at stride 1, summed over pieces of the batch, one after the other."""
+    """Sums the kernel's gradient at stride 1 over chunks of the batch, one after the other."""
     most, size = _SMALL_PIECE // max(x[0].size, dy[0].size), sum(padding) + 1
     pieces = _pieces(x.shape[0], most)
     if pieces == 1:
@@ -261,9 +260,9 @@ def _taps_on_cpu(x: jax.Array, dy: jax.Array, padding: Padding) -> jax.Array:
 
 
 def _widened(function: Callable, *arguments):
-    """In single precision at least, rounded at the end: CPUs have nothing faster.
+    """Computes in single precision at least and rounds at the end: CPUs have nothing faster.
 
-    The last argument is a stride.
+    The last argument is the stride.
     """
     *arrays, stride = arguments
     results = function(*map(at_least_single, arrays), stride)
@@ -280,7 +279,7 @@ _gradients_on_cpu = functools.partial(
     _taps_on_cpu,
 )
 
-#: By static shape, for programs that loop over layers or runs on CPU.
+#: Chooses formulas by static shape, for programs that loop over layers or runs on CPU.
 CPU = Form(
     functools.partial(_widened, _value_on_cpu), functools.partial(_widened, _gradients_on_cpu)
 )
@@ -295,7 +294,7 @@ def _of_platform(cpu: Callable, default: Callable) -> Callable:
     return function
 
 
-#: That for CPUs there, and the stock one elsewhere.
+#: Uses :data:`CPU` on CPU, and :data:`STOCK` elsewhere.
 BY_PLATFORM = Form(
     _of_platform(CPU.value, STOCK.value), _of_platform(CPU.gradients, STOCK.gradients)
 )

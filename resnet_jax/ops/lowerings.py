@@ -1,10 +1,11 @@
-"""Formulas of a convolution: ways to compute the same images, and the gradient of their kernel.
+"""Implements formulas of a convolution: several ways to compute it and its kernel's gradient.
 
-All have the layouts NHWC for images and HWIO for kernels, and all but :func:`direct` have stride 1.
-With a stride the same holds of the *phases* of an image: every stride-th pixel is one pixel, and
-the pixels between are more of its features (:func:`phases`, :func:`kernel_of_phases`).
+All use the layouts NHWC for images and HWIO for kernels, and all but :func:`direct` and
+:func:`by_patches` have stride 1.  Larger strides are reduced to stride 1 by space-to-depth: in the
+*phases* of an image every stride-th pixel is one pixel, and the pixels in between become more of
+its features (:func:`phases`, :func:`kernel_of_phases`).
 
-Which of them is used where is decided in :mod:`resnet_jax.ops.forms`.
+:mod:`resnet_jax.ops.forms` decides which formula is used where.
 """
 
 import functools
@@ -17,23 +18,23 @@ from resnet_jax.ops.precision import at_least_single
 
 LAYOUT = ("NHWC", "HWIO", "NHWC")
 
-Padding = tuple[int, int]  # before and after, in both directions
+Padding = tuple[int, int]  # pixels before and after, the same in both directions
 
 
 def even_padding(size: int) -> Padding:
-    """The padding of a kernel of odd size that keeps an image's size."""
+    """Returns the padding with which a kernel of odd size keeps an image's size."""
     return (size - 1) // 2, (size - 1) // 2
 
 
 def direct(x: jax.Array, kernel: jax.Array, stride: int, padding: Padding) -> jax.Array:
-    """XLA's own convolution."""
+    """Computes the convolution by XLA's own operation."""
     return jax.lax.conv_general_dilated(
         x, kernel, (stride, stride), [padding] * 2, dimension_numbers=LAYOUT
     )
 
 
 def _patches(x: jax.Array, size: int, stride: int, padding: Padding) -> jax.Array:
-    """What a kernel sees at every pixel: ``[batch, height, width, size · size · in]``."""
+    """Returns what a kernel sees at every pixel: ``[batch, height, width, size · size · in]``."""
     patches = jnp.pad(x, [(0, 0), padding, padding, (0, 0)])
     for axis in (2, 1):  # the columns of each patch, then its rows
         reach = patches.shape[axis] - size + 1
@@ -46,16 +47,17 @@ def _patches(x: jax.Array, size: int, stride: int, padding: Padding) -> jax.Arra
 
 
 def by_patches(x: jax.Array, kernel: jax.Array, stride: int, padding: Padding) -> jax.Array:
-    """The convolution as one product: patches ``[pixels, size² · in]`` with the kernel."""
+    """Computes the convolution as one product: patches ``[pixels, size² · in]`` with the kernel."""
     patches = _patches(x, kernel.shape[0], stride, padding)
     rows = patches.reshape(-1, patches.shape[-1]) @ kernel.reshape(-1, kernel.shape[-1])
     return rows.reshape(*patches.shape[:3], -1)
 
 
 def by_columns(x: jax.Array, kernel: jax.Array, padding: Padding) -> jax.Array:
-    """The convolution as one product, ``[pixels, size · in]`` of columns of pixels.
+    """Computes the convolution as one product, of columns of pixels ``[pixels, size · in]``.
 
-    Each meets all columns of the kernel at once, and the results are added where they belong.
+    Each column is multiplied by all columns of the kernel at once, and the products are shifted and
+    added.
     """
     size, (_, height, width, _) = kernel.shape[0], x.shape
     rows = jnp.pad(x, [(0, 0), padding, (0, 0), (0, 0)])
@@ -67,7 +69,7 @@ def by_columns(x: jax.Array, kernel: jax.Array, padding: Padding) -> jax.Array:
 
 
 def _shifts(x: jax.Array, size: int, padding: Padding) -> list[jax.Array]:
-    """The image as every tap of a kernel sees it, rows before columns, each ``[pixels, in]``."""
+    """Returns the image ``[pixels, in]`` as each tap of a kernel sees it, in row-major order."""
     _, height, width, features = x.shape
     x = jnp.pad(x, [(0, 0), padding, padding, (0, 0)])
     return [
@@ -78,7 +80,7 @@ def _shifts(x: jax.Array, size: int, padding: Padding) -> list[jax.Array]:
 
 
 def by_shifts(x: jax.Array, kernel: jax.Array, padding: Padding) -> jax.Array:
-    """The convolution as a sum of products, one for each tap; no patches lie in memory."""
+    """Computes the convolution as a sum of one product per tap, without patches in memory."""
     size = kernel.shape[0]
     shifts = zip(_shifts(x, size, padding), kernel.reshape(-1, *kernel.shape[2:]), strict=True)
     wide = at_least_single(kernel).dtype
@@ -87,7 +89,7 @@ def by_shifts(x: jax.Array, kernel: jax.Array, padding: Padding) -> jax.Array:
 
 
 def phases(x: jax.Array, stride: int) -> jax.Array:
-    """Every ``stride``-th pixel of an image as a pixel, those between as more of its features."""
+    """Makes every ``stride``-th pixel of an image one pixel, and those in between its features."""
     batch, height, width, features = x.shape
     x = jnp.pad(x, [(0, 0), (0, -height % stride), (0, -width % stride), (0, 0)])
     x = x.reshape(batch, x.shape[1] // stride, stride, -1, stride, features)
@@ -95,7 +97,7 @@ def phases(x: jax.Array, stride: int) -> jax.Array:
 
 
 def kernel_of_phases(kernel: jax.Array, stride: int) -> tuple[jax.Array, Padding]:
-    """The kernel of stride 1 that does to phases what ``kernel`` does to the image; its padding."""
+    """Returns the kernel and padding that do to phases what ``kernel`` does to the image."""
     size, margin = kernel.shape[0], (kernel.shape[0] - 1) // 2
     before, after = -(-margin // stride), margin // stride
     first = before * stride - margin
@@ -107,15 +109,16 @@ def kernel_of_phases(kernel: jax.Array, stride: int) -> tuple[jax.Array, Padding
 
 
 def turned(kernel: jax.Array) -> jax.Array:
-    """The kernel that takes the gradient of a convolution's images to that of what went in."""
+    """Returns the kernel that maps the gradient of a convolution's output to that of its input."""
     return kernel[::-1, ::-1].swapaxes(2, 3)
 
 
 def taps_by_columns(x: jax.Array, dy: jax.Array, padding: Padding) -> jax.Array:
-    """The kernel's gradient as one product: tap (i, j) is row shift i of dy times column j of x.
+    """Computes the kernel's gradient as one product of shifted images.
 
-    ``x[pixels, size · in]`` in its shifts along the width and ``dy[pixels, size · out]`` in its
-    shifts along the height, which are those of x the other way round.
+    Tap (i, j) is the product of row shift i of ``dy`` with column shift j of ``x``.  The factors
+    are ``x[pixels, size · in]`` in its shifts along the width, and ``dy[pixels, size · out]`` in
+    its shifts along the height, which are those of ``x`` in the opposite direction.
     """
     before, after = padding
     size, (_, height, width, _) = before + after + 1, x.shape
@@ -128,7 +131,7 @@ def taps_by_columns(x: jax.Array, dy: jax.Array, padding: Padding) -> jax.Array:
 
 
 def taps_by_patches(x: jax.Array, dy: jax.Array, padding: Padding) -> jax.Array:
-    """The kernel's gradient as one product of the image's patches with ``dy``."""
+    """Computes the kernel's gradient as one product of the image's patches with ``dy``."""
     size = sum(padding) + 1
     patches = _patches(x, size, 1, padding)
     taps = _over_rows(patches.reshape(-1, patches.shape[-1]), dy.reshape(-1, dy.shape[-1]))
@@ -136,14 +139,14 @@ def taps_by_patches(x: jax.Array, dy: jax.Array, padding: Padding) -> jax.Array:
 
 
 def taps_by_shifts(x: jax.Array, dy: jax.Array, padding: Padding) -> jax.Array:
-    """The kernel's gradient tap by tap; no patches lie in memory."""
+    """Computes the kernel's gradient tap by tap, without patches in memory."""
     size, rows = sum(padding) + 1, dy.reshape(-1, dy.shape[-1])
     taps = jnp.stack([_over_rows(shift, rows) for shift in _shifts(x, size, padding)])
     return taps.reshape(size, size, x.shape[-1], dy.shape[-1])
 
 
 def _over_rows(x: jax.Array, dy: jax.Array) -> jax.Array:
-    """``xᵀ · dy``, added up in single precision at least."""
+    """Computes ``xᵀ · dy``, accumulated in single precision at least."""
     return jnp.matmul(x.T, dy, preferred_element_type=at_least_single(dy).dtype)
 
 
@@ -155,17 +158,17 @@ def gradients_by(
     dy: jax.Array,
     stride: int,
 ) -> tuple[jax.Array, jax.Array]:
-    """Gradients of image and kernel at any stride, by ways to compute them at stride 1.
+    """Computes the gradients of images and kernel at any stride, from formulas for stride 1.
 
     Args:
       convolve: ``(images, kernel, padding) -> images``.
       taps_of: ``(images, gradient, padding) -> gradient of the kernel``.
-      x: the image.
-      kernel: of the convolution.
-      dy: gradient of what came out.
-      stride: of the convolution.
+      x: images.
+      kernel: kernel of the convolution.
+      dy: gradient of the convolution's output.
+      stride: stride of the convolution.
     """
-    # Of the phases, whose convolution has stride 1; to and from them is a linear map.
+    # The phases are convolved at stride 1; the maps from image and kernel to theirs are linear.
     of_phases, image_of = jax.vjp(lambda x: phases(x, stride), x)
     kernel, kernel_of, (before, after) = jax.vjp(
         lambda kernel: kernel_of_phases(kernel, stride), kernel, has_aux=True

@@ -1,9 +1,9 @@
-"""Normalisations: batch (with an explicit gradient), layer, and none.
+"""Implements normalisations: batch (with an explicit gradient), layer, and none.
 
-Each is a module factory ``norm(scale_init=..., name=...)``.  None of them takes a ``train`` flag.
-:class:`BatchNorm` normalises by its batch, and records that batch's statistics, whenever the
-collection ``"statistics"`` is mutable; otherwise it normalises by the statistics it is given.
-:mod:`resnet_jax.nn.functional` gives the two cases their names.
+Each is a module factory ``norm(scale_init=..., name=...)``, and none takes a ``train`` flag.
+:class:`BatchNorm` normalises by the statistics of its batch, and records them, whenever the
+collection ``"statistics"`` is mutable; otherwise it normalises by the statistics it is given.  In
+:mod:`resnet_jax.nn.functional` the first case is ``forward`` and the second ``predict``.
 """
 
 import functools
@@ -18,15 +18,15 @@ from resnet_jax.ops.rematerialization import keep
 
 EPSILON = 1e-5
 
-#: Rows that are summed at once.
+#: The most rows that are summed at once, where the number of rows can be halved.
 _PIECE = 1024
 
 
 def _batch_mean(x: jax.Array) -> jax.Array:
-    """Mean over rows ``[1, features]``.
+    """Returns the mean over rows ``[1, features]``.
 
-    On CPU as a product with ones, the fastest sum that XLA has there; elsewhere as a sum, into
-    which what makes the rows is fused.
+    On CPU it is a product with ones, the fastest sum that XLA has there; elsewhere it is a sum,
+    into which the operations that compute the rows are fused.
     """
     return jax.lax.platform_dependent(
         x, cpu=_mean_by_product, default=lambda x: x.mean(0, keepdims=True)
@@ -34,10 +34,10 @@ def _batch_mean(x: jax.Array) -> jax.Array:
 
 
 def _mean_by_product(x: jax.Array) -> jax.Array:
-    """The mean over rows as a product with ones.
+    """Returns the mean over rows, as a product with ones.
 
-    Many rows are summed piece by piece first, which loses fewer digits: of 131,072 rows of mean
-    1,000 and deviation 1, the mean is off by 1e-4 (the rows' own rounding) instead of by 5e-3.
+    Many rows are first summed in chunks, which loses fewer digits: for 131,072 rows of mean 1,000
+    and deviation 1, the mean is off by 1e-4 (the rows' own rounding error) instead of by 5e-3.
     """
     rows, features = x.shape
     pieces = 1
@@ -60,20 +60,20 @@ def batch_norm(
       x: activations ``[batch, features]``.
       scale: γ ``[features]``.
       bias: β ``[features]``.
-      epsilon: added to the variance.
+      epsilon: number added to the variance.
 
     Returns:
       The normalised activations ``[batch, features]``, in the precision of ``x``, and the batch's
       mean and (biased) variance ``[features]``, in single precision at least; no gradient flows
-      through these.
+      through these two.
     """
     return _batch_norm_forward(x, scale, bias, epsilon)[0]
 
 
 def _batch_norm_forward(x, scale, bias, epsilon):
     mean = keep(_batch_mean(at_least_single(x)))
-    # Kept here too, behind the mean: what is kept is rounded to its own precision, which costs the
-    # next product a copy of its own, but element by element nothing.
+    # x is kept here too, after the mean: a kept array is rounded to its own precision, which costs
+    # an extra copy if a product follows, and nothing if an elementwise operation does.
     x = keep(x)
     centred = at_least_single(x) - mean
     variance = _batch_mean(centred * centred)
@@ -98,7 +98,7 @@ batch_norm.defvjp(_batch_norm_forward, _batch_norm_backward)
 
 
 class BatchNorm(nn.Module):
-    """Batch normalisation over all axes but the last; see the module's docstring for its modes.
+    """Applies batch normalisation over all axes but the last; the module's docstring has its modes.
 
     Its parameters are ``scale`` and ``bias``, its statistics ``mean`` and ``variance``, each
     ``[features]``.
@@ -124,7 +124,7 @@ class BatchNorm(nn.Module):
 
 
 class NoNorm(nn.Module):
-    """The identity, in the place of a normalisation; it has no scale to initialise."""
+    """Returns its input unchanged, in place of a normalisation; it has no scale to initialise."""
 
     scale_init: Initializer = ones
 
@@ -134,9 +134,10 @@ class NoNorm(nn.Module):
 
 
 class ScalarBias(nn.Module):
-    """Adds one learned scalar that starts at 0, in the place of a normalisation.
+    """Adds one learned scalar that starts at 0, in place of a normalisation.
 
-    Rule 3 of Fixup (Zhang et al. 2019, arXiv 1901.09321, section 3); it has no scale to initialise.
+    This is rule 3 of Fixup (Zhang et al. 2019, arXiv 1901.09321, section 3); it has no scale to
+    initialise.
     """
 
     scale_init: Initializer = ones
@@ -147,9 +148,9 @@ class ScalarBias(nn.Module):
 
 
 class LayerNorm(nn.LayerNorm):
-    """Layer normalisation (Ba et al. 2016, arXiv 1607.06450): each example over its own features.
+    """Normalises each example over its own features (Ba et al. 2016, arXiv 1607.06450).
 
-    Of images, each pixel over its channels.
+    In images it normalises each pixel over its channels.
     """
 
     epsilon: float = EPSILON
@@ -160,5 +161,5 @@ class LayerNorm(nn.LayerNorm):
         return super().__call__(at_least_single(x), mask=mask).astype(x.dtype)
 
 
-#: Those that bring neither scale nor bias for each feature.
+#: Normalisations that have neither a scale nor a bias for each feature.
 WITHOUT_SCALE = (NoNorm, ScalarBias)

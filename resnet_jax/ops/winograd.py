@@ -1,42 +1,44 @@
-"""Convolution of 3x3 by Winograd's minimal filtering (Lavin & Gray 2016, arXiv 1509.09308, sec. 4).
+"""Implements 3x3 convolution by Winograd's minimal filtering.
 
-F(2x2, 3x3) makes each tile of 2x2 pixels of the output from 16 products instead of 36:
+The algorithm F(2x2, 3x3) (Lavin & Gray 2016, arXiv 1509.09308, sec. 4) computes each tile of 2x2
+pixels of the output from 16 products instead of 36:
 
     Y = Aᵀ [(G g Gᵀ) ⊙ (Bᵀ d B)] A,
 
-with d the 4x4 pixels that the tile sees and g the kernel.  Over all tiles and channels the 16
-products are matrix products.  The transforms only add and subtract; what they cost is memory, which
-pays from about 32 channels up.  Rounding grows by a small factor (the sums are of four terms).
+where d is the 4x4 pixels that the tile sees and g is the kernel.  Over all tiles and channels the
+16 products are matrix products.  The transforms only add and subtract; their cost is memory, which
+pays from about 32 channels up.  Rounding errors grow by a small factor (the sums are of four
+terms).
 """
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-#: G, of the kernel.
+#: G, the transform of the kernel.
 _KERNEL = np.array([[1, 0, 0], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0, 0, 1]])
 
 
 def _input(rows: list) -> list:
-    """Bᵀ of four rows of a tile."""
+    """Applies Bᵀ to the four rows of a tile."""
     a, b, c, d = rows
     return [a - c, b + c, c - b, b - d]
 
 
 def _output(rows: list) -> list:
-    """Aᵀ of four rows of products."""
+    """Applies Aᵀ to four rows of products."""
     a, b, c, d = rows
     return [a + b + c, b - c - d]
 
 
 def _both(transform, tile: list[list]) -> list[list]:
-    """A transform of a tile's rows, and then of its columns: ``tile[row][column]``."""
+    """Applies a transform to the rows of ``tile[row][column]``, and then to its columns."""
     columns = [transform(list(column)) for column in zip(*tile, strict=True)]
     return [transform(list(row)) for row in zip(*columns, strict=True)]
 
 
 def convolve_3x3(x: jax.Array, kernel: jax.Array) -> jax.Array:
-    """Cross-correlation at stride 1, padded by one pixel on every side.
+    """Cross-correlates images with a kernel at stride 1, padded by one pixel on every side.
 
     Args:
       x: images ``[batch, height, width, in]`` of even height and width.

@@ -1,4 +1,4 @@
-"""What infinitely wide networks do, predicted."""
+"""Predicts what infinitely wide networks do."""
 
 from resnet_jax.theory.laws import (
     alignment,

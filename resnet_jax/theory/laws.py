@@ -1,9 +1,9 @@
-"""Closed forms for deep networks: paths, singular values, depth scales, multipliers.
+"""Computes closed forms for deep networks: paths, singular values, depth scales, multipliers.
 
-What happens from block to block is followed in :mod:`resnet_jax.theory.propagation`, and in
-:mod:`resnet_jax.theory.particles`; here stand single numbers and laws.  "Exact" means for
-infinitely wide networks, where networks are spoken of; what is only so in the limit of great depth
-or size, or is read off a numerical result, says so.
+:mod:`resnet_jax.theory.propagation` and :mod:`resnet_jax.theory.particles` follow a network from
+block to block; here are single numbers and laws.  "Exact" means exact for infinitely wide networks,
+where the law is about networks.  A law that holds only in the limit of great depth or size, or that
+is read off a numerical result, says so.
 """
 
 import dataclasses
@@ -18,15 +18,16 @@ Follow = Callable[[int, Setting], Propagation]
 
 
 def path_lengths(blocks: int, weight: float = 1.0) -> np.ndarray:
-    """Share of the paths through so many branches, or of what comes along them.  Exact.
+    """Returns the fraction of paths of each length, or of what comes along them.  Exact.
 
     P(m) = binom(B, m) r^m / (1 + r)^B: each of 2^B paths takes a block's branch or its shortcut
     (Veit et al. 2016, arXiv 1605.06431, sections 3 and 5).
 
     Args:
       blocks: B.
-      weight: r, of a branch against a shortcut; 1 counts paths, and the ratio of their squared
-        gradients (b² times the branch's over w²) tells how much of the gradient each length brings.
+      weight: r, the weight of a branch relative to a shortcut; 1 counts paths, and the ratio of
+        their squared gradients (b² times the branch's over w²) tells how much of the gradient each
+        length brings.
 
     Returns:
       ``[blocks + 1]``, by the number of branches passed.
@@ -36,13 +37,13 @@ def path_lengths(blocks: int, weight: float = 1.0) -> np.ndarray:
     """
     if blocks < 0 or weight < 0:
         raise ValueError(f"neither blocks ({blocks}) nor weight ({weight}) may be negative")
-    from scipy import stats  # takes a second, which training need not wait for
+    from scipy import stats  # its import takes a second, which training need not wait for
 
     return stats.binom.pmf(np.arange(blocks + 1), blocks, weight / (1 + weight))
 
 
 def expected_blocks(blocks: int, last: float = 0.5) -> float:
-    """How many branches survive stochastic depth on average, B - (1 - p)(B + 1)/2.  Exact.
+    """Returns how many branches survive stochastic depth on average, B - (1 - p)(B + 1)/2.  Exact.
 
     At p = 1/2 it is (3B - 1)/4 (Huang et al. 2016, arXiv 1603.09382, section 3).
 
@@ -55,31 +56,32 @@ def expected_blocks(blocks: int, last: float = 0.5) -> float:
 
 
 def product_singular_value(layers: int) -> float:
-    """Square of the largest singular value of a product of Gaussian matrices.  Asymptotic in size.
+    """Returns the squared largest singular value of a product of Gaussian matrices.
 
-    (L + 1)^(L + 1) / L^L for L square matrices of variance 1/n, n to infinity, L fixed (Penson &
-    Życzkowski 2011, arXiv 1103.3453); the mean square of all of them is 1.  A product
-    of orthogonal matrices has 1 (Saxe et al. 2013, arXiv 1312.6120).
+    It is (L + 1)^(L + 1) / L^L for L square matrices of variance 1/n, as n goes to infinity with L
+    fixed (Penson & Życzkowski 2011, arXiv 1103.3453): asymptotic in size.  The mean square of all
+    singular values is 1.  A product of orthogonal matrices has 1 (Saxe et al. 2013,
+    arXiv 1312.6120).
     """
     return (layers + 1) * (1 + 1 / layers) ** layers if layers else 1.0
 
 
 def batch_norm_explosion(batch: int | None = None) -> float:
-    """Growth of the squared gradient per plain layer of ReLU and batch normalisation.  Exact.
+    """Returns how squared gradients grow per plain layer of ReLU and batch normalisation.  Exact.
 
     λ = (B - 2 + C(c) + C'(c)) / ((B - 3)(1 - C(c))),  c = -1/(B - 1),
 
-    with C of :func:`resnet_jax.nn.activations.cosine_map`, and π/(π - 1) for an infinite batch
-    (Yang et al. 2019, arXiv 1902.08129).  Normalised units are uniform on a sphere over the batch,
-    of which the radius gives 1/(B - 3) and the projections in the gradient give C and C'.  It holds
+    where C is :func:`resnet_jax.nn.activations.cosine_map`, and λ = π/(π - 1) for an infinite batch
+    (Yang et al. 2019, arXiv 1902.08129).  Normalised units are uniform on a sphere over the batch:
+    its radius gives 1/(B - 3), and the projections in the gradient give C and C'.  The law holds
     for layers far from both ends and gradients that differ from example to example, whatever the
     variance of the weights.
 
     Args:
-      batch: B, examples; None for infinitely many.
+      batch: B, the number of examples; None for infinitely many.
 
     Raises:
-      ValueError: of three examples and fewer the mean is infinite.
+      ValueError: with three examples or fewer the mean is infinite.
     """
     if batch is None:
         return np.pi / (np.pi - 1)
@@ -91,11 +93,12 @@ def batch_norm_explosion(batch: int | None = None) -> float:
 
 
 def shortcut_explosion(shortcut_weight: float, layers: int = 2) -> float:
-    """Growth of the squared gradient per block, with normalised ReLU branches.  Exact in the end.
+    """Returns how squared gradients grow per block, with normalised ReLU branches.
 
-    w² + (1 - w²) k^m, k = π/(π - 1), for pre-activation blocks of m layers, w < 1, an infinite
-    batch, and any branch weight: the variance over the batch settles where the branch makes up for
-    what the shortcut takes away.  At w = 1 growth falls with depth as 1 + k²/l instead.
+    It is w² + (1 - w²) k^m, k = π/(π - 1), for pre-activation blocks of m layers, w < 1, an
+    infinite batch, and any branch weight.  This is exact once the variance over the batch has
+    settled, where the branch makes up for what the shortcut takes away.  At w = 1 growth falls with
+    depth as 1 + k²/l instead.
 
     Raises:
       ValueError: the weight is not in [0, 1).
@@ -106,29 +109,29 @@ def shortcut_explosion(shortcut_weight: float, layers: int = 2) -> float:
 
 
 def alignment(layers: int, shortcut_weight: float = 0.0) -> float:
-    """How far from 1 the cosine of two inputs is after many ReLU layers.  Asymptotic in depth.
+    """Returns how far the cosine of two inputs is from 1 after many ReLU layers.
 
-    1 - c ≈ 9π² / (2 (1 - w²)² L²) for branches of one layer and weight √(1 - w²), without
-    normalisation: from 1 - C(1 - δ) = δ - (2√2/3π) δ^(3/2) + O(δ^(5/2)).
+    Asymptotically in depth, 1 - c ≈ 9π² / (2 (1 - w²)² L²) for branches of one layer and
+    weight √(1 - w²), without normalisation: from 1 - C(1 - δ) = δ - (2√2/3π) δ^(3/2) + O(δ^(5/2)).
     """
     return 9 * np.pi**2 / (2 * ((1 - shortcut_weight**2) * layers) ** 2)
 
 
 def padding_factor(size: int) -> float:
-    """By what a 3x3 layer multiplies power, for zeros around its images.  Asymptotic in depth.
+    """Returns the factor of a 3x3 layer on power, due to zero padding.  Asymptotic in depth.
 
-    ((1 + 2 cos(π/(n + 1))) / 3)², of ReLU networks with He's initialisation, plain and without
-    normalisation: behind such a layer the power of a pixel is the mean over the nine around it, of
-    which those beyond the border are zero, and this is the largest eigenvalue of that mean, which
-    is symmetric, so that squared gradients shrink alike.  With circular padding it would be 1, and
-    power averaged over pixels follow the recursion of fully connected networks (Xiao et al. 2018,
-    arXiv 1806.05393, section 2).
+    It is ((1 + 2 cos(π/(n + 1))) / 3)², for ReLU networks with He's initialisation, plain and
+    without normalisation.  After such a layer the power of a pixel is the mean over the nine pixels
+    around it, of which those beyond the border are zero.  The factor is the largest eigenvalue of
+    that mean, which is symmetric, so that squared gradients shrink alike.  With circular padding it
+    would be 1, and the power averaged over pixels would follow the recursion of fully connected
+    networks (Xiao et al. 2018, arXiv 1806.05393, section 2).
 
     Args:
       size: n, pixels on a side.
 
     Raises:
-      ValueError: there are none.
+      ValueError: the size is less than 1.
     """
     if size < 1:
         raise ValueError(f"an image has one pixel or more on a side, not {size}")
@@ -136,25 +139,25 @@ def padding_factor(size: int) -> float:
 
 
 def depth_multipliers(growth: float, alpha: float, adaptive: bool = True) -> tuple[float, float]:
-    """By what branches and the rates of their weights are multiplied where a network deepens.
+    """Returns the factors on branches and on the rates of their weights as a network deepens.
 
-    (m^-α, m^(α-1)) for Adam and (m^-α, m^(2α-1)) for gradient descent, with momentum or without:
-    α = 1/2 is depth-μP (Yang et al. 2023, arXiv 2310.02244; Bordelon et al. 2023, arXiv
-    2309.16620), α = 1 is CompleteP (Dey et al. 2025, arXiv 2505.01618).
+    They are (m^-α, m^(α-1)) for Adam and (m^-α, m^(2α-1)) for gradient descent, with momentum or
+    without: α = 1/2 is depth-μP (Yang et al. 2023, arXiv 2310.02244; Bordelon et al. 2023,
+    arXiv 2309.16620), α = 1 is CompleteP (Dey et al. 2025, arXiv 2505.01618).
 
-    The demand is that a step moves the last features alike at every depth.  With a[l+1] = a[l] +
-    m^-α F(a[l], W[l]), a change ΔW of the weights of all of the m blocks moves the last features
-    by m · m^-α · ΔW.  Adam's ΔW is the rate r, whatever the gradient's size, so that m^(1-α) r must
-    be flat.  That of gradient descent is r times a gradient, which carries the branch's m^-α once
-    more: m^(1-2α) r must be.
+    The requirement is that a step moves the last features equally at every depth.  With
+    a[l+1] = a[l] + m^-α F(a[l], W[l]), a change ΔW of the weights of all of the m blocks moves the
+    last features by m · m^-α · ΔW.  Adam's ΔW is the rate r, whatever the gradient's size, so that
+    m^(1-α) r must not depend on m.  The ΔW of gradient descent is r times a gradient, which
+    contains the branch's m^-α once more, so that m^(1-2α) r must not.
 
     Args:
       growth: m, the number of blocks over that at which the rate was chosen.
       alpha: α.
-      adaptive: whether updates are of one size whatever that of the gradient, as Adam's.
+      adaptive: whether the size of updates does not depend on that of the gradient, as with Adam.
 
     Returns:
-      For the branch, and for the learning rate of its layers.
+      The factor on the branch, and that on the learning rate of its layers.
     """
     return growth**-alpha, growth ** (alpha - 1 if adaptive else 2 * alpha - 1)
 
@@ -162,28 +165,28 @@ def depth_multipliers(growth: float, alpha: float, adaptive: bool = True) -> tup
 def feature_change(
     blocks: int, branch: float, rate: float, adaptive: bool, power: float | None = None
 ) -> float:
-    """How far a step moves the last features, over their size and up to a constant.  Leading order.
+    """Returns how far a step moves the last features, relative to their size.  Leading order.
 
-    r Σ b²/p[l] for gradient descent and r Σ b/√p[l] for Adam, over blocks l = 1 ... B, in
-    pre-activation networks at infinite width.  Where branches and head are layer-normalised, the
-    stream has the power p[l] = p[0] + l b², the loss's gradient there falls like 1/√p[l], and what
-    a branch adds arrives as b/√p[l] of the last features.  A step changes the branch's weights by r
-    b/√p[l] in gradient descent and by r in Adam, along the gradient, so that all blocks' changes
-    add up.  The steps of stem and head are left out.
+    Up to a constant, it is r Σ b²/p[l] for gradient descent and r Σ b/√p[l] for Adam, over blocks
+    l = 1 ... B, in pre-activation networks at infinite width.  Where branches and head are
+    layer-normalised, the stream has the power p[l] = p[0] + l b², the loss's gradient there falls
+    like 1/√p[l], and what a branch adds arrives as b/√p[l] of the last features.  A step changes
+    the branch's weights by r b/√p[l] in gradient descent and by r in Adam, along the gradient, so
+    that the changes of all blocks add up.  The updates of stem and head are not counted.
 
     Args:
       blocks: B.
-      branch: b, of all branches.
-      rate: r, of their weights.
+      branch: b, the same for all branches.
+      rate: r, the learning rate of their weights.
       adaptive: see :func:`depth_multipliers`.
-      power: p[0], over that of a branch (with He's weights that is 1); None where branches of
-        1/√B or less, without layer normalisation, leave every p[l] at the size it began with.
+      power: p[0], relative to the power of a branch (with He's weights that is 1); None where
+        branches of 1/√B or less, without layer normalisation, leave every p[l] at its initial size.
 
     Returns:
-      For gradient descent and Adam, without rates and for great depth: with b = m^-α and α ≥ 1/2,
-      where every p[l] stays within bounds, the powers m^(1-2α) and m^(1-α) that
-      :func:`depth_multipliers` makes up for; with layer normalisation and α < 1/2, as at b = 1, p
-      outgrows its start, and they are log B and √B.
+      The movement.  Without rates and for great depth, with b = m^-α and α ≥ 1/2, where every p[l]
+      stays bounded, it goes as m^(1-2α) for gradient descent and m^(1-α) for Adam, for which
+      :func:`depth_multipliers` compensates; with layer normalisation and α < 1/2, as at b = 1, p
+      outgrows its initial value, and the movement grows as log B and √B respectively.
     """
     powers = np.ones(blocks) if power is None else power + branch**2 * np.arange(1, blocks + 1)
     arriving = branch / np.sqrt(powers)
@@ -191,13 +194,13 @@ def feature_change(
 
 
 def gradient_depth_scale(gradient: np.ndarray) -> float:
-    """Blocks in which squared gradients grow e-fold, from the mean over a middle half.  A fit.
+    """Fits the number of blocks in which squared gradients grow e-fold, over the middle half.
 
-    ξ = 1/log χ (Schoenholz et al. 2017, arXiv 1611.01232), negative where they vanish; the quarters
-    at both ends, where they settle, are left out.
+    It is ξ = 1/log χ (Schoenholz et al. 2017, arXiv 1611.01232), negative where gradients vanish;
+    the quarters at both ends, where gradients settle, are left out.
 
     Args:
-      gradient: squared ``[blocks + 1]``, predicted or measured.
+      gradient: squared gradients ``[blocks + 1]``, predicted or measured.
 
     Raises:
       ValueError: there are fewer than four blocks.
@@ -214,19 +217,22 @@ def gradient_depth_scale(gradient: np.ndarray) -> float:
 def depth_of(
     follow: Follow, setting: Setting, reached: Callable[[Propagation], bool], most: int = 1024
 ) -> float:
-    """The least number of blocks of which something holds, and of all deeper ones as well.
+    """Returns the least number of blocks from which on a condition holds.
 
-    Where gradients have exploded, say, ``lambda there: there.gradient[0] >= 1e4``, or where inputs
-    look alike, ``lambda there: there.cosine[-1] >= 0.95``.  Exact or numerical, as ``follow`` is.
+    Gradients have exploded, say, where ``lambda there: there.gradient[0] >= 1e4``, and inputs look
+    alike where ``lambda there: there.cosine[-1] >= 0.95``.  The result is exact or numerical, as
+    ``follow`` is.
 
     Args:
-      follow: from :mod:`resnet_jax.theory.propagation` or :mod:`resnet_jax.theory.particles`.
-      setting: of the network.
-      reached: whether it holds; if of some depth, then of all beyond, which halving relies on.
-      most: blocks at which the search ends.
+      follow: function from :mod:`resnet_jax.theory.propagation` or
+        :mod:`resnet_jax.theory.particles`.
+      setting: setting of the network.
+      reached: whether the condition holds; if it does at some depth, then at all greater depths, on
+        which the bisection relies.
+      most: number of blocks at which the search ends.
 
     Returns:
-      Blocks; infinity if there are more than ``most``.
+      The number of blocks; infinity if there are more than ``most``.
     """
     holds = lambda blocks: reached(follow(blocks, setting))
     low, high = -1, 0
@@ -241,15 +247,16 @@ def depth_of(
 
 
 def cosine_depth_scale(setting: Setting, blocks: int = 200) -> float:
-    """Blocks in which cosines come e-fold nearer to where they settle, pre-activation.  Numerical.
+    """Returns the number of pre-activation blocks in which cosines settle e-fold.  Numerical.
 
-    ξ = -1/log |dc'/dc| at the fixed point (Schoenholz et al. 2017, section 3), which ``blocks``
-    blocks should have reached.  Without normalisation He's ReLU networks have none: there the
-    result grows with ``blocks``, and :func:`alignment` is the law.
+    It is ξ = -1/log |dc'/dc| at the fixed point of cosines (Schoenholz et al. 2017, section 3),
+    which ``blocks`` blocks should have reached.  ReLU networks with He's initialisation and without
+    normalisation have no such scale: there the result grows with ``blocks``, and :func:`alignment`
+    is the law.
 
     Args:
-      setting: of the network; at w = 0 it is plain.
-      blocks: passed before the slope is taken.
+      setting: setting of the network; at w = 0 it is plain.
+      blocks: number of blocks before the slope is taken.
     """
     settled = pre_activation(blocks, setting)
     power, variance, cosine = settled.power[-1], settled.variance[-1], settled.cosine[-1]

@@ -1,10 +1,10 @@
-"""What plain convolutional networks do to images and gradients at initialisation, pixel by pixel.
+"""Predicts images and gradients in wide plain convolutional networks at initialisation, by pixel.
 
-The taps of a kernel are independent, so that in infinitely many channels a moment of a pixel, of
-power or covariance, is the mean over the pixels that a kernel reaches of what is there behind the
-activation, and zero beyond the border (Xiao et al. 2018, arXiv 1806.05393, section 2, whose padding
-is circular: there the mean over pixels follows the recursion of fully connected layers).  Moments
-of gradients go the same way back.  How fast both shrink in the end is
+The taps of a kernel are independent.  So with infinitely many channels, a pixel's moment (power or
+covariance) is the mean, over the pixels that a kernel reaches, of the moment after the activation,
+and zero beyond the border (Xiao et al. 2018, arXiv 1806.05393, section 2, whose padding is
+circular: there the mean over pixels follows the recursion of fully connected layers).  In the
+backward pass, moments of gradients go the same way.  The rate at which both shrink in the end is
 :func:`resnet_jax.theory.laws.padding_factor`.
 """
 
@@ -15,12 +15,12 @@ import numpy as np
 
 from resnet_jax.theory.propagation import Propagation, Setting
 
-#: Taps of a kernel on a side.
+#: The number of taps of a kernel on a side.
 _TAPS = 3
 
 
 class PixelMoments(NamedTuple):
-    """Of every pixel ``[size, size]``: over channels, of one input or of the two.
+    """Holds moments over channels at every pixel ``[size, size]``, of one input or of the two.
 
     Attributes:
       power: E u², or that of a gradient, summed over channels.
@@ -31,12 +31,12 @@ class PixelMoments(NamedTuple):
     covariance: np.ndarray
 
 
-#: A step forwards, and how gradients go back through it.
+#: A step of the forward pass, which also returns its backward pass.
 Step = Callable[[PixelMoments], tuple[PixelMoments, Callable[[PixelMoments], PixelMoments]]]
 
 
 def spread(x: np.ndarray, stride: int = 1) -> np.ndarray:
-    """Mean over the nine pixels around each ``stride``-th one of ``x[size, size]``."""
+    """Returns the mean over the nine pixels around each ``stride``-th one of ``x[size, size]``."""
     padded = np.pad(x, _TAPS // 2)
     rows, columns = x.shape
     shifts = [padded[i : i + rows, j : j + columns] for i in range(_TAPS) for j in range(_TAPS)]
@@ -44,10 +44,10 @@ def spread(x: np.ndarray, stride: int = 1) -> np.ndarray:
 
 
 def gather(x: np.ndarray, size: int, stride: int = 1) -> np.ndarray:
-    """The transposed of :func:`spread`, from an image of ``size``."""
+    """Applies the transpose of :func:`spread`, and returns an image of ``size``."""
     sparse = np.zeros((size, size))
     sparse[::stride, ::stride] = x
-    return spread(sparse)  # which is symmetric
+    return spread(sparse)  # symmetric at stride 1
 
 
 def _weigh(setting: Setting, stride: int) -> Step:
@@ -63,7 +63,7 @@ def _weigh(setting: Setting, stride: int) -> Step:
 
 def _normalise(setting: Setting) -> Step:
     def step(m: PixelMoments):
-        # Of the power alone: that of batches, which need the variance, is refused below.
+        # By the power alone: batch normalisation, which needs the variance, is refused below.
         divisor = np.vectorize(setting.norm.divisor)(m.power, m.power)
         by_pixel = lambda m: PixelMoments(*[x / divisor for x in m])
         return by_pixel(m), by_pixel
@@ -86,19 +86,19 @@ def _activate(setting: Setting) -> Step:
 def plain(
     strides: Sequence[int], size: int, setting: Setting, pre_activation: bool = False
 ) -> Propagation:
-    """Follows a network of 3x3 convolutions without shortcuts, zeros around its images.  Exact.
+    """Follows a network of 3x3 convolutions without shortcuts, with zero-padded images.  Exact.
 
     Args:
-      strides: of each block's first layer.
-      size: of the image that enters the first block, in pixels on a side, all of one power.
-      setting: of the network, without batch normalisation and biases.  Its weights of shortcut and
-        branch are not looked at, and ``start`` is what it is for fully connected networks of this
-        order.
+      strides: stride of each block's first layer.
+      size: size of the image that enters the first block, in pixels on a side, all of one power.
+      setting: setting of the network, without batch normalisation and biases.  Its weights of
+        shortcut and branch are ignored, and ``start`` is what it is for fully connected networks of
+        this order.
       pre_activation: whether blocks normalise and activate first.
 
     Returns:
-      Means over pixels, but for ``gradient``, which is of the sum over all of them and over
-      channels, as the norm of a gradient is.
+      Means over pixels, except for ``gradient``, which is of the sum over all pixels and channels,
+      as the norm of a gradient is.
 
     Raises:
       ValueError: the network normalises by batches, whose pixels are not independent, or has
@@ -127,7 +127,7 @@ def plain(
 def _through(
     steps: Sequence[Step], m: PixelMoments
 ) -> tuple[PixelMoments, Callable[[PixelMoments], PixelMoments]]:
-    """Behind several steps, and the way back through them."""
+    """Applies several steps, and returns the moments after them and their backward pass."""
     ways = []
     for step in steps:
         m, way = step(m)
@@ -142,8 +142,8 @@ def _through(
 
 
 def _assemble(before, ways, behind, setting: Setting) -> Propagation:
-    """Arrays with a depth axis, from moments between blocks and the ways back through these."""
-    # Behind the last activation the head averages over pixels: there all count alike.
+    """Returns arrays with a depth axis, from moments between blocks and blocks' backward passes."""
+    # After the last activation the head averages over pixels, so that all count alike.
     ones = np.ones_like(before[-1].power)
     last = _through(behind, before[-1])[1](PixelMoments(ones, ones)).power
     gradients = [PixelMoments(last, setting.gradient_correlation * last)]

@@ -1,9 +1,9 @@
-"""What infinitely wide networks do to inputs and gradients at initialisation, block by block.
+"""Predicts inputs and gradients in infinitely wide networks at initialisation, block by block.
 
-The shortcut and branch of a block are weighted by w and b as in :mod:`resnet_jax.nn.blocks`; a
-layer's weights are independent, of mean 0 and variance σ²/n, n the units that enter, and its biases
-of variance σb².  Power is the mean square over units.  Two inputs are followed, and what all inputs
-have in common: for batch normalisation, the batch is infinite.
+The shortcut and branch of a block are weighted by w and b as in :mod:`resnet_jax.nn.blocks`.  A
+layer's weights are independent, of mean 0 and variance σ²/n, where n is the number of its input
+units, and its biases have variance σb².  Power is the mean square over units.  Two inputs are
+followed, and what all inputs have in common: for batch normalisation, the batch is infinite.
 
 Sources: power and angle, Poole et al. 2016 (arXiv 1606.05340, section 2); gradients, Schoenholz et
 al. 2017 (arXiv 1611.01232); residual networks, Yang & Schoenholz 2017 (arXiv 1712.08969); batch
@@ -20,12 +20,12 @@ from resnet_jax.nn.activations import Activation, relu
 
 
 class Norm(NamedTuple):
-    """A normalisation, as wide networks see it.
+    """Describes a normalisation in wide networks.
 
     Attributes:
-      divisor: ``(power, variance)`` of what enters, over units and over inputs, to the square of
-        what it is divided by.
-      centres: whether it takes away what all inputs have in common.
+      divisor: ``(power, variance)`` of the input, over units and over inputs, to the square of what
+        the input is divided by.
+      centres: whether it subtracts what all inputs have in common.
     """
 
     divisor: Callable[[float, float], float]
@@ -35,21 +35,21 @@ class Norm(NamedTuple):
 #: No normalisation.
 NONE = Norm(lambda power, variance: 1.0)
 
-#: Over an infinite batch.
+#: Batch normalisation over an infinite batch.
 BATCH = Norm(lambda power, variance: variance, centres=True)
 
-#: Over infinitely many units of mean 0, as those behind random weights are.
+#: Layer normalisation over infinitely many units of mean 0, as units after random weights are.
 LAYER = Norm(lambda power, variance: power)
 
 
 class Start(NamedTuple):
-    """What leaves the stem, before any normalisation or activation.
+    """Describes the output of the stem, before any normalisation or activation.
 
     Attributes:
-      power: of one input.
-      cosine: between the two inputs that are followed.
-      common: the share of the power that is the same for all inputs (that of their mean); only
-        batch normalisation sees it.  None for that of two typical inputs, ``cosine``.
+      power: power of one input.
+      cosine: cosine between the two inputs that are followed.
+      common: fraction of the power that is the same for all inputs (that of their mean); only batch
+        normalisation uses it.  None for that of two typical inputs, ``cosine``.
     """
 
     power: float = 1.0
@@ -59,7 +59,7 @@ class Start(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Setting:
-    """A network, but for its depth and its blocks' order.
+    """Describes a network, except for its depth and the order of its blocks.
 
     Attributes:
       activation: φ, from :mod:`resnet_jax.nn.activations`.
@@ -68,10 +68,10 @@ class Setting:
       branch_weight: b.
       weight_variance: σ², 2 for He's initialisation and 1 for LeCun's.
       bias_variance: σb², of the biases that every layer of a branch adds to its units.
-      layers: weight layers in a branch.
-      start: what enters the first block, or, in the original order, the normalisation and
+      layers: number of weight layers in a branch.
+      start: input of the first block, or, in the original order, of the normalisation and
         activation in front of it.
-      gradient_correlation: cosine of the two inputs' gradients behind the last block.
+      gradient_correlation: cosine of the two inputs' gradients after the last block.
 
     Raises:
       ValueError: a number is out of its range, or neither shortcut nor branch carries anything.
@@ -101,16 +101,16 @@ class Setting:
 
 
 class Propagation(NamedTuple):
-    """Between blocks, ``[blocks + 1]``: from the first one's input to the last one's output.
+    """Holds predictions between blocks ``[blocks + 1]``, from the first input to the last output.
 
     Attributes:
       power: mean square of an input's activations; infinite beyond 1e308.
       variance: mean square of their distance to the mean over all inputs; without batch
-        normalisation, of inputs that all have the cosine of the two.
-      cosine: of the two inputs' activations; raw, not about a mean.
-      gradient: mean square of the gradient with respect to the activations, in units of that behind
-        the last block.  Statistics of batch normalisation are held still; gradients of a loss, too,
-        are such where their mean over the batch vanishes, as that on balanced classes does.
+        normalisation, over inputs that all have the cosine of the two.
+      cosine: cosine of the two inputs' activations, without subtracting a mean.
+      gradient: mean square of the gradient with respect to the activations, relative to that after
+        the last block.  Statistics of batch normalisation are held constant.  This includes
+        gradients of a loss if their mean over the batch vanishes, as it does on balanced classes.
       gradient_correlation: cosine of the two inputs' gradients.
     """
 
@@ -122,7 +122,7 @@ class Propagation(NamedTuple):
 
 
 class Moments(NamedTuple):
-    """Of one layer's units, and of the layers so far.
+    """Holds the moments of one layer's units, and of derivatives through the layers so far.
 
     Attributes:
       power: E u².
@@ -130,7 +130,7 @@ class Moments(NamedTuple):
       common: power of the mean over all inputs.
       slope: mean square of the derivative of a unit here with respect to those the layers began
         with, summed over the latter.
-      pair_slope: the same of the product of the two inputs' derivatives.
+      pair_slope: the same for the product of the two inputs' derivatives.
     """
 
     power: float
@@ -141,23 +141,24 @@ class Moments(NamedTuple):
 
 
 def weigh(m: Moments, variance: float, bias: float = 0.0) -> Moments:
-    """Behind a layer's weights, of the given variance times the number of units, and its biases.
+    """Returns the moments after a layer's weights and biases.
 
-    A bias is the same for all inputs, and nothing to derivatives: q' = σ² q + σb² (Poole et al.
-    2016, eq. 3; Schoenholz et al. 2017, section 2).
+    ``variance`` is that of a weight times the number of input units.  A bias is the same for all
+    inputs, and adds nothing to derivatives: q' = σ² q + σb² (Poole et al. 2016, eq. 3; Schoenholz
+    et al. 2017, section 2).
     """
     power, covariance, common, *slopes = (variance * moment for moment in m)
     return Moments(power + bias, covariance + bias, common + bias, *slopes)
 
 
 def affine(m: Moments, setting: Setting, scale: float = 0.0) -> Moments:
-    """Behind a layer's weights and biases, where moments are in units of e^``scale``."""
+    """Returns the moments after a layer's weights and biases, both in units of e^``scale``."""
     bias = setting.bias_variance and setting.bias_variance * float(np.exp(-scale))
     return weigh(m, setting.weight_variance, bias)
 
 
 def normalise(m: Moments, norm: Norm) -> Moments:
-    """Behind a normalisation."""
+    """Returns the moments after a normalisation."""
     divisor = norm.divisor(m.power, m.power - m.common)
     taken = m.common if norm.centres else 0.0
     return Moments(
@@ -170,7 +171,7 @@ def normalise(m: Moments, norm: Norm) -> Moments:
 
 
 def activate(m: Moments, activation: Activation) -> Moments:
-    """Behind the activation, if the units are Gaussian in front of it."""
+    """Returns the moments after the activation, if units are Gaussian in front of it."""
     q, cosine = m.power, m.covariance / m.power
     return Moments(
         float(activation.power(q)),
@@ -182,7 +183,7 @@ def activate(m: Moments, activation: Activation) -> Moments:
 
 
 def begin(setting: Setting) -> Moments:
-    """What leaves the stem."""
+    """Returns the moments of the stem's output."""
     power, cosine, common = setting.start
     return Moments(power, power * cosine, power * (cosine if common is None else common))
 
@@ -191,16 +192,16 @@ def pre_activation(blocks: int, setting: Setting) -> Propagation:
     """Follows a network whose blocks normalise and activate first.  Exact.
 
     With x a moment between inputs (power or covariance) and f the branch's layers,
-    x' = w² x + b² f(x), and the gradient's moments shrink by w² + b² f'(x) from block to block on
-    their way back (Yang & Schoenholz 2017): units of a branch are independent of those on the
+    x' = w² x + b² f(x).  In the backward pass, the gradient's moments are multiplied by w² + b²
+    f'(x) at each block (Yang & Schoenholz 2017): units of a branch are independent of those on the
     shortcut.  At w = 0 this is a plain network.
 
     Args:
-      blocks: how many.
-      setting: of the network.
+      blocks: number of blocks.
+      setting: setting of the network.
 
     Raises:
-      ValueError: there are fewer blocks than none.
+      ValueError: the number of blocks is negative.
     """
     w2, b2 = setting.shortcut_weight**2, setting.branch_weight**2
     moments, factors, scales = [begin(setting)], [], [0.0]
@@ -220,16 +221,16 @@ def pre_activation(blocks: int, setting: Setting) -> Propagation:
 def plain(blocks: int, setting: Setting) -> Propagation:
     """Follows the original order without shortcuts (w = 0), between activations.  Exact.
 
-    Moments run through weights, normalisation and activation in turn (Poole et al. 2016, eqs. 3 and
-    5); those of gradients shrink by the product of σ² E φ'(u)φ'(v), over what normalisations divide
-    by (Schoenholz et al. 2017).  The shortcut weight is not looked at.
+    Moments pass through weights, normalisation and activation in each layer (Poole et al. 2016,
+    eqs. 3 and 5).  Those of gradients are multiplied by σ² E φ'(u)φ'(v) in each, over what
+    normalisations divide by (Schoenholz et al. 2017).  The shortcut weight is ignored.
 
     Args:
-      blocks: how many.
-      setting: of the network.
+      blocks: number of blocks.
+      setting: setting of the network.
 
     Raises:
-      ValueError: there are fewer blocks than none.
+      ValueError: the number of blocks is negative.
     """
     start = activate(normalise(begin(setting), setting.norm), setting.activation)
     moments, factors, scales = [start._replace(slope=1.0, pair_slope=1.0)], [], [0.0]
@@ -247,10 +248,10 @@ def plain(blocks: int, setting: Setting) -> Propagation:
 
 
 def unit(m: Moments, setting: Setting) -> tuple[Moments, float]:
-    """The moments over their power, and its logarithm, where the activation is homogeneous.
+    """Returns the moments over their power, and its logarithm, where the activation is homogeneous.
 
-    There powers may leave the range of floating-point numbers long before anything else does, where
-    nothing is normalised; biases are to be taken in the same unit.
+    It does so only without normalisation, where powers may leave the range of floating-point
+    numbers long before anything else does.  Biases must be taken in the same unit.
     """
     if not setting.activation.homogeneous or setting.norm is not NONE:
         return m, 0.0
@@ -259,13 +260,13 @@ def unit(m: Moments, setting: Setting) -> tuple[Moments, float]:
 
 
 def assemble(moments, scales, factors, setting: Setting) -> Propagation:
-    """Arrays with a depth axis.
+    """Returns arrays with a depth axis.
 
     Args:
       moments: ``[blocks + 1]``.
-      scales: ``[blocks + 1]``, logarithms of what the moments are to be multiplied by.
-      factors: ``[blocks]``, of a block's squared gradients, and of the pair's products.
-      setting: of the network.
+      scales: ``[blocks + 1]``, logarithms of the factors on the moments.
+      factors: ``[blocks]``, factors of a block on squared gradients, and on the pair's products.
+      setting: setting of the network.
     """
     power, covariance, common = np.array([m[:3] for m in moments]).T
     back = lambda values: np.append(np.cumsum(np.asarray(values, float)[::-1])[::-1], 0.0)
@@ -273,7 +274,7 @@ def assemble(moments, scales, factors, setting: Setting) -> Propagation:
     common = common if setting.norm.centres else covariance
     shrinking = np.append(np.cumprod((pair_slope / slope)[::-1])[::-1], 1.0)
     with np.errstate(over="ignore", divide="ignore"):
-        # Sums of logarithms, for 0 times an infinite scale is 0.
+        # Logarithms are added, because 0 times an infinite scale must be 0.
         scaled = lambda moment: np.exp(np.log(np.maximum(moment, 0)) + scales)
         return Propagation(
             scaled(power),

@@ -1,1 +1,1 @@
-"""Training: one run as pure functions, and populations of runs in one program."""
+"""Trains networks: one run as pure functions, and populations of runs in one program."""

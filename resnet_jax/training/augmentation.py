@@ -1,7 +1,7 @@
-"""Augmentation of training images, inside the compiled step.
+"""Augments training images inside the compiled step.
 
 An augmentation is a pure function ``(key, images [batch, height, width(, channels)]) -> images``,
-and draws for every image on its own.
+which draws independently for every image.
 """
 
 from collections.abc import Callable, Sequence
@@ -13,9 +13,9 @@ Augmentation = Callable[[jax.Array, jax.Array], jax.Array]
 
 
 def crop(key: jax.Array, images: jax.Array, margin: int = 4) -> jax.Array:
-    """A random crop of the original size from the images padded by ``margin`` zeros on each side.
+    """Crops images at random to their own size, after padding by ``margin`` zeros on each side.
 
-    He et al. 2015, section 4.2.  Zeros are what the padding of the mean-subtracted image holds.
+    See He et al. 2015, section 4.2.  The padding of a mean-subtracted image holds zeros.
     """
     batch, height, width = images.shape[:3]
     rest = [(0, 0)] * (images.ndim - 3)
@@ -27,16 +27,16 @@ def crop(key: jax.Array, images: jax.Array, margin: int = 4) -> jax.Array:
 
 
 def flip(key: jax.Array, images: jax.Array) -> jax.Array:
-    """Mirrors left and right, each image with probability one half."""
+    """Mirrors each image left to right with probability one half."""
     mirrored = jax.random.bernoulli(key, shape=(images.shape[0],))
     mirrored = mirrored.reshape(-1, *[1] * (images.ndim - 1))
     return jnp.where(mirrored, images[:, :, ::-1], images)
 
 
 def cutout(key: jax.Array, images: jax.Array) -> jax.Array:
-    """Zeroes a square of half the image's side, centred on a random pixel (it may stick out).
+    """Zeroes a square of half the image's side, centred on a random pixel (it may extend outside).
 
-    DeVries & Taylor 2017, arXiv 1708.04552: 16x16 of 32x32.
+    See DeVries & Taylor 2017, arXiv 1708.04552: 16x16 of 32x32.
     """
     batch, height, width = images.shape[:3]
     side = max(height // 2, 1)
@@ -51,7 +51,7 @@ def cutout(key: jax.Array, images: jax.Array) -> jax.Array:
 
 
 def compose(augmentations: Sequence[Augmentation]) -> Augmentation:
-    """One after the other, each with a key of its own."""
+    """Returns the augmentation that applies several in sequence, each with its own key."""
 
     def augment(key, images):
         for index, augmentation in enumerate(augmentations):

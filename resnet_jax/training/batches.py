@@ -1,4 +1,4 @@
-"""Which examples each batch holds."""
+"""Chooses which examples each batch holds."""
 
 import jax
 import jax.numpy as jnp
@@ -7,16 +7,17 @@ import jax.numpy as jnp
 def batch_indices(
     key: jax.Array, first_step: jax.Array, steps: int, examples: int, batch_size: int
 ) -> jax.Array:
-    """Which examples the batches of a chunk hold; every epoch is a shuffle of its own.
+    """Returns which examples the batches of a chunk of steps hold; every epoch is shuffled anew.
 
-    An epoch is ``examples // batch_size`` batches; a remainder sits that epoch out.
+    An epoch is ``examples // batch_size`` batches; the remaining examples are left out of that
+    epoch.
 
     Args:
-      key: of the run's batches.
-      first_step: of the chunk; may be traced.
-      steps: length of the chunk.
+      key: key of the run's batches.
+      first_step: first step of the chunk; may be traced.
+      steps: number of steps in the chunk.
       examples: size of the training set.
-      batch_size: at most ``examples``.
+      batch_size: examples per batch, at most ``examples``.
 
     Returns:
       Indices ``[steps, batch_size]``.

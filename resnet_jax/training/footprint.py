@@ -1,12 +1,12 @@
-"""The memory that a program takes, from its shapes alone, before anything is compiled.
+"""Computes the memory that a program takes, from its shapes alone, before anything is compiled.
 
-A program is traced, and its operations gone through one by one: an array takes memory from the
-operation that makes it to the last that reads it, as compilers assign buffers.  So whatever a
-gradient keeps, and whatever rematerialisation does not keep, is counted for what it is.  Like XLA
+A program is traced, and its operations are visited one by one: an array takes memory from the
+operation that makes it to the last one that reads it, as compilers assign buffers.  So both what a
+gradient keeps and what rematerialisation does not keep are counted correctly.  As in XLA,
 
-* loops update what they carry in place, and stack what they return beside it;
-* reshapes are free, and elementwise operations read by others of their kind make no array;
-* on CPU operations come breadth first: what could run at once lies in memory at once.
+* loops update their carry in place, and stack their outputs in separate arrays;
+* reshapes are free, and elementwise operations that only others of their kind read make no array;
+* on CPU, operations run breadth first: what could run at once is in memory at once.
 """
 
 import collections
@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import jax
 from jax.extend.core import ClosedJaxpr, Jaxpr, Literal
 
-#: Calls, which the compiler takes apart, and where their bodies are.
+#: The calls, which the compiler inlines, and the parameters that hold their bodies.
 _CALLS = {
     "jit": "jaxpr",
     "pjit": "jaxpr",
@@ -28,7 +28,7 @@ _CALLS = {
     "remat2": "jaxpr",
 }
 
-#: The same memory under another shape.
+#: The operations that return the same memory under another shape.
 _ALIASES = {"reshape", "squeeze", "expand_dims", "stop_gradient", "copy", "optimization_barrier"}
 
 _SELECT = ("select_n", "clamp", "convert_element_type")
@@ -42,19 +42,19 @@ _REDUCTIONS = {"reduce_sum", "reduce_max", "reduce_min", "reduce_and", "reduce_o
 
 
 def program_bytes(function: Callable, owned: Any, borrowed: Any) -> int:
-    """The most bytes that the arrays of ``function(owned, borrowed)`` take at a time.
+    """Returns the most bytes that the arrays of ``function(owned, borrowed)`` take at a time.
 
     Args:
-      function: of two trees of arrays.
-      owned: arrays or shapes whose memory is the function's to reuse; it is counted.
-      borrowed: arrays or shapes whose memory is not.
+      function: function of two trees of arrays.
+      owned: arrays or shapes whose memory the function may reuse; it is counted.
+      borrowed: arrays or shapes whose memory the function may not reuse; it is not counted.
     """
     jaxpr = jax.make_jaxpr(function)(owned, borrowed).jaxpr
     return _peak(jaxpr, range(len(jax.tree.leaves(owned))), jax.default_backend())
 
 
 def tree_bytes(tree: Any) -> int:
-    """Bytes of a tree of arrays or their shapes."""
+    """Returns the bytes of a tree of arrays or their shapes."""
     return sum(_bytes(leaf) for leaf in jax.tree.leaves(tree))
 
 
@@ -65,7 +65,7 @@ def _bytes(array) -> int:
 
 
 class _Operation(NamedTuple):
-    """One operation of a program without calls; arrays are numbers."""
+    """Describes one operation of a program without calls; arrays are given by number."""
 
     eqn: Any
     reads: tuple[int, ...]
@@ -73,7 +73,7 @@ class _Operation(NamedTuple):
 
 
 class _Program:
-    """The operations of a jaxpr, calls taken apart, and the sizes of its arrays."""
+    """Holds the operations of a jaxpr, with calls inlined, and the sizes of its arrays."""
 
     def __init__(self, jaxpr: Jaxpr, platform: str):
         self._platform = platform
@@ -99,7 +99,7 @@ class _Program:
                 makes = [self._new(var.aval) for var in eqn.outvars]
                 self.operations.append(_Operation(eqn, tuple(reads), tuple(makes)))
             else:
-                reads = reads[len(reads) - len(body.invars) :]  # without what chose the platform
+                reads = reads[len(reads) - len(body.invars) :]  # without the platform's index
                 inside = dict(zip(body.invars, reads, strict=True))
                 inside |= {var: self._new(var.aval) for var in body.constvars}
                 self._add(body, inside)
@@ -108,7 +108,7 @@ class _Program:
 
 
 def _called(eqn, platform: str) -> Jaxpr | None:
-    """What a call runs, or the branch that there is on a platform; None of other operations."""
+    """Returns the body of a call, or the branch for a platform; None for other operations."""
     name, body = eqn.primitive.name, None
     if name in _CALLS:
         body = eqn.params[_CALLS[name]]
@@ -119,19 +119,19 @@ def _called(eqn, platform: str) -> Jaxpr | None:
 
 
 class _Step(NamedTuple):
-    """An operation that makes arrays; the arrays in memory that it reads, itself or by fusion."""
+    """Holds an operation that makes arrays, and the arrays that it reads, directly or by fusion."""
 
     operation: _Operation
     reads: frozenset[int]
 
 
 def _steps(program: _Program) -> tuple[list[_Step], list[frozenset[int]]]:
-    """What is left of a program after fusion, and the arrays that each of its outputs lies in."""
+    """Returns a program's steps after fusion, and the arrays in which each of its outputs lies."""
     readers = collections.defaultdict(list)
     wanted, useful = set(program.outputs), []
     for operation in reversed(program.operations):
         if wanted.isdisjoint(operation.makes):
-            continue  # nobody reads what it makes
+            continue  # nothing reads its results
         wanted.update(operation.reads)
         useful.append(operation)
         for number in operation.reads:
@@ -160,7 +160,7 @@ def _is_fused(operation: _Operation, readers: dict, kept: set[int]) -> bool:
 
 
 def _breadth_first(steps: Sequence[_Step]) -> Iterator[_Step]:
-    """The steps in the order in which their arguments become ready."""
+    """Yields the steps in the order in which their arguments become ready."""
     makers = {number: index for index, step in enumerate(steps) for number in step.operation.makes}
     missing = [{makers[n] for n in step.reads if n in makers} for step in steps]
     waiting = collections.defaultdict(list)
@@ -178,12 +178,12 @@ def _breadth_first(steps: Sequence[_Step]) -> Iterator[_Step]:
 
 
 def _peak(jaxpr: Jaxpr, owned: Iterable[int], platform: str) -> int:
-    """The most bytes that lie in memory at once: what is made, and the owned inputs till they die.
+    """Returns the most bytes in memory at once: what is made, and owned inputs until last read.
 
     Args:
       jaxpr: the program.
-      owned: places of the inputs whose memory is the program's.
-      platform: that it runs on.
+      owned: indices of the inputs whose memory the program may reuse.
+      platform: platform that it runs on.
     """
     program = _Program(jaxpr, platform)
     steps, outputs = _steps(program)
@@ -192,7 +192,7 @@ def _peak(jaxpr: Jaxpr, owned: Iterable[int], platform: str) -> int:
     last |= dict.fromkeys(frozenset().union(*outputs), len(order))
     size = program.sizes.__getitem__
     live = {program.inputs[place] for place in owned}
-    if platform == "cpu":  # what a loop will fill waits for nothing, and so is there first
+    if platform == "cpu":  # a loop's stacked outputs depend on nothing, and so are there first
         live.update(n for step in steps for n in _stacks(step.operation) if n in last)
     most = sum(map(size, live))
     for index, (operation, reads) in enumerate(order):
@@ -205,13 +205,13 @@ def _peak(jaxpr: Jaxpr, owned: Iterable[int], platform: str) -> int:
 
 
 def _bytes_during(operation: _Operation, program: _Program, dying: set[int], platform: str) -> int:
-    """What an operation adds while it works, to all that was there before."""
+    """Returns the bytes that an operation adds while it runs to what was in memory before."""
     size, eqn = program.sizes.__getitem__, operation.eqn
     makes = sum(map(size, operation.makes))
     name, params = eqn.primitive.name, eqn.params
     if name == "scan":
         body = params["jaxpr"].jaxpr
-        # What is carried comes after the constants and before what has an axis to go along.
+        # A scan has its constants first, then its carry, then what is scanned over or stacked.
         stacked = sum(map(size, _stacks(operation)))
         until = sum(map(_equally_shaped, eqn.invars, body.invars))
         first = until - sum(map(_equally_shaped, eqn.outvars, body.outvars))
@@ -231,7 +231,7 @@ def _bytes_during(operation: _Operation, program: _Program, dying: set[int], pla
 
 
 def _stacks(operation: _Operation) -> tuple[int, ...]:
-    """What a loop returns of all its steps; nothing of other operations."""
+    """Returns the stacked outputs of a loop; nothing for other operations."""
     if operation.eqn.primitive.name != "scan":
         return ()
     body = operation.eqn.params["jaxpr"].jaxpr

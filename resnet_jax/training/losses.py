@@ -1,4 +1,4 @@
-"""Losses: cross-entropy, and the share of examples that are classified wrongly."""
+"""Computes losses: cross-entropy, and the fraction of examples that are classified wrongly."""
 
 import jax
 import jax.numpy as jnp
@@ -8,7 +8,7 @@ from resnet_jax.nn.functional import Array
 
 
 def _cross_entropies_by_comparison(logits: jax.Array, labels: Array) -> jax.Array:
-    """Cross-entropies in nats without a gather, whose gradient is a scatter.
+    """Returns cross-entropies in nats without a gather, whose gradient is a scatter.
 
     Scatters are slow on GPUs where they have to be deterministic.
     """
@@ -20,7 +20,7 @@ def _cross_entropies_by_comparison(logits: jax.Array, labels: Array) -> jax.Arra
 def losses_and_errors(logits: jax.Array, labels: Array) -> tuple[jax.Array, jax.Array]:
     """Returns the cross-entropy of each example in nats, and whether it is classified wrongly.
 
-    Logits that are not all finite classify nothing.
+    An example whose logits are not all finite counts as classified wrongly.
 
     Args:
       logits: ``[examples, classes]``.
@@ -36,6 +36,9 @@ def losses_and_errors(logits: jax.Array, labels: Array) -> tuple[jax.Array, jax.
 
 
 def loss_and_error(logits: jax.Array, labels: Array) -> tuple[jax.Array, jax.Array]:
-    """Returns the mean cross-entropy in nats, and the share of errors; arguments as above."""
+    """Returns the mean cross-entropy in nats and the fraction of errors.
+
+    The arguments are those of :func:`losses_and_errors`.
+    """
     losses, wrong = losses_and_errors(logits, labels)
     return losses.mean(), wrong.mean()

@@ -1,10 +1,10 @@
-"""Many runs in one compiled program: over seeds, shortcut weights, rates, and devices.
+"""Trains many runs in one compiled program: over seeds, shortcut weights, rates, and devices.
 
-The population axis is put on from outside a training written for one run.  Runs are sharded over
-a mesh of devices (the cores of a CPU can be devices).  On each device they are cut into tiles: the
-runs of a tile are vectorised (``vmap``), and one tile follows the other (``lax.map``).  Tiles of
-one run are faster on CPU, where one run's weights fit a core's cache and those of many do not;
-accelerators want many runs at once, as far as their memory reaches.
+The population axis is added from outside to a training that is written for one run.  Runs are
+sharded over a mesh of devices (the cores of a CPU can be devices).  On each device they are cut
+into tiles: the runs of a tile are vectorised (``vmap``), and the tiles run one after the other
+(``lax.map``).  On CPU, tiles of one run are faster, because one run's weights fit a core's cache
+and those of many do not; accelerators want many runs at once, as far as their memory reaches.
 """
 
 from collections.abc import Callable, Sequence
@@ -24,7 +24,7 @@ AXIS = "runs"
 def product(
     seeds: Sequence[int], shortcut_weights: Sequence[float], learning_rates: Sequence[float]
 ) -> Run:
-    """All combinations, as a population with arrays ``[runs]``; the seed varies fastest."""
+    """Returns all combinations, as a population with arrays ``[runs]``; the seed varies fastest."""
     rate, weight, seed = np.meshgrid(
         np.asarray(learning_rates, np.float32),
         np.asarray(shortcut_weights, np.float32),
@@ -35,24 +35,24 @@ def product(
 
 
 def runs_mesh(devices: Sequence[jax.Device] | None = None) -> Mesh:
-    """A mesh with one axis, over runs: all devices, or those given."""
+    """Returns a mesh with one axis, over runs, of the given devices or of all."""
     return Mesh(np.asarray(jax.devices() if devices is None else devices), (AXIS,))
 
 
 def even_tile(runs: int, tile: int | None) -> int:
-    """The runs of each tile where so many runs are cut into equal ones of at most ``tile``."""
+    """Returns the runs per tile where ``runs`` are cut into equal tiles of at most ``tile``."""
     tiles = -(-runs // min(tile or runs, runs))
     return -(-runs // tiles)
 
 
 def over_runs(function: Callable, tile: int | None) -> Callable:
-    """Maps ``function(run_arguments, shared_arguments)`` over the leading axis of the former.
+    """Maps ``function(run_arguments, shared_arguments)`` over the first arguments' leading axis.
 
     Args:
-      function: of one run.
-      tile: how many runs are vectorised, which divides their number; one tile follows the other.
-        With 1 each run has the same bits whatever its neighbours; with more the last bits depend
-        on how many there are.  None vectorises all.
+      function: function of one run.
+      tile: how many runs are vectorised, a divisor of their number; the tiles run one after the
+        other.  With 1, each run has the same bits whatever its neighbours; with more, the last bits
+        depend on how many there are.  None vectorises all runs.
     """
     at_once = jax.vmap(function, in_axes=(0, None))
 
@@ -70,26 +70,27 @@ def over_runs(function: Callable, tile: int | None) -> Callable:
 
 
 class Population:
-    """The runs that are trained at once.
+    """Trains several runs at once.
 
     One program draws their initial states, and one does all the rest (train, measure), so that a
     population costs two compilations, whatever its size and however its training is cut into
-    chunks.  They are two because drawing is done once, and compiling it well is not worth the time.
+    chunks.  They are separate because states are drawn only once, which is not worth the time of an
+    optimised compilation.
     """
 
     def __init__(self, training: Training, runs: Run, data: Data, mesh: Mesh, tile: int | None):
-        """Lays out a population; nothing is compiled yet.
+        """Lays out a population on its devices; nothing is compiled yet.
 
         Args:
-          training: of one run.
+          training: training of one run.
           runs: arrays ``[runs]``.
-          data: shared by all runs.
-          mesh: see :func:`runs_mesh`.
-          tile: how many runs are vectorised on a device at most; see :func:`over_runs`.
+          data: dataset, shared by all runs.
+          mesh: devices; see :func:`runs_mesh`.
+          tile: the most runs that are vectorised on a device; see :func:`over_runs`.
         """
         self.size = len(runs.seed)
-        # Every device gets equally many tiles of equally many: the last run is repeated, and its
-        # copies dropped later.
+        # Every device gets the same number of equal tiles: the last run is repeated as padding, and
+        # its copies are dropped later.
         of_device = -(-self.size // mesh.size)
         self._tile = tile = even_tile(of_device, tile)
         padded = mesh.size * -(-of_device // tile) * tile
@@ -105,13 +106,13 @@ class Population:
         self._program = jax.jit(_chunk_program(training, mesh, tile), donate_argnums=0)
 
     def lower(self) -> tuple[jax.stages.Lowered, jax.stages.Lowered]:
-        """The programs before they are compiled: that of a chunk, and that of the start."""
+        """Returns the programs before compilation: that of a chunk, and that of the start."""
         shared = self._runs, self._data
         program = self._program.lower(self._shapes(), *shared, np.int32(0), np.bool_(True))
         return program, self._start.lower(*shared)
 
     def _shapes(self) -> State:
-        """Of the states of all runs, padded, on their devices."""
+        """Returns the shapes of the states of all runs, padded, on their devices."""
         return jax.tree.map(
             lambda leaf: jax.ShapeDtypeStruct(
                 (len(self._rows), *leaf.shape), leaf.dtype, sharding=self._split
@@ -127,14 +128,14 @@ class Population:
         """Compiles the programs.
 
         Args:
-          options: of the compiler; XLA's flags without their dashes.
+          options: options of the compiler: XLA's flags without their dashes.
           start_options: the same for the program that draws the initial states.
 
         Returns:
-          ``(states, steps, measure) -> (states, metrics)``: takes all runs ``steps`` further, from
-          their start where ``states`` is None, and returns when they are there.  Metrics ``[runs]``
-          are NumPy arrays, and None where they were not asked for.  The states passed in are used
-          up.
+          ``(states, steps, measure) -> (states, metrics)``: advances all runs by ``steps``, from
+          their start if ``states`` is None, and returns when they have finished.  Metrics
+          ``[runs]`` are NumPy arrays, or None if they were not requested.  The states passed in are
+          donated: they cannot be used again.
         """
         shared = self._runs, self._data
         program, first = self.lower()
@@ -151,14 +152,15 @@ class Population:
     def compile_reading(
         self, read: Callable[[State, Run, Data], Any], options: dict[str, str | bool] | None = None
     ) -> Callable[[State], Any]:
-        """Compiles something else to measure, apart from training, which it does not slow.
+        """Compiles another measurement, apart from training, which it does not slow down.
 
         Args:
-          read: of one run; returns a tree of arrays.
-          options: as above.
+          read: function of one run that returns a tree of arrays.
+          options: options of the compiler, as above.
 
         Returns:
-          States of all runs to the same tree of NumPy arrays ``[runs, ...]``; the states stay.
+          A function from the states of all runs to the same tree of NumPy arrays ``[runs, ...]``;
+          the states stay usable.
         """
         split, shared = PartitionSpec(AXIS), PartitionSpec()
 
@@ -171,41 +173,41 @@ class Population:
             mesh=self._split.mesh,
             in_specs=(split, split, shared),
             out_specs=split,
-            check_vma=False,  # as below
+            check_vma=False,  # as in _chunk_program
         )
         compiled = jax.jit(program).lower(self._shapes(), self._runs, self._data).compile(options)
         return lambda states: self.unpad(compiled(states, self._runs, self._data))
 
     def unpad(self, tree):
-        """The runs asked for, as NumPy arrays, of a tree of arrays over the padded ones."""
+        """Returns the requested runs, as NumPy arrays, of a tree of arrays over the padded runs."""
         return jax.tree.map(lambda leaf: np.asarray(leaf)[: self.size], tree)
 
     def pad(self, states: State) -> State:
-        """States of the runs asked for, as they were unpadded, on their devices again."""
+        """Puts states of the requested runs, as returned by ``unpad``, back on their devices."""
         return jax.device_put(jax.tree.map(lambda leaf: leaf[self._rows], states), self._split)
 
     @property
     def states(self) -> State:
-        """Shapes and dtypes of the states of the runs asked for."""
+        """Returns the shapes and dtypes of the states of the requested runs."""
         return jax.tree.map(
             lambda leaf: jax.ShapeDtypeStruct((self.size, *leaf.shape), leaf.dtype), self._state
         )
 
 
 def _start_program(training: Training, mesh: Mesh, tile: int) -> Callable:
-    """``(runs, data) -> states``, over all runs and devices."""
+    """Returns ``(runs, data) -> states``, over all runs and devices."""
     split, shared = PartitionSpec(AXIS), PartitionSpec()
     return jax.shard_map(
         over_runs(training.start, tile),
         mesh=mesh,
         in_specs=(split, shared),
         out_specs=split,
-        check_vma=False,  # as below
+        check_vma=False,  # as in _chunk_program
     )
 
 
 def _one_run(training: Training) -> Callable:
-    """``((state, run), (data, steps, measure)) -> (state, metrics)``, of one run."""
+    """Returns ``((state, run), (data, steps, measure)) -> (state, metrics)``, of one run."""
 
     def one_run(each: tuple[State, Run], shared) -> tuple[State, Metrics]:
         state, run = each
@@ -219,7 +221,7 @@ def _one_run(training: Training) -> Callable:
 
 
 def _chunk_program(training: Training, mesh: Mesh, tile: int) -> Callable:
-    """``(states, runs, data, steps, measure) -> (states, metrics)``, over all runs and devices."""
+    """Returns ``(states, runs, data, steps, measure) -> (states, metrics)``, over all devices."""
 
     def on_device(states, runs, data, steps, measure):
         return over_runs(_one_run(training), tile)((states, runs), (data, steps, measure))
@@ -235,15 +237,15 @@ def _chunk_program(training: Training, mesh: Mesh, tile: int) -> Callable:
 
 
 class Footprint(NamedTuple):
-    """Bytes that a population takes on a device.
+    """Holds the bytes that a population takes on a device.
 
     Attributes:
-      data: of the examples.
-      state: of one run.
-      each: of one run among those that are vectorised, with all that it keeps for itself.
-      alone: of one run that is not vectorised: a loop over one run is none, and an axis over one is
-        taken away.
-      tile: how many runs are vectorised at most; None for all.
+      data: bytes of the examples.
+      state: bytes of one run's state.
+      each: bytes of one of the vectorised runs, with all memory of its own.
+      alone: bytes of one run that is not vectorised: a loop over one run is no loop, and an axis
+        over one run is taken away.
+      tile: the most runs that are vectorised; None for all.
     """
 
     data: int
@@ -253,7 +255,7 @@ class Footprint(NamedTuple):
     tile: int | None
 
     def total(self, runs: int) -> int:
-        """Bytes for so many runs on the device."""
+        """Returns the bytes of ``runs`` runs on the device."""
         tile = even_tile(runs, self.tile)
         working = self.alone if tile == 1 else tile * self.each
         tiles = -(-runs // tile)  # their states are read from one stack, and written to another
@@ -261,13 +263,13 @@ class Footprint(NamedTuple):
 
 
 def footprint(training: Training, data: Data, tile: int | None) -> Footprint:
-    """What the program of a population takes, from shapes alone.
+    """Computes what the program of a population takes, from shapes alone.
 
     See :mod:`resnet_jax.training.footprint`.
 
     Args:
-      training: of one run.
-      data: or its shapes.
+      training: training of one run.
+      data: dataset, or its shapes.
       tile: see :func:`over_runs`.
     """
     scalar = lambda dtype: jax.ShapeDtypeStruct((), dtype)

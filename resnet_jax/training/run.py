@@ -1,8 +1,8 @@
-"""Training of one run, as pure functions over chunks of steps.
+"""Trains one run, as pure functions over chunks of steps.
 
 A run is one training of one network: a seed, a shortcut weight and a learning rate.  Everything
-random in it comes from its own seed, folded by purpose and then by epoch, so that no run depends
-on another and plain and residual runs of one seed share initial weights and batches.
+random in it comes from its own seed, folded by purpose and then by epoch or step, so that no run
+depends on another, and plain and residual runs of one seed share initial weights and batches.
 
 Keys: ``root -> seed -> purpose -> epoch`` for batches, and ``-> step`` for noise and augmentation.
 """
@@ -22,15 +22,15 @@ from resnet_jax.training.losses import loss_and_error, losses_and_errors
 
 _INIT, _BATCHES, _NOISE, _AUGMENTATION, _READINGS = range(5)  # purposes of a run's keys
 
-#: How much of the running statistics and of the running error a step keeps.
+#: The fraction of the running statistics and of the running error that a step keeps.
 _MEMORY = 0.9
 
-#: Examples that a measurement by running statistics takes at a time.
+#: The number of examples that a measurement by running statistics takes at a time.
 MEASURED_AT_ONCE = 500
 
 
 class Run(NamedTuple):
-    """What distinguishes one run from another; scalars, or arrays ``[runs]`` for a population."""
+    """Holds what distinguishes runs: scalars, or arrays ``[runs]`` for a population."""
 
     seed: Array
     shortcut_weight: Array
@@ -38,7 +38,7 @@ class Run(NamedTuple):
 
 
 class Data(NamedTuple):
-    """A dataset on the device: examples ``[count, ...]`` and integer labels ``[count]``."""
+    """Holds a dataset on the device: examples ``[count, ...]`` and integer labels ``[count]``."""
 
     x_train: Array
     y_train: Array
@@ -47,14 +47,14 @@ class Data(NamedTuple):
 
 
 class State(NamedTuple):
-    """Where a run stands.
+    """Holds the state of a run.
 
     Attributes:
       params: the network's parameters.
       optimizer: the optimiser's state.
-      step: updates made.
-      diverged_at: the first step whose loss, gradient or updated parameters were not finite; -1
-        while there is none.
+      step: number of updates made.
+      diverged_at: first step whose loss, gradient or updated parameters were not finite; -1 while
+        there is none.
       dead: whether, at the last step, no gradient reached the first layer although there was loss
         to reduce: its norm was zero in float32.
       gradient_norm: Euclidean norm over all parameters at the last step; 0 before the first.
@@ -76,7 +76,7 @@ class State(NamedTuple):
 
 
 class Metrics(NamedTuple):
-    """Measurements of a run: mean cross-entropies in nats, errors as fractions."""
+    """Holds measurements of a run: mean cross-entropies in nats, errors as fractions."""
 
     train_loss: jax.Array
     train_error: jax.Array
@@ -90,7 +90,7 @@ def _key(run: Run, purpose: int) -> jax.Array:
 
 
 def reading_key(run: Run) -> jax.Array:
-    """Of what is drawn to look at a run, which training never sees."""
+    """Returns the key for draws that inspect a run, which training never uses."""
     return _key(run, _READINGS)
 
 
@@ -99,12 +99,12 @@ def _step_key(run: Run, purpose: int, step: jax.Array) -> jax.Array:
 
 
 def _powers(tree) -> jax.Array:
-    """The sum of squares of each leaf ``[leaves]``."""
+    """Returns the sum of squares of each leaf ``[leaves]``."""
     return jnp.stack([jnp.vdot(leaf, leaf) for leaf in jax.tree.leaves(tree)])
 
 
 def _norm(tree) -> jax.Array:
-    """Euclidean norm of a tree, also where its square overflows."""
+    """Returns the Euclidean norm of a tree, even where its square overflows."""
     leaves = jax.tree.leaves(tree)
     peak = jnp.stack([abs(leaf).max() for leaf in leaves]).max()
     return peak * jnp.sqrt(jnp.stack([((leaf / peak) ** 2).sum() for leaf in leaves]).sum())
@@ -115,11 +115,11 @@ def _is_finite(tree) -> jax.Array:
 
 
 class WarmUp(NamedTuple):
-    """A rate held low until the network has begun to learn (He et al. 2015, section 4.2).
+    """Keeps the learning rate low until the network has begun to learn (He et al. 2015, sec. 4.2).
 
     Attributes:
-      rate: the greatest learning rate while the warm-up lasts.
-      error: the running error of the batches, as a fraction, below which it ends for good.
+      rate: the greatest learning rate during the warm-up.
+      error: running error of the batches, as a fraction, below which the warm-up ends for good.
     """
 
     rate: float = 0.01
@@ -128,17 +128,18 @@ class WarmUp(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Training:
-    """The training of a network by an optimiser, as pure functions of one run.
+    """Trains a network by an optimiser, as pure functions of one run.
 
     Attributes:
       network: the network's pure functions.
-      optimizer: a function of the learning-rate schedule of a run.
-      schedule: step count to the factor on the run's learning rate.
-      batch_size: examples a step.
-      chunk: the greatest number of steps of one call of ``advance``.
-      augmentation: of each batch; None for the examples as they are.
-      warm_up: None for none.
-      shortcut_schedule: step count to the factor on the run's shortcut weight; None for 1 always.
+      optimizer: function of the learning-rate schedule of a run.
+      schedule: function from the step count to the factor on the run's learning rate.
+      batch_size: examples per step.
+      chunk: the greatest number of steps in one call of ``advance``.
+      augmentation: augmentation of each batch; None for the examples as they are.
+      warm_up: warm-up of the learning rate; None for none.
+      shortcut_schedule: function from the step count to the factor on the run's shortcut weight;
+        None for 1 always.
       running_statistics: whether measurements normalise by running averages over the batches, as
         large training sets need, instead of by statistics of the whole training set.
     """
@@ -154,10 +155,10 @@ class Training:
     running_statistics: bool = False
 
     def start(self, run: Run, data: Data) -> State:
-        """The state before the first step."""
+        """Returns the state before the first step."""
         params = self.network.init(_key(run, _INIT), data.x_train[:1])
         statistics = {}
-        if self.running_statistics:  # they begin with a batch, not with an arbitrary 0 and 1
+        if self.running_statistics:  # they start from a batch, not from an arbitrary 0 and 1
             batch = data.x_train[: self.batch_size]
             weight = self.shortcut_weight(run, 0)
             statistics = self.network.forward(params, batch, weight, None)[1]
@@ -174,7 +175,7 @@ class Training:
         )
 
     def advance(self, state: State, run: Run, data: Data, steps: jax.Array) -> State:
-        """The state after ``steps`` more of them.
+        """Returns the state after ``steps`` more steps.
 
         ``steps`` may be traced, up to ``chunk``; how a training is cut into calls changes no bit.
         """
@@ -193,9 +194,9 @@ class Training:
     def measure(self, state: State, run: Run, data: Data) -> Metrics:
         """Measures a run on the whole training and test sets, without augmentation and noise.
 
-        Batch normalisation uses the running statistics, or those of the whole training set for
-        both sets; see the attribute ``running_statistics``.  Shortcuts have the weight of the step
-        at which the run stands: at the end of a schedule, that of its end.
+        Batch normalisation uses the running statistics, or those of the whole training set for both
+        sets; see the attribute ``running_statistics``.  Shortcuts have the weight of the run's
+        current step: at the end of a schedule, its final weight.
         """
         weight = self.shortcut_weight(run, state.step)
         if self.running_statistics:
@@ -221,7 +222,7 @@ class Training:
         )
 
     def shortcut_weight(self, run: Run, step: Array | int) -> Array:
-        """The shortcut weight of a run at a step, which its schedule may change."""
+        """Returns the shortcut weight of a run at a step, which its schedule may change."""
         if self.shortcut_schedule is None:
             return run.shortcut_weight
         return run.shortcut_weight * self.shortcut_schedule(step)
@@ -230,7 +231,7 @@ class Training:
         return self.optimizer(lambda count: run.learning_rate * self.schedule(count) * factor)
 
     def _warm_up(self, state: State, run: Run, error: jax.Array) -> tuple[jax.Array | float, dict]:
-        """The factor on the rate of a step, and what the step leaves of the warm-up."""
+        """Returns the factor on the rate of a step, and the state's fields after the step."""
         if self.warm_up is None:
             return 1.0, {}
         running = _MEMORY * state.error + (1 - _MEMORY) * error
@@ -255,8 +256,8 @@ class Training:
         update, optimizer_state = rule.update(gradient, state.optimizer, state.params)
         params = optax.apply_updates(state.params, update)
         powers = _powers(gradient)
-        # The loss alone would not do: XLA on CPU can turn a NaN into a zero on its way through
-        # ReLU, so that a network of NaNs reports the loss of a guess.
+        # The loss alone is not enough: XLA on CPU can turn a NaN into a zero on its way through
+        # ReLU, so that a network of NaNs reports the loss of a random guess.
         finite, gradient_norm = jax.lax.cond(
             jnp.isfinite(powers.sum() + _powers(params).sum() + loss),
             lambda: (jnp.array(True), jnp.sqrt(powers.sum())),
@@ -278,7 +279,7 @@ class Training:
 
 
 def _measure_in_pieces(predict: Callable, x: Array, y: Array) -> tuple[jax.Array, jax.Array]:
-    """Mean loss and error of any number of examples, some of them at a time."""
+    """Returns the mean loss and error of any number of examples, which it measures in chunks."""
     x, y, count = jnp.asarray(x), jnp.asarray(y), x.shape[0]
     size = min(MEASURED_AT_ONCE, count)
     rows = jnp.arange(-(-count // size) * size).reshape(-1, size)
@@ -286,7 +287,7 @@ def _measure_in_pieces(predict: Callable, x: Array, y: Array) -> tuple[jax.Array
     def piece(rows):
         here = jnp.minimum(rows, count - 1)
         losses, wrong = losses_and_errors(predict(x[here]), y[here])
-        real = rows < count  # the last piece is filled up with copies, which do not count
+        real = rows < count  # the last chunk is padded with copies, which do not count
         return jnp.where(real, losses, 0).sum(), (wrong & real).sum()
 
     losses, wrong = jax.lax.map(piece, rows)
