@@ -1,4 +1,4 @@
-"""The README's program is run as it is printed there."""
+"""The programs of the README and of ``docs/`` are run as they are printed, and all links hold."""
 
 import pathlib
 import re
@@ -13,18 +13,41 @@ import pytest
 from experiments.lab.data import weights
 from resnet_jax import count_layers
 
-README = pathlib.Path(__file__).parent.parent / "README.md"
+ROOT = pathlib.Path(__file__).parent.parent
+README = ROOT / "README.md"
+PAGES = [README, *sorted((ROOT / "docs").glob("*.md"))]
+
+each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 
 
-def the_block_with(text):
-    blocks = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
+def read(page):
+    return page.read_text(encoding="utf-8")
+
+
+def links(page):
+    """What a page links to: pairs of a file, and a heading in it or nothing."""
+    for target in re.findall(r"\]\(([^)]+)\)", read(page)):
+        if not target.startswith("http"):
+            name, _, heading = target.partition("#")
+            yield page.parent / name if name else page, heading
+
+
+def anchors(page):
+    """The headings of a page, as links name them."""
+    text = re.sub(r"```.*?```", "", read(page), flags=re.DOTALL)
+    for heading in re.findall(r"^#+ (.*)$", text, re.MULTILINE):
+        yield re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
+
+
+def the_block_with(text, page):
+    blocks = re.findall(r"```python\n(.*?)```", read(page), re.DOTALL)
     (block,) = [block for block in blocks if text in block]
     return block
 
 
 @pytest.fixture(scope="module")
 def program():
-    return the_block_with("class Gated")
+    return the_block_with("class Gated", README)
 
 
 def run(folder, *flags):
@@ -49,22 +72,28 @@ def test_ones_own_block_is_studied(program, tmp_path):
 
 
 def test_the_commands_are_what_ci_runs():
-    script = (README.parent / ".ci" / "run").read_text(encoding="utf-8")
-    text = README.read_text(encoding="utf-8")
+    script, text = read(ROOT / ".ci" / "run"), read(README)
     for command in ('-e ".[test]"', "pytest"):
         assert command in text and command in script
 
 
-def test_every_file_it_shows_is_there():
-    for target in re.findall(r"\]\(([^)#]+)\)", README.read_text(encoding="utf-8")):
-        if not target.startswith("http"):
-            assert (README.parent / target).exists(), target
+def test_the_readme_is_short_and_leads_to_every_page():
+    assert len(read(README).splitlines()) <= 150
+    assert {file for file, _ in links(README)} >= set(PAGES[1:])
+
+
+@each_page
+def test_every_file_it_shows_is_there(page):
+    for file, heading in links(page):
+        assert file.exists(), file
+        assert not heading or heading in anchors(file), (file, heading)
 
 
 def test_weights_are_read_as_it_says(tmp_path, monkeypatch):
     """All lines but the last make shapes, from which the file is made that the last one reads."""
     monkeypatch.chdir(tmp_path)
-    *lines, last = the_block_with("weights.load").strip().splitlines()
+    block = the_block_with("weights.load", ROOT / "docs" / "networks.md")
+    *lines, last = block.strip().splitlines()
     names = {}
     exec("\n".join(lines), names)
     zeros = lambda tree: jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), tree)
@@ -76,5 +105,6 @@ def test_weights_are_read_as_it_says(tmp_path, monkeypatch):
     assert count_layers(names["params"]) == 50
 
 
-def test_nothing_is_left_to_fill_in():
-    assert not re.findall(r"@\w+@", README.read_text(encoding="utf-8"))
+@each_page
+def test_nothing_is_left_to_fill_in(page):
+    assert not re.findall(r"@\w+@", read(page))
