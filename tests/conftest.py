@@ -37,10 +37,12 @@ def pytest_unconfigure(config):
         shutil.rmtree(os.environ["XDG_CACHE_HOME"], ignore_errors=True)
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config, items):
     """Leaves out what takes hours, unless it is asked for by name: ``pytest -m long``.
 
-    Proofs of reliability come first: some take minutes, in which other processes find work.
+    ``pytest -m all`` selects every other test.  Proofs of reliability come first: some take
+    minutes, in which other processes find work.
     """
     items.sort(key=lambda item: "reliability" not in item.path.parts)
     if "long" in config.option.markexpr:
@@ -48,6 +50,8 @@ def pytest_collection_modifyitems(config, items):
     left_out = [item for item in items if item.get_closest_marker("long")]
     config.hook.pytest_deselected(items=left_out)
     items[:] = [item for item in items if item not in left_out]
+    for item in items:
+        item.add_marker("all")
 
 
 @pytest.hookimpl(tryfirst=True)

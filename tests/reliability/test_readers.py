@@ -6,6 +6,7 @@ unless it is what was written.
 
 import contextlib
 import io
+import json
 import pathlib
 import random
 import resource
@@ -102,6 +103,35 @@ def are_results(rows) -> bool:
     return all(0 <= float(row["train_error"]) <= 1 and grid.run_of(row) for row in rows)
 
 
+def are_measurements(rows, what: str) -> bool:
+    """Whether rows are about runs, each of their steps and what was measured there once."""
+    keys = {(grid.run_of(row), int(row["step"]), row[what]) for row in rows}
+    return len(keys) == len(rows) and all(step >= 0 for _, step, _ in keys)
+
+
+def all_numbers(rows, but=()) -> bool:
+    """Whether columns, but for some and those that name the run, are numbers to every reader."""
+    left_out = {*grid.RUN_COLUMNS, *but}
+    words = [word for row in rows for name, word in row.items() if name not in left_out]
+    return all(map(grid.PLAIN_NUMBER.fullmatch, words))
+
+
+def is_checkpoint(found) -> bool:
+    """Whether a checkpoint's runs can be named in a table, and its arrays written again."""
+    runs = [grid.run_of(run.columns()) for run in found.group.runs]
+    again = checkpoints.decode(checkpoints.encode(found))
+    same = all(
+        array.tobytes() == again.arrays[name].tobytes() for name, array in found.arrays.items()
+    )
+    return tuple(runs) == found.group.runs and again[:3] == found[:3] and same
+
+
+def is_config(config) -> bool:
+    """Whether a configuration's runs can be listed, with rates and depths that can be trained."""
+    runs = grid.all_runs(config)
+    return bool(runs) and all(run.learning_rate > 0 and run.cell.depth >= 2 for run in runs)
+
+
 def have_shapes(trees) -> bool:
     like = jax.tree.leaves((PARAMS, STATISTICS))
     return all(
@@ -178,12 +208,12 @@ def cases(formats) -> dict:
         "history.csv": (
             texts()[layout.HISTORY].encode(),
             lambda path: tables.read(path.read_bytes(), tables.HISTORY),
-            lambda rows: all(float(row["value"]) is not None for row in rows),
+            lambda rows: are_measurements(rows, "metric") and all_numbers(rows, ["metric"]),
         ),
         "blocks.readings.csv": (
             texts()[f"blocks{layout.READINGS}"].encode(),
             lambda path: tables.read_readings("blocks", path.read_bytes()),
-            lambda rows: all(float(row["step"]) >= 0 for row in rows),
+            lambda rows: are_measurements(rows, "place") and all_numbers(rows),
         ),
         "a.record": (
             RECORD,
@@ -203,7 +233,7 @@ def cases(formats) -> dict:
         "unsealed.checkpoint": (
             sealed.unseal(CHECKPOINT),
             lambda path: checkpoints.decode(sealed.seal(path.read_bytes())),
-            lambda value: value.group.name and value.step == int(value.step),
+            is_checkpoint,
         ),
         "config.json": (
             MANIFEST,
@@ -213,17 +243,17 @@ def cases(formats) -> dict:
         "environment.json": (
             manifest.json_text(about).encode(),
             manifest.read_json,
-            lambda value: bool(manifest.json_text(value).encode()),
+            lambda value: json.loads(manifest.json_text(value)) == value,
         ),
         "lock": (
             b'{"pid": 12, "host": "here", "since": "2026"}',
             in_folder(lock.NAME, lock.holder),
-            lambda value: isinstance(value, dict),
+            lambda value: json.loads(json.dumps(value)) == value and isinstance(value, dict),
         ),
         "own.flags": (
             b"# mine\n--depths=2,4\n--learning_rates=0.1,1e-2\n--norm=batch\n",
             read_flags,
-            lambda config: isinstance(config, Config),
+            is_config,
         ),
     }
 
@@ -242,6 +272,45 @@ NAMES += ["environment.json", "lock", "own.flags"]
 
 def test_every_reader_has_its_turn(formats):
     assert list(cases(formats)) == NAMES
+
+
+def wrong_values() -> dict:
+    """By the name of the file, a value that its reader must never give out."""
+    (row, *_) = tables.read(texts()[layout.HISTORY].encode(), tables.HISTORY)
+    results = tables.read(texts()[layout.RESULTS].encode(), tables.RESULTS)
+    readings = tables.read_readings("blocks", texts()[f"blocks{layout.READINGS}"].encode())
+    checkpoint, zeros = checkpoints.decode(CHECKPOINT), np.zeros((2, 3))
+    other = GROUP._replace(runs=(RUNS[0]._replace(learning_rate=np.inf),))
+    too_large = {**RESULTS, "train_error": 2 * np.ones(COUNT, np.float32)}
+    return {
+        "data.npz": (zeros, np.zeros(2, int), zeros, np.zeros(2, int), 3, ""),
+        "weights.safetensors": (PARAMS, jax.tree.map(lambda _: np.zeros(1), STATISTICS)),
+        "images-idx3-ubyte": zeros,
+        "images-idx3-ubyte.gz": zeros,
+        "batch.bin": (zeros, np.array([1, 12])),
+        "cifar.tar.gz": {"a.bin": b"1"},
+        "results.csv": [results[0] | {"train_error": "1.5"}],
+        "history.csv": [row, row],
+        "blocks.readings.csv": [readings[0] | {"power": "much"}],
+        "a.record": WHOLE._replace(settings="other"),
+        "a.checkpoint": checkpoint._replace(step=4),
+        "unsealed.record": WHOLE._replace(results=too_large),
+        "unsealed.checkpoint": checkpoint._replace(group=other),
+        "config.json": {"schema": manifest.SCHEMA, "settings": {**SHOWN, "steps": 1}},
+        "environment.json": {"python": float("nan")},
+        "lock": [12],
+        "own.flags": Config(learning_rates=(-0.1,)),
+    }
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_wrong_value_would_be_seen(formats, name):
+    _, _, sound = cases(formats)[name]
+    try:
+        seen = not sound(wrong_values()[name])
+    except (UserError, ContentError, ValueError):
+        seen = True
+    assert seen
 
 
 def mutated(content: bytes, chance: random.Random) -> bytes:
