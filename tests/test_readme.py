@@ -1,5 +1,6 @@
 """The programs of the README and of ``docs/`` are run as they are printed, and all links hold."""
 
+import importlib.metadata
 import pathlib
 import re
 import subprocess
@@ -10,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+import resnet_jax
 from experiments.lab.data import weights
 from resnet_jax import count_layers
 
@@ -112,3 +114,16 @@ def test_weights_are_read_as_it_says(tmp_path, monkeypatch):
 @each_page
 def test_nothing_is_left_to_fill_in(page):
     assert not re.findall(r"@\w+@", read(page))
+
+
+def test_there_is_one_version():
+    citation, version = read(ROOT / "CITATION.cff"), importlib.metadata.version("resnet_jax")
+    assert f"version: {version}\n" in citation and resnet_jax.__version__ == version
+
+
+def test_commits_are_checked_by_the_tools_of_ci():
+    hooks, checks = read(ROOT / ".pre-commit-config.yaml"), read(ROOT / ".ci" / "check")
+    commands = re.findall(r"^(ruff.*|mypy.*)$", checks, re.MULTILINE)
+    assert [entry.strip() for entry in re.findall(r"entry: (.*)", hooks)] == [
+        command.removesuffix(" .") for command in commands
+    ]

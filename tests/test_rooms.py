@@ -131,3 +131,21 @@ def test_the_library_touches_nothing_outside():
                 assert node.module.partition(".")[0] not in forbidden
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
                 assert node.func.id != "print"
+
+
+def too_long(source: str) -> list[str]:
+    """What of a file is longer than can be read at a glance: itself, or functions in it."""
+    functions = [n for n in ast.walk(ast.parse(source)) if isinstance(n, ast.FunctionDef)]
+    long = [each.name for each in functions if each.end_lineno - each.lineno >= 40]
+    return long + ["the file"] * (len(source.splitlines()) > 300)
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=module_name)
+def test_files_and_functions_are_short(path):
+    assert not too_long(path.read_text(encoding="utf-8"))
+
+
+def test_a_long_one_would_be_seen():
+    assert too_long("def f():\n" + "    x = 1\n" * 40) == ["f"]
+    assert too_long("x = 1\n" * 301) == ["the file"]
+    assert not too_long("def f():\n" + "    x = 1\n" * 39)

@@ -94,8 +94,7 @@ def diagnose(module: nn.Module, params: Params, x: Array, y: Array, shortcut_wei
     """Measures a network at every depth.
 
     Args:
-      module: a network called with ``(x, shortcut_weight)``, with the blocks of
-        :class:`resnet_jax.nn.networks.ResidualNetwork`.
+      module: a network with the call and blocks of :class:`resnet_jax.nn.networks.ResidualNetwork`.
       params: its parameters.
       x: a batch of two examples or more, ``[batch, ...]``.
       y: their labels ``[batch]``.
@@ -108,32 +107,43 @@ def diagnose(module: nn.Module, params: Params, x: Array, y: Array, shortcut_wei
         return optax.softmax_cross_entropy_with_integer_labels(logits, y).mean(), seen
 
     (gradient, back), seen = jax.grad(loss, (0, 1), has_aux=True)(params, sinks)
-    one_logit = lambda sinks: _pass(module, params, sinks, x, shortcut_weight, seen["statistics"])[
-        0
-    ][:, 0].sum()
+
+    def one_logit(sinks):
+        logits, _ = _pass(module, params, sinks, x, shortcut_weight, seen["statistics"])
+        return logits[:, 0].sum()
+
     alone = jax.grad(one_logit)(sinks)
     forwards = seen[probes.RECORDS]
-    ratios = _along_depth(forwards, calls.blocks, "ratio") if calls.blocks else jnp.zeros(0)
-    at_layers = lambda tree, place, field: _along_depth(tree, calls.layers, place, field)
-    blocks = AcrossBlocks(
+    layers = AcrossLayers(
+        _along_depth(forwards, calls.layers, "enters", "rms"),
+        _along_depth(forwards, calls.layers, "enters", "dead"),
+        _along_depth(forwards, calls.responses, "leaves", "deviation"),
+        _along_depth(back, calls.layers, "enters", "norm"),
+        _layer_norms(params, calls),
+        _layer_norms(gradient, calls),
+    )
+    return Diagnosis(_at_blocks(forwards, back, alone, calls), layers)
+
+
+def _at_blocks(forwards, back, alone, calls: Calls) -> AcrossBlocks:
+    """Arranges what the probes saw, and gradients of the loss and of one logit, by block."""
+    return AcrossBlocks(
         _across_blocks(forwards, calls, "rms"),
         _across_blocks(forwards, calls, "deviation"),
         _across_blocks(forwards, calls, "cosine"),
         _across_blocks(forwards, calls, "rank"),
         _across_blocks(back, calls, "norm"),
         _across_blocks(alone, calls, "correlation"),
-        jnp.append(ratios, jnp.full(min(1, len(calls.blocks)), jnp.nan)),
+        _ratios(forwards, calls),
         _across_blocks(forwards, calls, "side"),
     )
-    layers = AcrossLayers(
-        at_layers(forwards, "enters", "rms"),
-        at_layers(forwards, "enters", "dead"),
-        _along_depth(forwards, calls.responses, "leaves", "deviation"),
-        at_layers(back, "enters", "norm"),
-        _layer_norms(params, calls),
-        _layer_norms(gradient, calls),
-    )
-    return Diagnosis(blocks, layers)
+
+
+def _ratios(forwards, calls: Calls) -> jax.Array:
+    """Returns branch over shortcut in every block, and NaN after the last."""
+    if not calls.blocks:
+        return jnp.zeros(0)
+    return jnp.append(_along_depth(forwards, calls.blocks, "ratio"), jnp.nan)
 
 
 def gradients_along(

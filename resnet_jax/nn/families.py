@@ -114,13 +114,11 @@ def imagenet_network(
       parts: what the network is composed of.
       layers: the main path of its blocks.
       width: channels of the stem and of the inner layers of the first stage.
-      width_factor: factor on the widths of the stages, both of a bottleneck's inner and outer
-        layers (unlike torchvision's "wide" networks, which widen the inner ones), not on that of
-        the stem.
-      small_images: whether the stem is 3x3 of stride 1 without pooling, in place of the 7x7 one
-        with pooling, both of which halve the image.
+      width_factor: factor on all widths of the stages (torchvision's "wide" networks widen the
+        inner layers alone), not on that of the stem.
+      small_images: whether the stem keeps the size of the image: 3x3, without pooling.
       block: factory of custom blocks, in place of ``layers``.
-      layers_per_block: number of weight layers on the main path of such a block.
+      layers_per_block: weight layers on the main path of such a block.
 
     Raises:
       ValueError: the paper has no such network, or its blocks have another number of layers.
@@ -128,14 +126,12 @@ def imagenet_network(
     per_block = len(layers) if layers_per_block is None else layers_per_block
     if depth not in IMAGENET_STAGES or depth != 2 + per_block * sum(IMAGENET_STAGES[depth]):
         raise ValueError(
-            f"the ImageNet networks have 18 or 34 layers in basic blocks of two, 50, 101 or 152 in "
+            "the ImageNet networks have 18 or 34 layers in basic blocks of two, 50, 101 or 152 in "
             f"bottlenecks of three, not {depth} in blocks of {per_block}"
         )
     outer = width * width_factor * (1 if block else _expansion(layers))
-    stages = tuple(
-        StageShape(outer * 2**index, blocks, 1 + (index > 0))
-        for index, blocks in enumerate(IMAGENET_STAGES[depth])
-    )
+    each = enumerate(IMAGENET_STAGES[depth])
+    stages = tuple(StageShape(outer * 2**index, n, 1 + (index > 0)) for index, n in each)
     stem = Stem(width, 3) if small_images else Stem(width, 7, stride=2, pool=True)
     return ResidualNetwork(stem, stages, classes, parts, block or blocks_of(layers))
 

@@ -72,6 +72,7 @@ def test_explosion_of_108_layers_in_figures():
         assert gradient(pre_activation, blocks, norm=BATCH) == pytest.approx(product)
 
 
+@pytest.mark.slow
 @pytest.mark.optimized
 def test_residual_gradients_of_54_blocks(facts):
     """49, 405 and 1,350 over the first 10, 30 and 54 blocks, whatever lies behind them.
@@ -101,6 +102,7 @@ def test_residual_gradients_of_54_blocks(facts):
             assert not agrees(variance, prediction.variance[-1])
 
 
+@pytest.mark.slow
 @pytest.mark.optimized
 @pytest.mark.parametrize(
     ("norm", "blocks", "printed"),
@@ -145,6 +147,7 @@ def test_normalisation_explodes_whatever_the_weights(facts, choice, explodes):
         assert facts.agrees(seen, predicted, LAYERS / WIDTH * predicted) == holds
 
 
+@pytest.mark.slow
 def test_residual_gradients_explode_polynomially(facts):
     """Variance 1 + B/k, squared gradient ∏ (1 + k/(1 + l/k)): 49 at ten blocks.
 

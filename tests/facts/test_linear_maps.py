@@ -157,6 +157,7 @@ def best_rates(facts, blocks, branch, scale, steps=20):
     return np.log2(grid)[best]
 
 
+@pytest.mark.slow
 def test_features_move_alike_at_every_depth(facts):
     """Depth-μP (arXiv 2310.02244) and CompleteP (arXiv 2505.01618), from 8 blocks to 32.
 
@@ -171,6 +172,7 @@ def test_features_move_alike_at_every_depth(facts):
     assert not facts.agrees(unscaled, shallow, 0.2 * shallow)
 
 
+@pytest.mark.slow
 @pytest.mark.optimized
 def test_the_best_rate_does_not_move_with_depth(facts):
     """The same papers; unscaled it falls.  Half a step of the grid is allowed."""

@@ -54,6 +54,7 @@ def simulated(parts, seeds=16):
     return [np.asarray(values, float) for values in found]
 
 
+@pytest.mark.slow
 @pytest.mark.optimized
 @pytest.mark.parametrize("norm", [NONE, LAYER])
 def test_borders_take_what_they_take(facts, norm):

@@ -242,6 +242,7 @@ def check_crash(recorded, point: int, model: str, path: pathlib.Path) -> None:
     assert tables(path / "run") == tables(whole)
 
 
+@pytest.mark.slow
 def test_no_crash_loses_or_doubles_a_result(recorded, tmp_path, monkeypatch):
     monkeypatch.setattr(os, "fsync", lambda descriptor: None)  # nobody pulls the plug in here
     points = range(len(recorded[1].changes) + 1)

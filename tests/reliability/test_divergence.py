@@ -41,6 +41,7 @@ def run_of(tree, index):
     return [np.asarray(leaf)[index].tobytes() for leaf in jax.tree.leaves(tree)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tile", [1, None])
 @pytest.mark.parametrize("norm", [BatchNorm, NoNorm])
 def test_a_nan_is_flagged_at_its_step_and_changes_no_neighbour(tiny_data, norm, tile):

@@ -73,7 +73,14 @@ def rot(path, chance):
     path.write_bytes(content)
 
 
-@pytest.mark.parametrize("count", [1000, pytest.param(10_000, marks=pytest.mark.long)])
+@pytest.mark.parametrize(
+    "count",
+    [
+        100,
+        pytest.param(1000, marks=pytest.mark.slow),
+        pytest.param(10_000, marks=pytest.mark.long),
+    ],
+)
 def test_rot_is_noticed_and_mended(sound, tmp_path, monkeypatch, count):
     monkeypatch.setattr(os, "fsync", lambda descriptor: None)
     whole, chance, path = contents(sound), random.Random(count), tmp_path / "run"

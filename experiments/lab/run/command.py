@@ -49,9 +49,7 @@ def command(
     """
     argv = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in argv
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")  # a terminal without Unicode is no reason to fail
+    _take_any_terminal()
     interrupts = Interrupts(f"{name}: interrupted; the same command goes on from here")
     try:
         with interrupts.heard(), _leaving(interrupts):
@@ -68,6 +66,13 @@ def command(
         status, line = _verdict(error)
         print(f"{name}: {printable(line)}", file=sys.stderr)
         return status
+
+
+def _take_any_terminal() -> None:
+    """Prints a mark for what a terminal without Unicode cannot show, where it would fail."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
 
 
 @contextlib.contextmanager

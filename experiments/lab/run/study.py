@@ -10,7 +10,7 @@ import inspect
 import pathlib
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from experiments.lab.build.readings import Reading
 from experiments.lab.config import commandline, grid
@@ -24,6 +24,9 @@ from experiments.lab.system import environment, lock
 from experiments.lab.system.errors import UserError
 from experiments.lab.system.interrupts import Interrupts
 from experiments.lab.system.startup import import_jax
+
+if TYPE_CHECKING:
+    from experiments.lab.build.experiment import Experiment
 
 
 def later(module: str, name: str) -> Callable:
@@ -101,13 +104,8 @@ def run(
     """
     from experiments.lab.data import datasets
 
+    _check(study, config, block, layers_per_block)
     workdir = pathlib.Path(config.workdir or f"runs/{study.name}")
-    validate(config, layers_per_block if block else None)
-    for problem in study.problems(config):
-        raise UserError(problem)
-    images = config.of_family.convolutional
-    if block and images and "stride" not in inspect.signature(block).parameters:
-        raise UserError(f"--family={config.family}: its blocks need a field `stride`, an integer")
     if config.fresh:
         workdir = _fresh(study.name, workdir, interrupts, config.dry_run)
     if not config.dry_run:
@@ -120,16 +118,35 @@ def run(
     import_jax(environment.usable_cores(), config.compilation_cache, config.matmul_precision)
     from experiments.lab.build.composition import OwnBlock
     from experiments.lab.build.experiment import Experiment
-    from experiments.lab.run import sweep
 
     own = OwnBlock(block, layers_per_block) if block else None
     experiment = Experiment(config, dataset, own)
-    if config.dry_run:
-        from experiments.lab.run import dryrun
+    return (_predict if config.dry_run else _train)(study, experiment, store, interrupts)
 
-        dryrun.tell(study.name, experiment, store, interrupts)
-        return 0
-    report = lambda: study.report(workdir)
+
+def _check(study: Study, config: Config, block: Callable | None, layers_per_block: int) -> None:
+    """Raises :class:`UserError` where a configuration or a custom block makes no sense."""
+    validate(config, layers_per_block if block else None)
+    for problem in study.problems(config):
+        raise UserError(problem)
+    images = config.of_family.convolutional
+    if block and images and "stride" not in inspect.signature(block).parameters:
+        raise UserError(f"--family={config.family}: its blocks need a field `stride`, an integer")
+
+
+def _predict(study: Study, experiment: "Experiment", store: Store, interrupts: Interrupts) -> int:
+    """Prints what a study would take."""
+    from experiments.lab.run import dryrun
+
+    dryrun.tell(study.name, experiment, store, interrupts)
+    return 0
+
+
+def _train(study: Study, experiment: "Experiment", store: Store, interrupts: Interrupts) -> int:
+    """Trains what is missing, and reports; says what failed for want of memory."""
+    from experiments.lab.run import sweep
+
+    report = lambda: study.report(store.path)
     sweep.train(study.name, experiment, store, interrupts, report, study.reading)
     for group, why in store.failures.items():
         print(

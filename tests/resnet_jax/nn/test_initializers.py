@@ -94,6 +94,7 @@ def test_weights_of_a_fixup_network(layers, power):
     assert len(kernels) == 2 + len(layers) * sum(len(fixup[f"stage_{i}"]) for i in (1, 2, 3))
 
 
+@pytest.mark.slow
 def test_a_fixup_network_begins_silent_and_learns():
     """Loss ln(classes) to the bit of the formula, every branch 0; its scalars then move."""
     module, params = init(BASIC, FIXUP)

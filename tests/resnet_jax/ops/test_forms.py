@@ -171,6 +171,7 @@ def test_narrow_numbers_are_added_up_in_single_precision():
             assert error < 3 * 2**-9, (name, error)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(FORMS.keys() - {"MAPPED", "PACKED"}))
 def test_gradients_have_gradients(float64, name):
     """Of the kernel alone, in both modes, also of runs that share their images."""

@@ -302,6 +302,7 @@ def test_residual_training_learns(tiny_data):
     assert last.train_error < 0.2 < first.train_error
 
 
+@pytest.mark.slow
 def test_a_run_that_blows_up_is_flagged_at_its_step(tiny_data):
     """Unnormalised, at a rate of 10^12, the second forward pass overflows."""
     network = from_linen(dense_network(6, 4, 3, Parts(norm=normalization.NoNorm)))

@@ -158,6 +158,7 @@ def launch(cache, *damaged):
     return done.stdout.split(), done.stderr
 
 
+@pytest.mark.slow
 def test_jax_loads_them_and_compiles_what_it_cannot_read(tmp_path):
     # The same function with other options of the compiler is another program.
     assert launch(tmp_path) == (["['misses']", "['misses']"], "")
