@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 
-from experiments.lab.build.readings import Read
+from experiments.lab.build.readings import Reader
 from experiments.lab.config.config import Config
 from experiments.lab.config.grid import RUN_COLUMNS
 from experiments.lab.config.variants import VARIANT_FIELDS
@@ -26,7 +26,7 @@ SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
 EXAMPLES = 128
 
 
-def of_features(network: ResidualNetwork, training: Training, _: Config) -> Read:
+def of_features(network: ResidualNetwork, training: Training, _: Config) -> Reader:
     """Size and relative change of the features since the start, at some shares of the blocks."""
     blocks = sum(shape.blocks for shape in network.stages)
     places = np.array([round(share * blocks) for share in SHARES])

@@ -10,7 +10,7 @@ networks, but for the normalisation by each network's own filters.
 import jax
 import jax.numpy as jnp
 
-from experiments.lab.build.readings import Read
+from experiments.lab.build.readings import Reader
 from experiments.lab.config.config import Config
 from resnet_jax.diagnostics import curvature, directions
 from resnet_jax.nn.networks import ResidualNetwork
@@ -37,7 +37,7 @@ LANCZOS_STEPS = 20
 EXAMPLES = 1500
 
 
-def of_network(network: ResidualNetwork, training: Training, _: Config) -> Read:
+def of_network(network: ResidualNetwork, training: Training, _: Config) -> Reader:
     """The loss of a run's network along random filter-normalised directions."""
     del network
 

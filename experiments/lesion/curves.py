@@ -17,7 +17,7 @@ from resnet_jax import theory
 from resnet_jax.statistics import Interval, log_interval, t_interval
 
 
-class Curve(NamedTuple):
+class MeanCurve(NamedTuple):
     """Means over seeds and their 95% intervals ``[places]``."""
 
     x: np.ndarray
@@ -39,10 +39,10 @@ class Paths(NamedTuple):
       mean_length: of the paths, weighted by that share.
     """
 
-    single: Curve
-    product: Curve
+    single: MeanCurve
+    product: MeanCurve
     independent: np.ndarray
-    share: Curve
+    share: MeanCurve
     mean_length: Interval
 
 
@@ -97,18 +97,18 @@ def over_seeds(rows: pd.DataFrame, measure: str) -> Interval:
     return t_interval(rows.groupby("seed")[measure].mean().to_numpy())
 
 
-def curve(rows: pd.DataFrame, over: str, measure: str) -> Curve:
+def curve(rows: pd.DataFrame, over: str, measure: str) -> MeanCurve:
     """A measure over a column, where at least half of the seeds have it."""
     table = rows.groupby(["seed", over])[measure].mean().unstack(over)
     return _curve(table.dropna(axis=1, thresh=-(-len(table) // 2)))
 
 
-def _curve(table: pd.DataFrame, interval=t_interval) -> Curve:
+def _curve(table: pd.DataFrame, interval=t_interval) -> MeanCurve:
     """Of a table of seeds by places; NaN where no seed has a number."""
     columns = [table[x].dropna().to_numpy() for x in table.columns]
     nothing = Interval(np.nan, np.nan, np.nan)
     intervals = [interval(column) if len(column) else nothing for column in columns]
-    return Curve(table.columns.to_numpy(), *np.array(intervals).reshape(-1, 3).T)
+    return MeanCurve(table.columns.to_numpy(), *np.array(intervals).reshape(-1, 3).T)
 
 
 def of_tables(

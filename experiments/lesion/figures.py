@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from experiments.lab.report.figures import COLORS, STYLE, error_axis, legend_above
-from experiments.lesion.curves import Curve, Lesioned, at_depths, curve
+from experiments.lesion.curves import MeanCurve, Lesioned, at_depths, curve
 from resnet_jax import theory
 
 
@@ -100,18 +100,18 @@ def _grid(
     return figure, grid
 
 
-def _longest(share: Curve) -> float:
+def _longest(share: MeanCurve) -> float:
     """The greatest length that brings anything to be seen."""
     seen = share.x[share.mean > _TO_BE_SEEN]
     return float(seen.max()) if len(seen) else float(share.x.max())
 
 
-def _line(axes: Axes, shown: Curve, color: str, **look) -> None:
+def _line(axes: Axes, shown: MeanCurve, color: str, **look) -> None:
     axes.plot(shown.x, shown.mean, color=color, **{"lw": 1.4, **look})
     axes.fill_between(shown.x, shown.low, shown.high, color=color, alpha=0.2, lw=0)
 
 
-def _within(shown: Curve) -> Curve:
+def _within(shown: MeanCurve) -> MeanCurve:
     """A curve of fractions, its intervals cut to what fractions can be."""
     return shown._replace(low=shown.low.clip(0), high=shown.high.clip(max=1))
 

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments.lab.build.readings import Read
+from experiments.lab.build.readings import Reader
 from experiments.lab.config.config import Config
 from resnet_jax.diagnostics import lesions, paths, probes
 from resnet_jax.diagnostics.interventions import Place, places
@@ -78,7 +78,7 @@ class _Trained(NamedTuple):
         return network.forward(state.params, x, weight, None)[1]
 
 
-def of_blocks(network: ResidualNetwork, training: Training, _: Config) -> Read:
+def of_blocks(network: ResidualNetwork, training: Training, _: Config) -> Reader:
     """Training error without some blocks and with blocks exchanged, and gradients along paths.
 
     Normalisations hold the statistics of the intact network on the training set; what the error is

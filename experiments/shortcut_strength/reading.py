@@ -3,7 +3,7 @@
 import jax
 import jax.numpy as jnp
 
-from experiments.lab.build.readings import Read
+from experiments.lab.build.readings import Reader
 from experiments.lab.config.config import Config
 from resnet_jax.nn.networks import ResidualNetwork
 from resnet_jax.training.run import Training
@@ -12,7 +12,7 @@ from resnet_jax.training.run import Training
 SHARES = tuple(step / 10 for step in range(10, -1, -1))
 
 
-def of_shortcuts(network: ResidualNetwork, training: Training, _: Config) -> Read:
+def of_shortcuts(network: ResidualNetwork, training: Training, _: Config) -> Reader:
     """Loss and error on the training set, with shortcuts at a share of their weight in training.
 
     Normalisations measure their statistics anew at every share, as training would.

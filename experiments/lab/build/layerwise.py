@@ -2,7 +2,7 @@
 
 import jax.numpy as jnp
 
-from experiments.lab.build.readings import Read
+from experiments.lab.build.readings import Reader
 from experiments.lab.config.config import Config
 from resnet_jax import diagnostics
 from resnet_jax.nn.functional import from_linen
@@ -16,7 +16,7 @@ BLOCKS, LAYERS, LINE = "blocks", "layers", "line"
 EXAMPLES = 128
 
 
-def of_network(network: ResidualNetwork, training: Training, config: Config) -> Read:
+def of_network(network: ResidualNetwork, training: Training, config: Config) -> Reader:
     """What happens at each layer, and what the next step will change there."""
 
     def read(state, run, data):
@@ -33,7 +33,7 @@ def of_network(network: ResidualNetwork, training: Training, config: Config) -> 
     return read
 
 
-def of_network_and_line(network: ResidualNetwork, training: Training, config: Config) -> Read:
+def of_network_and_line(network: ResidualNetwork, training: Training, config: Config) -> Reader:
     """The same, and how fast the input's gradient turns along a line through two examples."""
     at_layers = of_network(network, training, config)
     forward = from_linen(network).forward

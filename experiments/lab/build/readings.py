@@ -12,10 +12,10 @@ if TYPE_CHECKING:  # a study names its reading before JAX is imported
     from resnet_jax.training.run import Data, Run, State, Training
 
 #: Tables of columns, each an array ``[places]``, by name.
-Tables = Mapping[str, Mapping[str, "jax.Array"]]
+ReadTables = Mapping[str, Mapping[str, "jax.Array"]]
 
 #: Of one run.
-Read = Callable[["State", "Run", "Data"], Tables]
+Reader = Callable[["State", "Run", "Data"], ReadTables]
 
 
 class Reading(NamedTuple):
@@ -27,7 +27,7 @@ class Reading(NamedTuple):
     """
 
     at: Callable[[Config], Collection[int]]
-    of: Callable[["ResidualNetwork", "Training", Config], Read]
+    of: Callable[["ResidualNetwork", "Training", Config], Reader]
 
 
 def at_start(_: Config) -> Collection[int]:

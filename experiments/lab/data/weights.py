@@ -56,7 +56,7 @@ _FLOATS = ("F16", "BF16", "F32", "F64")
 _MOST_HEADER = 2**22
 
 
-class Place(NamedTuple):
+class Slot(NamedTuple):
     """Where a tensor of a file lies in our trees.
 
     Attributes:
@@ -89,7 +89,7 @@ def torch_name(path: LeafPath, block: int = 0) -> str:
     )
 
 
-def places(tree: Tree) -> dict[str, Place]:
+def places(tree: Tree) -> dict[str, Slot]:
     """Where the tensors of a file, by name, lie in a tree of parameters or statistics.
 
     Raises:
@@ -100,9 +100,9 @@ def places(tree: Tree) -> dict[str, Place]:
         if "stack" in path:
             before = int("first" in tree[path[0]])
             for row in range(leaf.shape[0]):
-                found[torch_name(path, before + row)] = Place(path, row)
+                found[torch_name(path, before + row)] = Slot(path, row)
         else:
-            found[torch_name(path)] = Place(path, ...)
+            found[torch_name(path)] = Slot(path, ...)
     return found
 
 

@@ -17,7 +17,7 @@ from experiments.lab.system.interrupts import Interrupted, Interrupts
 #: The statuses that a command leaves with, besides 0, and 75 after an interrupt.
 SYSTEM_ERROR, USAGE_ERROR, INCOMPLETE, INTERNAL_ERROR = 1, 2, 3, 70
 
-STATUSES = f"""exit status:
+EXIT_STATUSES = f"""exit status:
   0   done
   {SYSTEM_ERROR}   the system failed, as without space or permission; the same command goes on
   {USAGE_ERROR}   a mistake in what was asked for; one line says how to mend it
@@ -45,7 +45,7 @@ def command(
       parse: flags to the configuration; by default the flags over ``defaults``.
 
     Returns:
-      The exit status, as in :data:`STATUSES`; after an interrupt the process ends here.
+      The exit status, as in :data:`EXIT_STATUSES`; after an interrupt the process ends here.
     """
     argv = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in argv
@@ -55,7 +55,7 @@ def command(
         with interrupts.heard(), _leaving(interrupts):
             if any(argument == "-h" or argument.startswith("--help") for argument in argv):
                 print(commandline.help_text(f"experiments.{name}", question, defaults))
-                print(f"\n{STATUSES}")
+                print(f"\n{EXIT_STATUSES}")
                 return 0
             words = [word for word in argv if word != "--debug"]
             config = parse(words) if parse else commandline.parse(defaults, words)

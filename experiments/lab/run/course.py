@@ -5,7 +5,7 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
-from experiments.lab.run.rows import Measured, Read
+from experiments.lab.run.rows import Measured, Readings
 from experiments.lab.system.errors import ContentError
 from resnet_jax.training.population import Population
 from resnet_jax.training.run import Metrics, State
@@ -28,7 +28,7 @@ class Course(NamedTuple):
     step: int
     measured: Measured
     seconds: float
-    read: Read = []
+    read: Readings = []
 
 
 def to_arrays(course: Course, population: Population) -> dict[str, np.ndarray]:
@@ -76,7 +76,7 @@ def from_arrays(arrays: dict[str, np.ndarray], step: int, population: Population
     return Course(population.pad(states), step, measured, float(arrays["seconds"]), read)
 
 
-def _read(arrays: dict[str, np.ndarray], runs: int) -> Read:
+def _read(arrays: dict[str, np.ndarray], runs: int) -> Readings:
     """What was read, of the arrays that hold it."""
     found: dict[int, dict[str, dict[str, np.ndarray]]] = {}
     for name, values in arrays.items():

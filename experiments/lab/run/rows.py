@@ -12,7 +12,7 @@ from resnet_jax.training.run import Metrics, State
 Measured = list[tuple[int, Metrics]]  # steps, from 0 to the last, and metrics [runs] there
 
 #: Steps, and what else was read there: tables of columns ``[runs, places]``.
-Read = list[tuple[int, dict[str, dict[str, np.ndarray]]]]
+Readings = list[tuple[int, dict[str, dict[str, np.ndarray]]]]
 
 _HEALTHY, _DIVERGED, _DEAD = map(STATUSES.index, ("healthy", "diverged", "dead"))
 
@@ -46,7 +46,7 @@ def history(measured: Measured) -> Columns:
     return {"step": np.array(steps, np.int32), **stacked}
 
 
-def readings(read: Read) -> dict[str, Columns]:
+def readings(read: Readings) -> dict[str, Columns]:
     """Returns, by table, what a study reads besides: columns ``[runs, steps, places]``."""
     steps = np.array([step for step, _ in read], np.int32)
     found: dict[str, Columns] = {}

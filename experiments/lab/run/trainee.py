@@ -8,7 +8,7 @@ from experiments.lab.config.config import Config
 from experiments.lab.config.grid import Group
 from experiments.lab.run import course, rows
 from experiments.lab.run.course import Course
-from experiments.lab.run.rows import Read
+from experiments.lab.run.rows import Readings
 from experiments.lab.store.checkpoints import Checkpoint
 from experiments.lab.store.store import Store
 from experiments.lab.system.errors import ContentError
@@ -86,7 +86,7 @@ class Trainee:
         self._progress.done(self._group.cell.depth)
         return Course(states, 0, [(0, metrics)], time.perf_counter() - start, read)
 
-    def _read_of(self, states: State, step: int) -> Read:
+    def _read_of(self, states: State, step: int) -> Readings:
         return [(step, self._ready.read(states))] if step in self._ready.at else []
 
     def _further(self, now: Course) -> Course:

@@ -25,7 +25,7 @@ MOST_BYTES = 2**28
 _GRADIENT = "gradient_norm"
 
 
-class Table:
+class _CsvTable:
     """A table as text: the lines of each run, under the columns that they were written for."""
 
     def __init__(self) -> None:
@@ -71,7 +71,7 @@ class Tables:
     def __init__(self) -> None:
         """Starts without records."""
         names = (layout.RESULTS, layout.HISTORY, layout.TIMINGS)
-        self._tables = {name: Table() for name in names}
+        self._tables = {name: _CsvTable() for name in names}
 
     @property
     def finished(self) -> set[RunKey]:
@@ -81,7 +81,7 @@ class Tables:
     def take(self, record: Record) -> None:
         """Adds the rows of a record."""
         for name, of_runs in _rows(record).items():
-            table = self._tables.setdefault(name, Table())
+            table = self._tables.setdefault(name, _CsvTable())
             for run, rows in of_runs:
                 table.put(run, list(rows))
         timings = {name: f"{value}" for name, value in record.timings.items()}
