@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from experiments.lab.report.figures import COLORS, STYLE, error_axis, legend_above
-from experiments.lesion.curves import MeanCurve, Lesioned, at_depths, curve
+from experiments.lesion.curves import Lesioned, MeanCurve, at_depths, curve
 from resnet_jax import theory
 
 

@@ -19,7 +19,7 @@ from matplotlib.ticker import NullFormatter, NullLocator
 
 from experiments.lab.analysis.labels import of, series
 from experiments.lab.analysis.summary import choose_rates, summarise
-from experiments.lab.config.config import VARIANT_FIELDS
+from experiments.lab.config.variants import VARIANT_FIELDS
 from experiments.lab.system import files
 
 STYLE = {
