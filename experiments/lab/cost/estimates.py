@@ -11,7 +11,7 @@ import jax
 from experiments.lab.build.experiment import CALL_SECONDS, Experiment
 from experiments.lab.config.grid import Cell, Group
 from experiments.lab.cost import rates
-from experiments.lab.cost.rates import Point, Rates
+from experiments.lab.cost.rates import Rate, Rates
 from experiments.lab.store import manifest
 from experiments.lab.system import environment
 from resnet_jax.nn.counting import Counts
@@ -50,7 +50,7 @@ class Estimates:
         self._experiment, self._config = experiment, experiment.config
         self._counts = counts
         self._rates = Rates(_users_rates()) if kept is None else kept
-        self._found: dict[str, list[Point]] = {}
+        self._found: dict[str, Rate] = {}
 
     def at_once(self, group: Group) -> int:
         """How many of a group's runs are vectorised on a device: a step of each is faster by it."""
@@ -71,19 +71,19 @@ class Estimates:
         return rates.kind(group.cell, self._config, shape, dataset.classes, more)
 
     def is_known(self, group: Group) -> bool:
-        """Whether the rates say how long a group takes."""
-        return rates.is_known(self._points(group), self._adds(group.cell))
+        """Whether it is known how fast networks of a group's kind are."""
+        return self._rate(group) is not None
 
     def of(self, group: Group, done: int = 0) -> Estimate:
-        """How long a group takes that has taken some steps already; NaN where nothing is known."""
-        points, adds = self._points(group), self._adds(group.cell)
-        if not rates.is_known(points, adds):
+        """Predicts how long a group takes, after some steps already; NaN where nothing is known."""
+        rate = self._rate(group)
+        if rate is None:
             return Estimate(math.nan, math.nan)
         left, tile = 1 - done / max(self._config.steps, 1), self._tile(group)
-        step, call = rates.step_seconds(points, adds), rates.call_seconds(points, adds)
-        calls = self._calls(tile * step, tile * call)
-        training = left * tile * (self.equivalent_steps() * step + calls * call)
-        return Estimate(rates.compile_seconds(points, adds), training)
+        step = rate.step_seconds(self._adds(group.cell))
+        calls = self._calls(tile * step, tile * rate.call)
+        training = left * tile * (self.equivalent_steps() * step + calls * rate.call)
+        return Estimate(rate.compilation, training)
 
     def beside(self, estimates: Sequence[Estimate]) -> list[float]:
         """Seconds of training as they are seen, of groups in order.
@@ -130,25 +130,26 @@ class Estimates:
         if followed and self._shares_cores:
             training = max(training / 2, training - compiling)
         adds, tile, steps = self._adds(group.cell), self._tile(group), self.equivalent_steps()
-        call = rates.call_seconds(self._points(group), adds)
+        known = self._rate(group)
+        call = known.call if known else 0.0
         calling = self._calls(training / steps) * tile * call
         step = max(training - calling, training / 2) / (steps * tile)  # if what was kept is bad
-        self.keep_points(self.kind(group), [Point(adds, step, compiling, call)])
+        self.keep_rate(self.kind(group), Rate(adds, step, compiling, call))
 
     def report_seconds(self) -> float:
         """How long a report takes to be drawn."""
-        points = self._rates.points(_REPORT)
-        return points[0].step if points else REPORT_SECONDS
+        rate = self._rates.get(_REPORT)
+        return rate.step if rate else REPORT_SECONDS
 
     def keep_report(self, seconds: float) -> None:
         """Keeps how long one has taken."""
-        self.keep_points(_REPORT, [Point(1, seconds, 0)])
+        self.keep_rate(_REPORT, Rate(1, seconds, 0))
 
-    def keep_points(self, kind: dict, points: Iterable[Point]) -> None:
+    def keep_rate(self, kind: dict, rate: Rate) -> None:
         """Keeps what was found out about a kind, if it can be kept: else it is known here alone."""
-        self._found[manifest.digest(kind)] = sorted(points)
+        self._found[manifest.digest(kind)] = rate
         with contextlib.suppress(OSError):
-            self._rates.keep(kind, points)
+            self._rates.keep(kind, rate)
 
     def _calls(self, step: float, call: float = 0.0) -> float:
         """Calls of a program that train a group, by seconds of a step, and of a call without any.
@@ -161,9 +162,9 @@ class Estimates:
         between = math.ceil(self._config.steps / stride) * math.ceil(stride / most)
         return 1 + between + math.log(most, 4)
 
-    def _points(self, group: Group) -> list[Point]:
+    def _rate(self, group: Group) -> Rate | None:
         kind = self.kind(group)
-        return self._rates.points(kind) or self._found.get(manifest.digest(kind), [])
+        return self._rates.get(kind) or self._found.get(manifest.digest(kind))
 
     def _adds(self, cell: Cell) -> int:
         return self._counts[cell].multiply_adds

@@ -3,7 +3,7 @@
 import dataclasses
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 import jax
@@ -15,7 +15,7 @@ from experiments.lab.config.config import Config
 from experiments.lab.config.grid import Cell, Group, RunKey
 from experiments.lab.cost.estimates import Estimate, Estimates, duration
 from experiments.lab.cost.plan import Plan
-from experiments.lab.cost.rates import Point
+from experiments.lab.cost.rates import Rate
 from experiments.lab.report import terminal
 from experiments.lab.store import manifest
 from experiments.lab.store.store import Store
@@ -55,10 +55,10 @@ def tell(study: str, experiment: Experiment, store: Store, interrupts: Interrupt
     estimates = Estimates(experiment, plan.counts)
     start, started = time.perf_counter(), time.process_time()
     told = "their times kept from before"
-    for kind, points in probe.unknown(estimates, groups):
+    for kind, rate in probe.unknown(estimates, groups):
         if interrupts.asked:
             raise Interrupted
-        estimates.keep_points(kind, points)
+        estimates.keep_rate(kind, rate)
         told = f"their times measured now, in {duration(time.perf_counter() - start)}, and kept"
     times = [estimates.of(group, begun.get(group, 0)) for group in groups]
     rows = list(_rows(plan, estimates, groups, times))
@@ -153,10 +153,8 @@ class _Probe:
         small = dataclasses.replace(experiment, dataset=dataset._replace(**first))
         self._experiment = small.but(steps=steps, statistics=statistics)
 
-    def unknown(
-        self, estimates: Estimates, groups: Iterable[Group]
-    ) -> Iterator[tuple[dict, list[Point]]]:
-        """Each kind of which too little is known, and points of it."""
+    def unknown(self, estimates: Estimates, groups: Iterable[Group]) -> Iterator[tuple[dict, Rate]]:
+        """Yields each kind of which nothing is known, and its rate, measured."""
         alike: dict[str, list[Group]] = {}
         for group in groups:
             if not estimates.is_known(group):
@@ -164,24 +162,20 @@ class _Probe:
         for its in alike.values():
             one_by_one = self._experiment.tile == 1
             runs = _TILE if one_by_one else estimates.at_once(its[0])
-            depths = self._depths([group.cell.depth for group in its])
-            points = [self._point(its[0].cell, depth, runs) for depth in depths]
-            yield estimates.kind(its[0]), points
+            depth = self._depth(max(group.cell.depth for group in its))
+            yield estimates.kind(its[0]), self._rate(its[0].cell, depth, runs)
 
-    def _depths(self, asked: Sequence[int]) -> list[int]:
-        """Two small depths: with some blocks, or as few as are asked for, and with some times more.
-
-        None is asked for below both, where a small error of the line's slope would be a great one.
-        """
+    def _depth(self, deepest: int) -> int:
+        """Returns a small depth, with as many blocks as make most of a step; none beyond those."""
         family = self._experiment.config.of_family
         if family.depths:
-            return [*self._experiment.depths_up_to(max(asked))[:2]]
+            return self._experiment.depths_up_to(deepest)[0]
+        place = 4 if family.stages > 1 else 8
         known = self._experiment.depths_up_to(1000)
-        low, high = (2, 4) if family.stages > 1 else (2, 8)
-        return [min(known[low], *asked), known[high]]
+        return min(known[place], max(deepest, known[1]))
 
-    def _point(self, cell: Cell, depth: int, tile: int) -> Point:
-        """Of a depth, with so many runs on each device, or as many as there is room for."""
+    def _rate(self, cell: Cell, depth: int, tile: int) -> Rate:
+        """Measures a depth, with so many runs on each device, or as many as there is room for."""
         cell = dataclasses.replace(cell, depth=depth)
         experiment, config = self._experiment, self._experiment.config
         counts = experiment.counts(cell)
@@ -192,7 +186,7 @@ class _Probe:
         ]
         ready = compilation.compile_group(Group(cell, tuple(runs)), experiment)
         call, step = _call_and_step_seconds(ready.advance, experiment.chunk)
-        return Point(counts.multiply_adds, step / tile, ready.compile_seconds, call / tile)
+        return Rate(counts.multiply_adds, step / tile, ready.compile_seconds, call / tile)
 
     def _fitting(self, cell: Cell, tile: int) -> int:
         devices = self._experiment.devices

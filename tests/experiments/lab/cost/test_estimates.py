@@ -9,7 +9,7 @@ from experiments.lab.config import grid
 from experiments.lab.config.config import Config
 from experiments.lab.config.grid import Group
 from experiments.lab.cost.estimates import REPORT_SECONDS, Estimate, Estimates, duration
-from experiments.lab.cost.rates import Point, Rates
+from experiments.lab.cost.rates import Rate, Rates
 from experiments.lab.data.datasets import Dataset
 from experiments.lab.store import manifest
 from resnet_jax import Counts
@@ -34,7 +34,7 @@ def estimates(tmp_path):
 def test_by_hand(estimates):
     assert estimates.equivalent_steps() == STEPS
     assert estimates.multiply_adds(GROUP) == STEPS * 5 * 3 * 10 * 300
-    estimates.keep_points(estimates.kind(GROUP), [Point(100, 1.0, 7.0), Point(200, 2.0, 8.0)])
+    estimates.keep_rate(estimates.kind(GROUP), Rate(200, 2.0, 8.0))
     assert estimates.of(GROUP) == (8.0, 3 * STEPS * 3.0)
     assert estimates.of(GROUP, done=45) == (8.0, pytest.approx(3 * STEPS * 3.0 / 4))
 
@@ -43,7 +43,7 @@ def test_what_a_group_took_is_what_it_will_take(estimates):
     assert not estimates.is_known(GROUP) and math.isnan(estimates.of(GROUP).training)
     assert estimates.total([GROUP], {}) == ""
     estimates.keep(GROUP, training=50.0, compiling=3.0)
-    assert estimates.is_known(GROUP) and not estimates.is_known(SHALLOW)
+    assert estimates.is_known(GROUP) and estimates.is_known(SHALLOW)
     assert estimates.of(GROUP) == (3.0, pytest.approx(50.0))
     assert estimates.total([GROUP], {}) == "; about 53 s"
 
@@ -62,16 +62,15 @@ def test_times_are_of_so_many_vectorised_runs(tmp_path):
 def test_calls_take_time_too(estimates):
     """The first takes no step, the next 1 and 4; then six take 10 each, as steps are short."""
     few = math.log(10, 4) + 6 + 1
-    found = [Point(100, 0.001, 7.0, 0.1), Point(200, 0.002, 8.0, 0.2)]
-    estimates.keep_points(estimates.kind(GROUP), found)
+    estimates.keep_rate(estimates.kind(GROUP), Rate(200, 0.002, 8.0, 0.2))
     assert estimates.of(GROUP).training == pytest.approx(3 * (STEPS * 0.003 + few * 0.2))
-    slow = [Point(100, 1.0, 7.0, 0.1), Point(200, 2.0, 8.0, 0.2)]  # a call takes a single step
-    estimates.keep_points(estimates.kind(GROUP), slow)
+    slow = Rate(200, 2.0, 8.0, 0.2)  # a call takes a single step
+    estimates.keep_rate(estimates.kind(GROUP), slow)
     assert estimates.of(GROUP).training == pytest.approx(3 * (STEPS * 3.0 + 61 * 0.2))
 
 
 def test_what_a_group_took_is_what_it_will_take_calls_included(estimates):
-    estimates.keep_points(estimates.kind(GROUP), [Point(300, 9.0, 7.0, 0.05)])
+    estimates.keep_rate(estimates.kind(GROUP), Rate(300, 9.0, 7.0, 0.05))
     estimates.keep(GROUP, training=50.0, compiling=3.0)
     assert estimates.of(GROUP).training == pytest.approx(50.0, rel=0.01)
 

@@ -5,32 +5,36 @@ import pytest
 from experiments.lab.config import grid
 from experiments.lab.config.config import Config
 from experiments.lab.cost import rates
-from experiments.lab.cost.rates import Point, Rates
+from experiments.lab.cost.rates import Rate, Rates
 
 KIND = {"family": "dense", "image": (8, 8)}
-SMALL, LARGE = Point(100, 1.0, 3.0), Point(300, 2.0, 4.0)
+SMALL, LARGE = Rate(100, 1.0, 3.0), Rate(300, 2.0, 4.0)
 
 
 @pytest.fixture
 def kept(tmp_path):
     found = Rates(tmp_path / "rates")
-    found.keep(KIND, [LARGE, SMALL])
+    found.keep(KIND, LARGE)
     return found
 
 
-def test_what_is_kept_is_known_afterwards_small_ones_first(kept):
-    assert kept.points(KIND) == [SMALL, LARGE]
-    assert kept.points({**KIND, "family": "cifar"}) == []
+def test_what_is_kept_is_known_afterwards(kept):
+    assert kept.get(KIND) == LARGE
+    assert kept.get({**KIND, "family": "cifar"}) is None
 
 
-def test_a_newer_time_takes_the_place_of_the_older(kept):
-    kept.keep(KIND, [Point(300, 5.0, 6.0)])
-    assert kept.points(KIND) == [SMALL, Point(300, 5.0, 6.0)]
+def test_the_largest_network_stands_and_of_equal_ones_the_newest(kept):
+    kept.keep(KIND, SMALL)
+    assert kept.get(KIND) == LARGE
+    kept.keep(KIND, Rate(300, 5.0, 6.0))
+    assert kept.get(KIND) == Rate(300, 5.0, 6.0)
+    kept.keep(KIND, Rate(400, 7.0, 1.0))
+    assert kept.get(KIND) == Rate(400, 7.0, 1.0)
 
 
 def test_a_program_that_was_loaded_does_not_say_how_long_compiling_takes(kept):
-    kept.keep(KIND, [Point(300, 2.0, 0.1)])
-    assert kept.points(KIND) == [SMALL, LARGE]
+    kept.keep(KIND, Rate(300, 2.0, 0.1))
+    assert kept.get(KIND) == LARGE
 
 
 def replaced(old, new):
@@ -54,50 +58,21 @@ def test_what_is_damaged_or_foreign_is_not_known_and_kept_anew(kept, damage):
     path = kept.path(KIND)
     assert rates.sealed.seal(path.read_bytes()[90:]) == path.read_bytes()  # 90 bytes are the seal
     path.write_bytes(damage(path.read_bytes()))
-    assert kept.points(KIND) == []
-    kept.keep(KIND, [SMALL])
-    assert kept.points(KIND) == [SMALL]
+    assert kept.get(KIND) is None
+    kept.keep(KIND, SMALL)
+    assert kept.get(KIND) == SMALL
 
 
 def test_without_a_directory_nothing_is_known_and_nothing_kept():
     nowhere = Rates(None)
-    assert nowhere.points(KIND) == []
+    assert nowhere.get(KIND) is None
     with pytest.raises(OSError, match="."):
-        nowhere.keep(KIND, [SMALL])
+        nowhere.keep(KIND, SMALL)
 
 
-def test_a_step_takes_what_lies_on_the_line_through_the_nearest_points():
-    points = [SMALL, LARGE, Point(500, 6.0, 1.0)]
-    seconds = {100: 1.0, 200: 1.5, 400: 4.0, 600: 8.0, 50: 0.75}
-    assert {adds: rates.step_seconds(points, adds) for adds in seconds} == seconds
-    assert rates.step_seconds([SMALL], 150) == 1.5
-
-
-def test_no_step_takes_no_time_however_bad_the_points():
-    falling = [SMALL, Point(101, 0.1, 0.0)]
-    assert rates.step_seconds(falling, 1000) == 1.0
-    steep = [SMALL, Point(101, 90.0, 0.0)]
-    assert rates.step_seconds(steep, 20) == pytest.approx(0.1)
-
-
-def test_compiling_takes_what_it_takes_for_the_nearest_point():
-    assert [rates.compile_seconds([SMALL, LARGE], adds) for adds in (1, 150, 250)] == [3, 3, 4]
-
-
-def test_one_point_says_little_about_others():
-    known = [rates.is_known([SMALL], adds) for adds in (60, 70, 100, 150, 160)]
-    assert known == [False, True, True, True, False]
-    assert rates.is_known([SMALL, LARGE], 10**9) and not rates.is_known([], 100)
-
-
-def test_two_points_say_little_of_what_is_smaller_than_both():
-    assert [rates.is_known([SMALL, LARGE], adds) for adds in (60, 70)] == [False, True]
-
-
-def test_a_call_takes_what_it_takes_for_the_nearest_point():
-    calls = [SMALL._replace(call=0.5), LARGE]
-    assert [rates.call_seconds(calls, adds) for adds in (1, 150, 250)] == [0.5, 0.5, 0.0]
-    assert rates.call_seconds([], 1) == 0.0
+def test_a_step_takes_longer_by_its_multiply_adds():
+    assert SMALL.step_seconds(150) == 1.5 and LARGE.step_seconds(150) == 1.0
+    assert Rate(0, 1.0, 1.0).step_seconds(2) == 2.0  # a network without products
 
 
 def kind(config, more=()):

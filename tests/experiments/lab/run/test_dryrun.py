@@ -12,7 +12,7 @@ from experiments.lab.build.experiment import Experiment
 from experiments.lab.config import grid
 from experiments.lab.config.config import Config
 from experiments.lab.cost import estimates
-from experiments.lab.cost.rates import Point
+from experiments.lab.cost.rates import Rate
 from experiments.lab.data.datasets import Dataset
 from experiments.lab.run import dryrun
 from experiments.lab.system.lock import Lock
@@ -34,13 +34,13 @@ def probed(monkeypatch, tmp_path):
     depths, tiles = Depths(), []
     depths.tiles = tiles
 
-    def point(self, cell, depth, tile):
+    def rate(self, cell, depth, tile):
         depths.append(depth)
         tiles.append(self._fitting(cell, tile))
         counts = self._experiment.counts(dryrun.dataclasses.replace(cell, depth=depth))
-        return Point(counts.multiply_adds, 0.001 * depth, 2.0)
+        return Rate(counts.multiply_adds, 0.001 * depth, 2.0)
 
-    monkeypatch.setattr(dryrun._Probe, "_point", point)
+    monkeypatch.setattr(dryrun._Probe, "_rate", rate)
     monkeypatch.setattr(estimates, "_users_rates", lambda: tmp_path / "rates")
     return depths
 
@@ -74,11 +74,11 @@ def test_it_tells_what_a_study_takes_and_leaves_no_trace(capsys, tmp_path, probe
 
 def test_rates_are_measured_once(capsys, tmp_path, probed):
     told(capsys, tmp_path / "study", "--dry_run")
-    assert probed == [4, 18]
+    assert probed == [8]
     _, text, _ = told(capsys, tmp_path / "study", "--dry_run", "--steps=600")
-    assert probed == [4, 18] and "kept from before" in text
+    assert probed == [8] and "kept from before" in text
     told(capsys, tmp_path / "study", "--dry_run", "--norm=layer,none")
-    assert probed == [4, 18] * 3
+    assert probed == [8] * 3
 
 
 def test_a_variant_has_its_row(capsys, tmp_path, probed):
