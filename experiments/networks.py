@@ -201,7 +201,7 @@ def _shape(image: tuple[int, ...]):
 def _print_table(headers: list[str], rows: list[list[str]]) -> None:
     from experiments.lab.report import terminal
 
-    terminal.show_table(terminal.table(headers, rows))
+    terminal.show_table(headers, rows, sections=False)
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -34,7 +34,7 @@ def report(config: ReportConfig, _: Interrupts) -> None:
         )
     if study not in STUDIES:
         raise UserError(f"--workdir={workdir}: study {study!r}: {suggest(str(study), STUDIES)}")
-    importlib.import_module(f"experiments.{study}").STUDY.report(workdir)
+    importlib.import_module(f"experiments.{study}").STUDY.tell(workdir)
 
 
 def main(argv: list[str] | None = None) -> int:

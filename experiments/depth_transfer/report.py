@@ -1,12 +1,10 @@
 """The report of :mod:`experiments.depth_transfer`."""
 
-import pathlib
-
 from experiments.depth_transfer import figures, optima, reading, transfers
 from experiments.lab.analysis import predictions
-from experiments.lab.report import page, terminal
-from experiments.lab.report.presentation import Drawn, Presentation, publish
-from experiments.lab.store import layout, manifest, results
+from experiments.lab.report import page
+from experiments.lab.report.presentation import Presentation
+from experiments.lab.store.results import Results
 
 #: Beside the summary of every cell: how each parametrisation moves with depth.
 SLOPES = "slopes.csv"
@@ -22,15 +20,11 @@ _CAPTIONS = {
 }
 
 
-def report(workdir: pathlib.Path) -> None:
-    """Writes summary.csv, slopes.csv, figures/ and report.html, and prints what was found.
-
-    A pure function of config.json, results.csv and the readings (or the records that these are
-    made from).
-    """
-    settings = manifest.read(workdir)["settings"]
-    runs, _ = results.tables_of(workdir, terminal.warn)
-    read = results.readings_of(workdir, reading.FEATURES, terminal.warn)
+def report(results: Results) -> Presentation:
+    """Says what the study found."""
+    settings = results.settings
+    runs = results.runs
+    read = results.readings(reading.FEATURES)
     best, changes = optima.of_seeds(runs), reading.at_lowest_rates(read)
     summary = optima.over_seeds(best)
     knows = predictions.knows(settings)
@@ -42,20 +36,19 @@ def report(workdir: pathlib.Path) -> None:
         "feature_change": figures.feature_change(changes, theory),
     }
     texts = transfers.rate_texts(slopes, summary), transfers.change_texts(slopes)
-    publish(
-        workdir,
-        Presentation(
-            title="Does the best learning rate move with depth?",
-            about=f"{settings.get('num_seeds')} seeds of each depth, parametrisation and rate, on "
-            f"{settings.get('dataset')}; training loss after {settings.get('steps')} steps.",
-            found=transfers.sentences(slopes),
-            figures={name: Drawn(figure, _CAPTIONS[name]) for name, figure in drawn.items()},
-            shown=[
-                page.Table(title, *these, note)
-                for title, these, note in zip(_TITLES, texts, _NOTES, strict=True)
-            ],
-            written={layout.SUMMARY: summary, SLOPES: slopes},
-        ),
+    return Presentation(
+        title="Does the best learning rate move with depth?",
+        about=f"{settings.get('num_seeds')} seeds of each depth, parametrisation and rate, on "
+        f"{settings.get('dataset')}; training loss after {settings.get('steps')} steps.",
+        found=transfers.sentences(slopes),
+        figures=drawn,
+        captions=_CAPTIONS,
+        shown=[
+            page.Table(title, *these, note)
+            for title, these, note in zip(_TITLES, texts, _NOTES, strict=True)
+        ],
+        summary=summary,
+        more={SLOPES: slopes},
     )
 
 

@@ -1,17 +1,15 @@
 """The report of :mod:`experiments.dynamics`."""
 
-import pathlib
-
 import pandas as pd
+from matplotlib.figure import Figure
 
 from experiments.dynamics import agreement, figures, trajectories
-from experiments.dynamics import trajectories as tracks
 from experiments.dynamics.trajectories import Trajectory
 from experiments.lab.analysis import configurations, summary, wording
 from experiments.lab.config.vocabulary import NORMS
-from experiments.lab.report import page, terminal
-from experiments.lab.report.presentation import Drawn, Presentation, publish
-from experiments.lab.store import layout, manifest, results
+from experiments.lab.report import page
+from experiments.lab.report.presentation import Presentation
+from experiments.lab.store.results import Results
 
 _COLUMNS = (
     "depth",
@@ -35,33 +33,28 @@ _NOTES = (
 )
 
 
-def report(workdir: pathlib.Path) -> None:
-    """Writes summary.csv, figures/ and report.html, and prints what was found.
-
-    A pure function of config.json, results.csv, history.csv and the readings (or the records that
-    these are made from).
-    """
-    settings = manifest.read(workdir)["settings"]
-    runs, history = results.tables_of(workdir, terminal.warn)
+def report(results: Results) -> Presentation:
+    """Says what the study found."""
+    settings = results.settings
+    runs, history = results.runs, results.history
     chosen = summary.choose_rates(runs)
-    read = lambda name: results.readings_of(workdir, name, terminal.warn)
+    read = results.readings
     tables = {name: summary.at_chosen_rates(read(name), chosen) for name in ("blocks", "layers")}
     at = lambda step: configurations.of_blocks(tables["blocks"], False, step)
     ends = at(0), at(tables["blocks"].step.max())
     table = agreement.of_configurations(summary.summarise(runs), *ends)
-    found = tracks.of_runs(chosen, summary.at_chosen_rates(history, chosen), **tables)
+    found = trajectories.of_runs(chosen, summary.at_chosen_rates(history, chosen), **tables)
     judged = agreement.judged(table)
-    publish(
-        workdir,
-        Presentation(
-            title="When do plain networks fail, and was it foretold?",
-            about=f"{settings.get('num_seeds')} seeds of each configuration and rate, on "
-            f"{settings.get('dataset')}, read at chosen steps of their training.",
-            found=[*tracks.sentences(found), *agreement.sentences(judged)],
-            figures=_figures(tables, found, judged, chosen),
-            shown=[page.Table("", _COLUMNS, _texts(judged), " ".join(_NOTES))],
-            written={layout.SUMMARY: table},
-        ),
+    drawn, captions = _figures(tables, found, judged, chosen)
+    return Presentation(
+        title="When do plain networks fail, and was it foretold?",
+        about=f"{settings.get('num_seeds')} seeds of each configuration and rate, on "
+        f"{settings.get('dataset')}, read at chosen steps of their training.",
+        found=[*trajectories.sentences(found), *agreement.sentences(judged)],
+        figures=drawn,
+        captions=captions,
+        shown=[page.Table("", _COLUMNS, _texts(judged), " ".join(_NOTES))],
+        summary=table,
     )
 
 
@@ -70,30 +63,29 @@ def _figures(
     found: list[Trajectory],
     judged: pd.DataFrame,
     chosen: pd.DataFrame,
-) -> dict[str, Drawn]:
-    """Figures and their captions by name; none where there is nothing to draw."""
+) -> tuple[dict[str, Figure], dict[str, str]]:
+    """Returns figures and their captions by name; none where there is nothing to draw."""
     deepest = trajectories.deepest(found)
     if not deepest:
-        return {}
+        return {}, {}
     depth, names = deepest[0].depth, list(dict.fromkeys(each.name for each in found))
     drawn = {
-        "errors_by_verdict": Drawn(
-            figures.errors_by_verdict(judged, chosen, names),
-            "Final training error by the verdict on the networks as initialised; a point is a "
-            "seed, and below the dotted line networks count as trained.",
-        ),
-        "over_steps": Drawn(
-            figures.over_steps(deepest, names),
-            f"Over the steps, {depth} layers: thin lines are seeds, thick ones medians.",
-        ),
+        "errors_by_verdict": figures.errors_by_verdict(judged, chosen, names),
+        "over_steps": figures.over_steps(deepest, names),
+    }
+    captions = {
+        "errors_by_verdict": "Final training error by the verdict on the networks as initialised; "
+        "a point is a seed, and below the dotted line networks count as trained.",
+        "over_steps": f"Over the steps, {depth} layers: thin lines are seeds, thick ones medians.",
     }
     for number, (kind, these) in enumerate(trajectories.by_kind(deepest).items(), 1):
-        drawn["over_layers" if number == 1 else f"over_layers_{number}"] = Drawn(
-            figures.over_layers(tables, these),
+        name = "over_layers" if number == 1 else f"over_layers_{number}"
+        drawn[name] = figures.over_layers(tables, these)
+        captions[name] = (
             f"Over the layers, {depth} of them, {kind}: median over seeds, from the lowest to the "
-            "highest.",
+            "highest."
         )
-    return drawn
+    return drawn, captions
 
 
 def _texts(judged: pd.DataFrame) -> list[list[str]]:

@@ -1,11 +1,9 @@
 """The report of :mod:`experiments.landscape`."""
 
-import pathlib
-
 from experiments.lab.analysis import summary
-from experiments.lab.report import page, terminal
-from experiments.lab.report.presentation import Drawn, Presentation, publish
-from experiments.lab.store import layout, manifest, results
+from experiments.lab.report import page
+from experiments.lab.report.presentation import Presentation
+from experiments.lab.store.results import Results
 from experiments.landscape import figures, sharpness
 
 _CAPTIONS = {
@@ -16,17 +14,13 @@ _CAPTIONS = {
 }
 
 
-def report(workdir: pathlib.Path) -> None:
-    """Writes summary.csv, figures/ and report.html, and prints what was found.
-
-    A pure function of config.json, results.csv, history.csv and the readings (or the records that
-    these are made from).
-    """
-    settings = manifest.read(workdir)["settings"]
-    runs, _ = results.tables_of(workdir, terminal.warn)
+def report(results: Results) -> Presentation:
+    """Says what the study found."""
+    settings = results.settings
+    runs = results.runs
     chosen = summary.choose_rates(runs)
     lines, plane, curvatures = (
-        summary.at_chosen_rates(results.readings_of(workdir, name, terminal.warn), chosen)
+        summary.at_chosen_rates(results.readings(name), chosen)
         for name in ("lines", "plane", "curvatures")
     )
     table = sharpness.summarise(sharpness.of_runs(lines, curvatures), summary.summarise(runs))
@@ -35,15 +29,13 @@ def report(workdir: pathlib.Path) -> None:
         "lines": figures.along_lines(lines, curvatures),
         "every_seed": figures.every_seed(plane, chosen),
     }
-    publish(
-        workdir,
-        Presentation(
-            title="What does the loss look like around trained networks?",
-            about=f"{settings.get('num_seeds')} seeds of each kind and depth, on "
-            f"{settings.get('dataset')}; final step.",
-            found=sharpness.sentences(table),
-            figures={name: Drawn(figure, _CAPTIONS[name]) for name, figure in drawn.items()},
-            shown=[page.Table("", *sharpness.texts(table), sharpness.NOTE)],
-            written={layout.SUMMARY: table},
-        ),
+    return Presentation(
+        title="What does the loss look like around trained networks?",
+        about=f"{settings.get('num_seeds')} seeds of each kind and depth, on "
+        f"{settings.get('dataset')}; final step.",
+        found=sharpness.sentences(table),
+        figures=drawn,
+        captions=_CAPTIONS,
+        shown=[page.Table("", *sharpness.texts(table), sharpness.NOTE)],
+        summary=table,
     )

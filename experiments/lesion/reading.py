@@ -84,6 +84,7 @@ def of_blocks(network: ResidualNetwork, training: Training, _: Config) -> Reader
     Normalisations hold the statistics of the intact network on the training set; what the error is
     if they are measured anew stands beside it.  Paths are followed as initialised and as trained.
     """
+
     def read(state, run, data):
         where = places(network, state.params, data.x_train[:1])
         trained = _Trained(network, where, training, state, run, data).at(state)

@@ -1,14 +1,12 @@
 """The report of :mod:`experiments.lesion`."""
 
-import pathlib
-
 import pandas as pd
 
 from experiments.lab.analysis import summary
 from experiments.lab.analysis.summary import KIND
-from experiments.lab.report import page, terminal
-from experiments.lab.report.presentation import Drawn, Presentation, publish
-from experiments.lab.store import layout, manifest, results
+from experiments.lab.report import page
+from experiments.lab.report.presentation import Presentation
+from experiments.lab.store.results import Results
 from experiments.lesion import curves, figures, findings
 from experiments.lesion.curves import Lesioned
 
@@ -20,32 +18,23 @@ _CAPTIONS = {
 }
 
 
-def report(workdir: pathlib.Path) -> None:
-    """Writes summary.csv, figures/ and report.html, and prints what was found.
-
-    A pure function of config.json, results.csv and the readings (or the records that these are made
-    from).
-    """
-    settings = manifest.read(workdir)["settings"]
-    runs, _ = results.tables_of(workdir, terminal.warn)
-    removed, swapped, paths = (
-        results.readings_of(workdir, name, terminal.warn)
-        for name in ("removed", "swapped", "paths")
-    )
+def report(results: Results) -> Presentation:
+    """Says what the study found."""
+    settings = results.settings
+    runs = results.runs
+    removed, swapped, paths = (results.readings(name) for name in ("removed", "swapped", "paths"))
     found = curves.of_tables(removed, swapped, paths, summary.choose_rates(runs))
     drawn = {"lesions": figures.lesions(found), "paths": figures.paths(found)}
     rows, notes = findings.texts(found), " ".join(findings.NOTES)
-    publish(
-        workdir,
-        Presentation(
-            title="Does a trained network need each of its blocks?",
-            about=f"{settings.get('num_seeds')} seeds of each kind and depth, on "
-            f"{settings.get('dataset')}; final step.",
-            found=findings.sentences(found),
-            figures={name: Drawn(figure, _CAPTIONS[name]) for name, figure in drawn.items()},
-            shown=[page.Table("", findings.COLUMNS, rows, notes)],
-            written={layout.SUMMARY: _summary(summary.summarise(runs), found)},
-        ),
+    return Presentation(
+        title="Does a trained network need each of its blocks?",
+        about=f"{settings.get('num_seeds')} seeds of each kind and depth, on "
+        f"{settings.get('dataset')}; final step.",
+        found=findings.sentences(found),
+        figures=drawn,
+        captions=_CAPTIONS,
+        shown=[page.Table("", findings.COLUMNS, rows, notes)],
+        summary=_summary(summary.summarise(runs), found),
     )
 
 

@@ -1,7 +1,5 @@
 """The report of :mod:`experiments.propagation`."""
 
-import pathlib
-
 import pandas as pd
 
 from experiments.lab.analysis import configurations, labels, predictions
@@ -9,9 +7,9 @@ from experiments.lab.analysis.configurations import Configuration
 from experiments.lab.build.layerwise import EXAMPLES
 from experiments.lab.config.config import Config
 from experiments.lab.config.vocabulary import NORMS
-from experiments.lab.report import page, terminal
-from experiments.lab.report.presentation import Drawn, Presentation, publish
-from experiments.lab.store import layout, manifest, results
+from experiments.lab.report import page
+from experiments.lab.report.presentation import Presentation
+from experiments.lab.store.results import Results
 from experiments.propagation import figures
 
 _CAPTIONS = {
@@ -25,16 +23,11 @@ _CAPTIONS = {
 }
 
 
-def report(workdir: pathlib.Path) -> None:
-    """Writes summary.csv, figures/ and report.html, and prints what was found.
-
-    A pure function of config.json and of the readings (or the records that these are made from).
-    """
-    settings = manifest.read(workdir)["settings"]
+def report(results: Results) -> Presentation:
+    """Says what the study found."""
+    settings = results.settings
     knows = predictions.knows(settings) or predictions.knows_images(settings)
-    blocks, layers, line = (
-        results.readings_of(workdir, name, terminal.warn) for name in ("blocks", "layers", "line")
-    )
+    blocks, layers, line = (results.readings(name) for name in ("blocks", "layers", "line"))
     found = configurations.of_blocks(blocks, knows, 0, *_sizes(settings))
     table = configurations.summary(found)
     carrying = [each for each in found if each.carries]
@@ -43,17 +36,16 @@ def report(workdir: pathlib.Path) -> None:
         "layers": figures.over_layers(carrying, blocks, layers),
         "shattering": figures.along_lines(carrying, line),
     }
-    publish(
-        workdir,
-        Presentation(
-            title="What happens to signals and gradients over depth?",
-            about=f"{settings.get('num_seeds')} seeds of each configuration as initialised, "
-            f"a batch of {settings.get('dataset')}.",
-            found=[*_sentences(found), *_fits(carrying, *_sizes(settings))],
-            figures={name: Drawn(figure, _CAPTIONS[name]) for name, figure in drawn.items()},
-            shown=[page.Table("", *_texts(table), _notes(table))],
-            written={layout.SUMMARY: table, "curves.csv": configurations.curves(found)},
-        ),
+    return Presentation(
+        title="What happens to signals and gradients over depth?",
+        about=f"{settings.get('num_seeds')} seeds of each configuration as initialised, "
+        f"a batch of {settings.get('dataset')}.",
+        found=[*_sentences(found), *_fits(carrying, *_sizes(settings))],
+        figures=drawn,
+        captions=_CAPTIONS,
+        shown=[page.Table("", *_texts(table), _notes(table))],
+        summary=table,
+        more={"curves.csv": configurations.curves(found)},
     )
 
 

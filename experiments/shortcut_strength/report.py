@@ -1,13 +1,11 @@
 """The report of :mod:`experiments.shortcut_strength`."""
 
-import pathlib
-
 import pandas as pd
 
 from experiments.lab.analysis import predictions, summary
-from experiments.lab.report import figures, page, terminal
-from experiments.lab.report.presentation import Drawn, Presentation, publish
-from experiments.lab.store import layout, manifest, results
+from experiments.lab.report import figures, page
+from experiments.lab.report.presentation import Presentation
+from experiments.lab.store.results import Results
 from experiments.shortcut_strength import boundaries
 from experiments.shortcut_strength import figures as heatmaps
 from experiments.shortcut_strength.boundaries import Boundary
@@ -30,16 +28,12 @@ _SHADED = (
 )
 
 
-def report(workdir: pathlib.Path) -> None:
-    """Writes summary.csv, figures/ and report.html, and prints what was found.
-
-    A pure function of config.json, results.csv, history.csv and the readings (or the records that
-    these are made from).
-    """
-    settings = manifest.read(workdir)["settings"]
-    runs, _ = results.tables_of(workdir, terminal.warn)
+def report(results: Results) -> Presentation:
+    """Says what the study found."""
+    settings = results.settings
+    runs = results.runs
     table = summary.summarise(runs)
-    turned = results.readings_of(workdir, "turned_down", terminal.warn)
+    turned = results.readings("turned_down")
     turned = summary.at_chosen_rates(turned, summary.choose_rates(runs))
     turned = boundaries.with_constant_shortcuts(turned)
     found = boundaries.of_weights(table, predictions.knows(settings))
@@ -53,21 +47,19 @@ def report(workdir: pathlib.Path) -> None:
     if found[0].criterion:
         captions["shortcut_strength"] += _SHADED.format(found[0].criterion.words)
     drawn["turned_down"] = heatmaps.turned_down(turned)
-    publish(
-        workdir,
-        Presentation(
-            title="How strong must shortcuts be?",
-            about=f"{settings.get('num_seeds')} seeds of each weight and depth, on "
-            f"{settings.get('dataset')}; final step.",
-            found=[
-                *boundaries.sentences(found),
-                *boundaries.sentences_annealed(found, annealed),
-                *boundaries.sentences_turned_down(turned),
-            ],
-            figures={name: Drawn(figure, captions[name]) for name, figure in drawn.items()},
-            shown=[page.Table("", *_texts(found, annealed))],
-            written={layout.SUMMARY: table},
-        ),
+    return Presentation(
+        title="How strong must shortcuts be?",
+        about=f"{settings.get('num_seeds')} seeds of each weight and depth, on "
+        f"{settings.get('dataset')}; final step.",
+        found=[
+            *boundaries.sentences(found),
+            *boundaries.sentences_annealed(found, annealed),
+            *boundaries.sentences_turned_down(turned),
+        ],
+        figures=drawn,
+        captions=captions,
+        shown=[page.Table("", *_texts(found, annealed))],
+        summary=table,
     )
 
 

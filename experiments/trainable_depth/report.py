@@ -1,12 +1,10 @@
 """The report of :mod:`experiments.trainable_depth`."""
 
-import pathlib
-
 from experiments.lab.analysis import predictions, summary
 from experiments.lab.analysis.reach import TRAINED
-from experiments.lab.report import page, terminal
-from experiments.lab.report.presentation import Drawn, Presentation, publish
-from experiments.lab.store import layout, manifest, results
+from experiments.lab.report import page
+from experiments.lab.report.presentation import Presentation
+from experiments.lab.store.results import Results
 from experiments.trainable_depth import figures, remedies
 from experiments.trainable_depth.remedies import LIMITS, Remedy
 
@@ -23,27 +21,23 @@ _CAPTIONS = {
 }
 
 
-def report(workdir: pathlib.Path) -> None:
-    """Writes summary.csv, remedies.csv, figures/ and report.html, and prints what was found.
-
-    A pure function of config.json and results.csv (or the records that this is made from).
-    """
-    settings = manifest.read(workdir)["settings"]
-    runs, _ = results.tables_of(workdir, terminal.warn)
+def report(results: Results) -> Presentation:
+    """Says what the study found."""
+    settings = results.settings
+    runs = results.runs
     knows = predictions.knows(settings)
     found = remedies.of_results(runs, knows)
     drawn = {"trainable_depth": figures.reaches(found), "error_over_depth": figures.errors(found)}
-    publish(
-        workdir,
-        Presentation(
-            title="How deep do networks train?",
-            about=f"{settings.get('num_seeds')} seeds of each network and depth, "
-            f"{settings.get('steps')} steps on {settings.get('dataset')}; final step.",
-            found=remedies.sentences(found),
-            figures={name: Drawn(figure, _CAPTIONS[name]) for name, figure in drawn.items()},
-            shown=[page.Table("", _columns(), _texts(found), " ".join(_notes()))],
-            written={layout.SUMMARY: summary.summarise(runs), _TABLE: remedies.table(found)},
-        ),
+    return Presentation(
+        title="How deep do networks train?",
+        about=f"{settings.get('num_seeds')} seeds of each network and depth, "
+        f"{settings.get('steps')} steps on {settings.get('dataset')}; final step.",
+        found=remedies.sentences(found),
+        figures=drawn,
+        captions=_CAPTIONS,
+        shown=[page.Table("", _columns(), _texts(found), " ".join(_notes()))],
+        summary=summary.summarise(runs),
+        more={_TABLE: remedies.table(found)},
     )
 
 

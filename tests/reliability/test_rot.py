@@ -16,7 +16,7 @@ from experiments.lab.config.config import Config
 from experiments.lab.config.grid import Group
 from experiments.lab.store import layout, manifest
 from experiments.lab.store.manifest import settings_of
-from experiments.lab.store.results import readings_of, tables_of
+from experiments.lab.store.results import Results
 from experiments.lab.store.schema import MEASURES
 from experiments.lab.store.store import Store
 
@@ -116,7 +116,11 @@ def test_rot_is_noticed_and_mended(sound, tmp_path, monkeypatch, count):
 
 def test_a_report_never_shows_rotten_numbers(sound, tmp_path):
     chance, path = random.Random(0), tmp_path / "run"
-    read = lambda path, say: [*tables_of(path, say), readings_of(path, "blocks", say)]
+
+    def read(path, say):
+        results = Results(path, say)
+        return [results.runs, results.history, results.readings("blocks")]
+
     expected = read(sound, pytest.fail)
     names = (layout.RESULTS, layout.HISTORY, f"blocks{layout.READINGS}")
     for number in range(200):

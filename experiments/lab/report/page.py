@@ -33,12 +33,16 @@ class Picture(NamedTuple):
 
 
 class Table(NamedTuple):
-    """A table of a page; rows with the same first text stand together."""
+    """A table of a page; rows with the same first text stand together.
+
+    A narrow terminal leaves out the columns named in ``wide``.
+    """
 
     title: str
     columns: Sequence[str]
     rows: Sequence[Sequence[str]]
     note: str = ""
+    wide: Sequence[str] = ()
 
 
 class Listing(NamedTuple):

@@ -11,12 +11,8 @@ from experiments.lab.report import figures, page, terminal
 from experiments.lab.report.page import Table
 from experiments.lab.store import layout, manifest, results
 
-
-class Drawn(NamedTuple):
-    """A figure, and what it shows."""
-
-    figure: Figure
-    caption: str
+#: A terminal of fewer columns has no room for some of a table's.
+_WIDE = 110
 
 
 class Presentation(NamedTuple):
@@ -26,35 +22,48 @@ class Presentation(NamedTuple):
       title: a question.
       about: what it rests on.
       found: sentences.
+      summary: the table to compute with.
       figures: by the names of their files, without suffix.
+      captions: what each figure shows.
       shown: tables to read.
-      written: tables to compute with, by the names of their files.
+      more: further tables to compute with, by the names of their files.
     """
 
     title: str
     about: str
     found: Sequence[str]
-    figures: Mapping[str, Drawn]
+    summary: pd.DataFrame
+    figures: Mapping[str, Figure]
+    captions: Mapping[str, str]
     shown: Sequence[Table]
-    written: Mapping[str, pd.DataFrame]
+    more: Mapping[str, pd.DataFrame] = {}
 
 
 def publish(workdir: pathlib.Path, these: Presentation) -> None:
     """Writes a study's tables, figures and page, and prints what it found."""
     write(workdir, these)
     for table in these.shown:
-        drawn = terminal.table(table.columns, table.rows, sections=True, folding=table.columns)
-        terminal.show_table(drawn)
+        terminal.show_table(*_fitting(table, terminal.width()), table.title)
     notes = [table.note for table in these.shown if table.note]
     terminal.show_lines([*these.found, *notes, f"Tables, figures and report: {workdir}"])
 
 
+def _fitting(table: Table, width: int) -> tuple[list[str], list[list[str]]]:
+    """Returns the columns of a table that a terminal has room for, and their rows."""
+    narrow = width < _WIDE
+    places = [
+        place for place, column in enumerate(table.columns) if not (narrow and column in table.wide)
+    ]
+    of = lambda row: [row[place] for place in places]
+    return of(table.columns), [of(row) for row in table.rows]
+
+
 def write(workdir: pathlib.Path, these: Presentation) -> None:
     """Writes a study's tables, figures/ and report.html into its work directory."""
-    for name, table in these.written.items():
+    for name, table in {layout.SUMMARY: these.summary, **these.more}.items():
         layout.write_text(workdir / name, table.to_csv(index=False, lineterminator="\n"))
-    for name, drawn in these.figures.items():
-        figures.save(drawn.figure, workdir / layout.FIGURES, name)
+    for name, figure in these.figures.items():
+        figures.save(figure, workdir / layout.FIGURES, name)
     text = page.html(
         page.Page(
             title=these.title,
@@ -62,8 +71,8 @@ def write(workdir: pathlib.Path, these: Presentation) -> None:
             found=these.found,
             warnings=results.failures_of(workdir),
             figures=[
-                page.picture(workdir / layout.FIGURES / f"{name}.svg", drawn.caption)
-                for name, drawn in these.figures.items()
+                page.picture(workdir / layout.FIGURES / f"{name}.svg", these.captions[name])
+                for name in these.figures
             ],
             tables=these.shown,
             listings=_listings(workdir, manifest.read(workdir)["settings"]),

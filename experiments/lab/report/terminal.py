@@ -1,7 +1,7 @@
 """The terminal: tables, sentences and warnings."""
 
 import sys
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 
 import rich.box
 import rich.console
@@ -22,16 +22,19 @@ def warn(line: str) -> None:
     print(printable(line), file=sys.stderr)
 
 
-def table(
+def width() -> int:
+    """Returns the columns of the terminal; of a file, as many as tables take."""
+    return plain_console(width=150).width
+
+
+def show_table(
     columns: Sequence[str],
     rows: Sequence[Sequence[str]],
-    *,
     title: str = "",
     totals: Sequence[str] = (),
-    sections: bool = False,
-    folding: Collection[str] = (),
-) -> rich.table.Table:
-    """A table of texts.
+    sections: bool = True,
+) -> None:
+    """Prints a table of texts.
 
     Args:
       columns: their headers.
@@ -39,27 +42,21 @@ def table(
       title: above the table.
       totals: a text a column, below the rows; none by default.
       sections: whether a space parts rows whose first texts differ.
-      folding: the columns that may fold their texts where the terminal is narrow.
     """
     drawn = rich.table.Table(
         box=rich.box.SIMPLE_HEAD,
-        title=title or None,
+        title=rich.markup.escape(title) or None,
         title_justify="left",
         show_footer=bool(totals),
     )
     for header, total in zip(columns, totals or [""] * len(columns), strict=True):
-        drawn.add_column(header, total, justify="right", no_wrap=header not in folding)
+        drawn.add_column(header, total, justify="right", no_wrap=not sections)
     previous = rows[0][0] if rows else None
     for row in rows:
         if sections and row[0] != previous:
             drawn.add_section()
         previous = row[0]
         drawn.add_row(*map(rich.markup.escape, row))
-    return drawn
-
-
-def show_table(drawn: rich.table.Table) -> None:
-    """Prints a table."""
     plain_console(width=150).print(drawn)
 
 

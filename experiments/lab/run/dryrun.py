@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 import jax
-import rich.table
 
 from experiments.lab.build import compilation
 from experiments.lab.build.experiment import Experiment
@@ -62,7 +61,7 @@ def tell(study: str, experiment: Experiment, store: Store, interrupts: Interrupt
         told = f"their times measured now, in {duration(time.perf_counter() - start)}, and kept"
     times = [estimates.of(group, begun.get(group, 0)) for group in groups]
     rows = list(_rows(plan, estimates, groups, times))
-    terminal.show_table(_table(config, rows))
+    _show(config, rows)
     around = started + estimates.report_seconds()
     seconds = around + sum(map(sum, times))
     runs, done = sum(row.runs for row in rows), len(store.finished)
@@ -108,8 +107,8 @@ def _rows(
             )
 
 
-def _table(config: Config, rows: list[_Row]) -> rich.table.Table:
-    """The rows, and their totals."""
+def _show(config: Config, rows: list[_Row]) -> None:
+    """Prints the rows, and their totals."""
     several = config.varying()
     sums = {
         "depth": "total",
@@ -138,7 +137,7 @@ def _table(config: Config, rows: list[_Row]) -> rich.table.Table:
                 duration(row.training),
             ]
         )
-    return terminal.table([*sums], lines, totals=[*sums.values()])
+    terminal.show_table([*sums], lines, totals=[*sums.values()], sections=False)
 
 
 class _Probe:

@@ -27,6 +27,8 @@ from experiments.lab.system.startup import import_jax
 
 if TYPE_CHECKING:
     from experiments.lab.build.experiment import Experiment
+    from experiments.lab.report.presentation import Presentation
+    from experiments.lab.store.results import Results
 
 
 def later(module: str, name: str) -> Callable:
@@ -48,7 +50,7 @@ class Study(NamedTuple):
       name: of the study, and of its package in :mod:`experiments`.
       question: what it asks, for ``--help``.
       defaults: its configuration without flags.
-      report: draws and prints what a work directory's tables say.
+      report: a pure function of a work directory's tables to what they say.
       reading: what the study reads besides losses and errors; None for nothing.
       problems: a line for each thing in a configuration that makes no sense for the study.
       of_family: what its configuration is without flags in other families, by field.
@@ -57,7 +59,7 @@ class Study(NamedTuple):
     name: str
     question: str
     defaults: Config
-    report: Callable[[pathlib.Path], None]
+    report: "Callable[[Results], Presentation]"
     reading: Reading | None = None
     problems: Callable[[Config], Iterable[str]] = lambda _: ()
     of_family: Mapping[str, Mapping[str, Any]] = {}
@@ -71,6 +73,18 @@ class Study(NamedTuple):
         family = commandline.parse(self.defaults, argv).family
         others = self.of_family.get(family, {})
         return commandline.parse(dataclasses.replace(self.defaults, **others), argv)
+
+    def tell(self, workdir: pathlib.Path) -> None:
+        """Writes summary.csv, figures/ and report.html of a work directory; prints what it says.
+
+        Raises:
+          UserError: the directory holds no results.
+        """
+        from experiments.lab.report import terminal
+        from experiments.lab.report.presentation import publish
+        from experiments.lab.store.results import Results
+
+        publish(workdir, self.report(Results(workdir, terminal.warn)))
 
     def main(
         self,
@@ -146,7 +160,7 @@ def _train(study: Study, experiment: "Experiment", store: Store, interrupts: Int
     """Trains what is missing, and reports; says what failed for want of memory."""
     from experiments.lab.run import sweep
 
-    report = lambda: study.report(store.path)
+    report = lambda: study.tell(store.path)
     sweep.train(study.name, experiment, store, interrupts, report, study.reading)
     for group, why in store.failures.items():
         print(

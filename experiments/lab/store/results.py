@@ -16,40 +16,53 @@ from experiments.lab.system.errors import ContentError, UserError
 _MOST_CHECKSUMS = 10_000
 
 
-def tables_of(workdir: pathlib.Path, say: layout.Say) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Reads the results and the history of a work directory, for its report.
+class Results:
+    """What a work directory holds, finished or not: its tables as data frames, read at need.
 
-    Where a table is damaged and there are records, these are read instead.
-
-    Args:
-      workdir: finished or not, or one that holds no more than the tables.
-      say: tells the user what was damaged.
-
-    Raises:
-      UserError: there are none, or they are damaged.
+    Where a table is damaged and there are records, it is made from these instead.
     """
-    readers = {
-        layout.RESULTS: functools.partial(tables.read, columns=tables.RESULTS),
-        layout.HISTORY: functools.partial(tables.read, columns=tables.HISTORY),
-    }
-    results, history = _frames(workdir, readers, say)
-    return results, history
 
+    def __init__(self, workdir: pathlib.Path, say: layout.Say):
+        """Reads nothing yet.
 
-def readings_of(workdir: pathlib.Path, name: str, say: layout.Say) -> pd.DataFrame:
-    """Reads a table that the study has besides, from its file or else from the records.
+        Args:
+          workdir: a study's directory, or one that holds no more than the tables.
+          say: tells the user what was damaged.
+        """
+        self._workdir, self._say = workdir, say
 
-    Args:
-      workdir: finished or not.
-      name: of the table.
-      say: tells the user what was damaged.
+    @functools.cached_property
+    def settings(self) -> dict:
+        """What was asked for; UserError where the directory holds no study."""
+        return manifest.read(self._workdir)["settings"]
 
-    Raises:
-      UserError: there is none, or it is damaged.
-    """
-    read = functools.partial(tables.read_readings, name)
-    (frame,) = _frames(workdir, {f"{name}{layout.READINGS}": read}, say)
-    return frame
+    @functools.cached_property
+    def _tables(self) -> list[pd.DataFrame]:
+        readers = {
+            layout.RESULTS: functools.partial(tables.read, columns=tables.RESULTS),
+            layout.HISTORY: functools.partial(tables.read, columns=tables.HISTORY),
+        }
+        return _frames(self._workdir, readers, self._say)
+
+    @property
+    def runs(self) -> pd.DataFrame:
+        """The results, a row a run; UserError where there are none, or they are damaged."""
+        return self._tables[0]
+
+    @property
+    def history(self) -> pd.DataFrame:
+        """The history, a row a run, step and metric; UserError as for the runs."""
+        return self._tables[1]
+
+    def readings(self, name: str) -> pd.DataFrame:
+        """Reads a table that the study has besides, a row a run, step and place.
+
+        Raises:
+          UserError: there is none, or it is damaged.
+        """
+        read = functools.partial(tables.read_readings, name)
+        (frame,) = _frames(self._workdir, {f"{name}{layout.READINGS}": read}, self._say)
+        return frame
 
 
 def _frames(

@@ -9,7 +9,7 @@ from experiments.lab.config.grid import Group
 from experiments.lab.store import layout, manifest
 from experiments.lab.store.layout import free_directory
 from experiments.lab.store.manifest import settings_of
-from experiments.lab.store.results import tables_of
+from experiments.lab.store.results import Results
 from experiments.lab.store.schema import MEASURES
 from experiments.lab.store.store import Store
 from experiments.lab.system import lock
@@ -43,6 +43,11 @@ def rows(group, value=0.5):
     history = {"step": np.array([0, 1]), "train_loss": np.full((runs, 2), number)}
     blocks = {"step": np.array([1]), "power": np.full((runs, 1, 2), number)}
     return results, history, {"blocks": blocks}, {"seconds": "1"}
+
+
+def tables_of(path, say):
+    results = Results(path, say)
+    return results.runs, results.history
 
 
 def fill(path, *which, say=silent, **changes):
