@@ -1,8 +1,8 @@
 """The report of :mod:`experiments.degradation`."""
 
-from experiments.degradation import findings, published
+from experiments.degradation import figures, findings, published
 from experiments.lab.analysis import labels, summary, wording
-from experiments.lab.report import figures, page
+from experiments.lab.report import depth_curves, page
 from experiments.lab.report.presentation import Presentation
 from experiments.lab.store.results import Results
 
@@ -46,8 +46,8 @@ def report(results: Results) -> Presentation:
         found=findings.sentences(table),
         summary=table,
         figures={
-            "error_over_depth": figures.over_depth(runs, errors),
-            "loss_over_depth": figures.over_depth(runs, losses),
+            "error_over_depth": depth_curves.over_depth(runs, errors),
+            "loss_over_depth": depth_curves.over_depth(runs, losses),
             "training_curves": figures.training_curves(runs, history, "train_error"),
             "learning_rates": figures.rates(runs),
         },

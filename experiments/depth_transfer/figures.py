@@ -3,7 +3,8 @@
 A column is a parametrisation, a row an optimiser.
 """
 
-from collections.abc import Callable, Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import matplotlib
@@ -16,35 +17,35 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter
 
 from experiments.depth_transfer import optima
-from experiments.depth_transfer.transfers import Panels, panels
+from experiments.depth_transfer.transfers import Parametrisations, parametrisations
 from experiments.lab.analysis import labels
-from experiments.lab.report.figures import COLORS, STYLE, depth_axis, legend_above
+from experiments.lab.report.figures import color_of, depth_axis, legend_above, panels
 from resnet_jax.statistics import t_interval
 
 _THEORY: dict[str, Any] = {"lw": 1.1, "ls": (0, (4, 2)), "zorder": 4}
 
 
-def _over_panels(
-    table: pd.DataFrame, draw: Callable[[Axes, tuple, pd.DataFrame], None], **shared: Any
-) -> tuple[Figure, np.ndarray, Panels]:
-    """A figure with a panel for each parametrisation, drawn by ``draw``."""
-    layout = panels(table)
+@contextlib.contextmanager
+def _a_panel_each(
+    table: pd.DataFrame,
+    draw: Callable[[Axes, tuple, pd.DataFrame], None],
+    sharex: bool | str,
+    sharey: bool | str,
+) -> Iterator[tuple[Figure, np.ndarray, Parametrisations]]:
+    """Yields a figure with a panel for each parametrisation, drawn by ``draw``."""
+    layout = parametrisations(table)
     size = 2.35 * len(layout.columns) + 0.8, 2.3 * len(layout.rows) + 0.7
-    figure, grid = plt.subplots(
-        len(layout.rows), len(layout.columns), figsize=size, squeeze=False, **shared
-    )
-    for row, column, key in layout.places():
-        axes, runs = grid[row, column], labels.of(table, key)
-        if runs.empty:
-            axes.set_visible(False)
-            continue
-        draw(axes, key, runs)
-        if row == 0:
-            axes.set_title(layout.columns[column])
-    return figure, grid, layout
+    shape = len(layout.rows), len(layout.columns)
+    with panels(*shape, size, sharex=sharex, sharey=sharey) as (figure, grid):
+        for row, column, key in layout.places():
+            if not (runs := labels.of(table, key)).empty:
+                draw(grid[row, column], key, runs)
+                if row == 0:
+                    grid[row, column].set_title(layout.columns[column])
+        yield figure, grid, layout
 
 
-def _label_rows(grid: np.ndarray, layout: Panels, text: str) -> None:
+def _label_rows(grid: np.ndarray, layout: Parametrisations, text: str) -> None:
     for axes, optimizer in zip(grid[:, 0], layout.rows, strict=True):
         axes.set_ylabel(f"{labels.words('optimizer', optimizer)}\n{text}")
 
@@ -71,8 +72,7 @@ def loss_over_rate(results: pd.DataFrame, summary: pd.DataFrame) -> Figure:
         axes.set_yscale("log")
         axes.yaxis.set_minor_formatter(NullFormatter())
 
-    with plt.style.context(STYLE):
-        figure, grid, layout = _over_panels(results, draw, sharex="row", sharey=True)
+    with _a_panel_each(results, draw, "row", True) as (figure, grid, layout):
         _label_rows(grid, layout, "training loss, nats")
         for axes in grid[-1]:
             axes.set_xlabel("learning rate")
@@ -90,13 +90,12 @@ def best_rate_over_depth(best: pd.DataFrame, summary: pd.DataFrame, theory: pd.D
       summary: see :func:`experiments.depth_transfer.optima.over_seeds`.
       theory: see :func:`experiments.depth_transfer.transfers.predicted`.
     """
-    layout = panels(summary)
+    layout = parametrisations(summary)
     width = 3.6 * len(layout.rows) + 0.4
-    with plt.style.context(STYLE):
-        figure, grid = plt.subplots(1, len(layout.rows), figsize=(width, 3.4), squeeze=False)
+    with panels(1, len(layout.rows), (width, 3.4)) as (figure, grid):
         for row, column, key in layout.places():
             axes, curve = grid[0, row], labels.of(summary, key).sort_values("depth")
-            color, seeds = COLORS[column % len(COLORS)], labels.of(best, key)
+            color, seeds = color_of(column), labels.of(best, key)
             name = layout.columns[column]
             beside = 2 ** (0.08 * (column - (len(layout.columns) - 1) / 2))
             axes.scatter(
@@ -159,7 +158,7 @@ def feature_change(changes: pd.DataFrame, theory: pd.DataFrame) -> Figure:
             depths = sorted(at_step.depth.unique())
             intervals = [t_interval(at_step.log_change[at_step.depth == each]) for each in depths]
             mean, low, high = np.exp2(np.array(intervals)).T
-            color, name = COLORS[index % len(COLORS)], f"{step} step{'s' * (step > 1)}"
+            color, name = color_of(index), f"{step} step{'s' * (step > 1)}"
             axes.plot(depths, mean, color=color, marker="o", ms=3, label=name)
             axes.fill_between(depths, low, high, color=color, alpha=0.2, lw=0)
             if index == 0:
@@ -170,8 +169,7 @@ def feature_change(changes: pd.DataFrame, theory: pd.DataFrame) -> Figure:
         depth_axis(axes, changes.depth.unique())
         axes.set_xlabel("")
 
-    with plt.style.context(STYLE):
-        figure, grid, layout = _over_panels(changes, draw, sharex=True, sharey="row")
+    with _a_panel_each(changes, draw, True, "row") as (figure, grid, layout):
         _label_rows(grid, layout, "relative change")
         for axes in grid[-1]:
             axes.set_xlabel("depth (weight layers)")

@@ -23,7 +23,7 @@ _NO_SLOPE = 1e-9
 _PLACE = SERIES.index("optimizer")
 
 
-class Panels(NamedTuple):
+class Parametrisations(NamedTuple):
     """The parametrisations of a table, side by side.
 
     Attributes:
@@ -43,7 +43,7 @@ class Panels(NamedTuple):
                 yield row, column, key
 
 
-def panels(table: pd.DataFrame) -> Panels:
+def parametrisations(table: pd.DataFrame) -> Parametrisations:
     """How the parametrisations of a table are laid out."""
     rows = list(dict.fromkeys(table.optimizer))
     alike = table.assign(optimizer=rows[0])
@@ -54,7 +54,7 @@ def panels(table: pd.DataFrame) -> Panels:
         names = labels.variants(alike)
         columns = {(*key, weight): name or labels.kind(weight) for key, name in names.items()}
     of_row = lambda name: [(*key[:_PLACE], name, *key[_PLACE + 1 :]) for key in columns]
-    return Panels(rows, [*columns.values()], [of_row(name) for name in rows])
+    return Parametrisations(rows, [*columns.values()], [of_row(name) for name in rows])
 
 
 def predicted(changes: pd.DataFrame, knows: bool) -> pd.DataFrame:
@@ -98,7 +98,7 @@ def of_parametrisations(
       changes: see :func:`experiments.depth_transfer.reading.at_lowest_rates`.
       theory: see :func:`predicted`.
     """
-    layout, rows = panels(results), []
+    layout, rows = parametrisations(results), []
     for place, column, key in layout.places():
         runs, seeds = labels.of(results, key), labels.of(best, key)
         if runs.empty:

@@ -16,7 +16,7 @@ from experiments.dynamics.trajectories import Trajectory
 from experiments.lab.analysis import labels
 from experiments.lab.analysis.reach import TRAINED
 from experiments.lab.analysis.verdicts import VERDICTS
-from experiments.lab.report.figures import COLORS, STYLE, error_axis, legend_above, within
+from experiments.lab.report.figures import color_of, error_axis, legend_above, panels, within
 
 #: Steps that a figure over layers shows at most.
 _MOST_STEPS = 6
@@ -25,7 +25,7 @@ _MOST_STEPS = 6
 _SMALLEST, _LARGEST = 1e-9, 1e9
 
 
-class Row(NamedTuple):
+class Quantity(NamedTuple):
     """A quantity over the layers.
 
     Attributes:
@@ -44,11 +44,11 @@ class Row(NamedTuple):
 
 
 ROWS = (
-    Row("activation power", "blocks", "rms", power=2),
-    Row("gradient", "blocks", "gradient"),
-    Row("update over weight", "layers", "update_to_weight"),
-    Row("share of dead units", "layers", "dead", logarithmic=False),
-    Row("cosine of two inputs", "blocks", "cosine", logarithmic=False),
+    Quantity("activation power", "blocks", "rms", power=2),
+    Quantity("gradient", "blocks", "gradient"),
+    Quantity("update over weight", "layers", "update_to_weight"),
+    Quantity("share of dead units", "layers", "dead", logarithmic=False),
+    Quantity("cosine of two inputs", "blocks", "cosine", logarithmic=False),
 )
 
 
@@ -68,15 +68,13 @@ def over_layers(tables: Mapping[str, pd.DataFrame], found: Sequence[Trajectory])
     }
     steps = _some(found[0].steps)
     colors = plt.get_cmap("viridis")(np.linspace(0, 0.92, len(steps)))
-    with plt.style.context(STYLE):
-        figure, grid = plt.subplots(
-            len(rows),
-            len(found),
-            figsize=(1.75 * len(found) + 0.9, 1.5 * len(rows) + 0.9),
-            sharex=True,
-            sharey="row",
-            squeeze=False,
-        )
+    with panels(
+        len(rows),
+        len(found),
+        (1.75 * len(found) + 0.9, 1.5 * len(rows) + 0.9),
+        sharex=True,
+        sharey="row",
+    ) as (figure, grid):
         for column, each in zip(grid.T, found, strict=True):
             for axes, row in zip(column, rows, strict=True):
                 here = _of(tables[row.table], each)
@@ -110,7 +108,9 @@ def _title(each: Trajectory) -> str:
     return f"{labels.kind(each.shortcut_weight)},\n{labels.norm(each.variant.norm)}{lost}"
 
 
-def _draw(axes: Axes, runs: pd.DataFrame, row: Row, depth: int, color: Any, label: str) -> None:
+def _draw(
+    axes: Axes, runs: pd.DataFrame, row: Quantity, depth: int, color: Any, label: str
+) -> None:
     values = runs.pivot(index="place", columns="seed", values=row.column) ** row.power
     values = values.where(np.isfinite(values) & ((values > 0) | (not row.logarithmic)))
     last = depth - (row.table == "blocks")  # blocks begin behind the stem and end at the head
@@ -153,20 +153,18 @@ def over_steps(found: Sequence[Trajectory], names: Sequence[str]) -> Figure:
       names: of theirs and others, in the order of their colours in all figures.
     """
     norms = list(dict.fromkeys(each.variant.norm for each in found))
-    with plt.style.context(STYLE):
-        figure, grid = plt.subplots(
-            len(_CURVES),
-            len(norms),
-            figsize=(2.7 * len(norms) + 1, 1.6 * len(_CURVES) + 0.9),
-            sharex=True,
-            sharey="row",
-            squeeze=False,
-        )
+    with panels(
+        len(_CURVES),
+        len(norms),
+        (2.7 * len(norms) + 1, 1.6 * len(_CURVES) + 0.9),
+        sharex=True,
+        sharey="row",
+    ) as (figure, grid):
         for column, norm in zip(grid.T, norms, strict=True):
             for axes, curve in zip(column, _CURVES.values(), strict=True):
                 for each in found:
                     if each.variant.norm == norm:
-                        color = COLORS[names.index(each.name) % len(COLORS)]
+                        color = color_of(names.index(each.name))
                         _over_steps(axes, each.steps, curve(each), color, each.name)
             column[0].set_title(labels.norm(norm))
             column[-1].set_xlabel("step")
@@ -201,14 +199,10 @@ def errors_by_verdict(table: pd.DataFrame, runs: pd.DataFrame, names: Sequence[s
     """
     depths, norms = sorted(table.depth.unique()), list(dict.fromkeys(table.norm))
     verdicts = [name for name in VERDICTS if name in set(table.verdict)]
-    with plt.style.context(STYLE):
-        figure, grid = plt.subplots(
-            1,
-            len(depths),
-            figsize=(max(3.6 * len(depths) + 1, 8.6), 3.8),
-            sharey=True,
-            squeeze=False,
-        )
+    with panels(1, len(depths), (max(3.6 * len(depths) + 1, 8.6), 3.8), sharey=True) as (
+        figure,
+        grid,
+    ):
         for axes, depth in zip(grid[0], depths, strict=True):
             for place, verdict in enumerate(verdicts):
                 here = table[(table.depth == depth) & (table.verdict == verdict)]
@@ -216,7 +210,7 @@ def errors_by_verdict(table: pd.DataFrame, runs: pd.DataFrame, names: Sequence[s
                 for beside, (_, row) in zip(_spread(len(ranked)), ranked.iterrows(), strict=True):
                     key = (*labels.variant_of(row).names(), row.shortcut_weight)
                     errors = labels.of(runs[runs.depth == depth], key).train_error
-                    look = {"color": COLORS[names.index(row.network) % len(COLORS)]}
+                    look = {"color": color_of(names.index(row.network))}
                     marker = _MARKERS[norms.index(row.norm) % len(_MARKERS)]
                     places = np.full(len(errors), place + beside)
                     axes.scatter(places, errors, s=16, marker=marker, lw=0, alpha=0.75, **look)
@@ -243,7 +237,7 @@ def _spread(count: int) -> np.ndarray:
 def _handles(names: Sequence[str], norms: Sequence[str]) -> dict[str, Artist]:
     dot = lambda marker, color: plt.Line2D([], [], ls="", marker=marker, ms=4, color=color)
     handles: dict[str, Artist] = {
-        name: dot("o", COLORS[index % len(COLORS)]) for index, name in enumerate(names)
+        name: dot("o", color_of(index)) for index, name in enumerate(names)
     }
     for index, norm in enumerate(norms):
         handles[labels.norm(norm)] = dot(_MARKERS[index % len(_MARKERS)], "0.5")

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from experiments.lab.analysis import labels
 from experiments.lab.analysis.wording import percent
-from experiments.lab.report.figures import COLORS, STYLE, error_axis
+from experiments.lab.report.figures import color_of, error_axis, panels
 
 #: Contour lines in a factor of ten of the loss.
 _LINES_A_DECADE = 10
@@ -21,7 +21,7 @@ _LINES_A_DECADE = 10
 _LEAST_LOSS = 1e-3
 
 
-class Panel(NamedTuple):
+class Plane(NamedTuple):
     """One network's plane: the rows of the readings, and what stands above it."""
 
     plane: pd.DataFrame
@@ -59,7 +59,7 @@ def every_seed(plane: pd.DataFrame, results: pd.DataFrame) -> Figure:
     return _contours(rows)
 
 
-def _panel(plane: pd.DataFrame, name: str, results: pd.DataFrame) -> Panel | None:
+def _panel(plane: pd.DataFrame, name: str, results: pd.DataFrame) -> Plane | None:
     """None for a network that was not trained."""
     if plane.empty:
         return None
@@ -67,32 +67,31 @@ def _panel(plane: pd.DataFrame, name: str, results: pd.DataFrame) -> Panel | Non
     keys = ["depth", "shortcut_weight", "seed"]
     same = results[(results[keys] == run[keys]).all(axis=1)]
     same = labels.of(same, labels.variant_of(run).names())
-    return Panel(
+    return Plane(
         plane,
         f"{name}, {run.depth} layers, seed {run.seed}\n"
         f"training error {percent(same.train_error.iloc[0])}",
     )
 
 
-def _contours(rows: Sequence[Sequence[Panel | None]]) -> Figure:
+def _contours(rows: Sequence[Sequence[Plane | None]]) -> Figure:
     """Panels with the same levels and colours; × is the trained network."""
     columns = max(map(len, rows))
-    known = pd.concat(panel.plane.train_loss for row in rows for panel in row if panel)
+    known = pd.concat(shown.plane.train_loss for row in rows for shown in row if shown)
     known = known[np.isfinite(known)]
     levels = _levels(known)
-    with plt.style.context({**STYLE, "axes.grid": False}):
-        figure, grid = plt.subplots(
-            len(rows),
-            columns,
-            figsize=(2.3 * columns + 1.2, 2.5 * len(rows) + 0.2),
-            sharex=True,
-            sharey=True,
-            squeeze=False,
-        )
+    with panels(
+        len(rows),
+        columns,
+        (2.3 * columns + 1.2, 2.5 * len(rows) + 0.2),
+        sharex=True,
+        sharey=True,
+        style={"axes.grid": False},
+    ) as (figure, grid):
         image = None
         for line, row in zip(grid, rows, strict=True):
-            for axes, panel in zip(line, row, strict=True):
-                image = _draw(axes, panel, levels) or image
+            for axes, shown in zip(line, row, strict=True):
+                image = _draw(axes, shown, levels) or image
         figure.supxlabel("first direction, filter-normalised", size=9)
         figure.supylabel("second direction", size=9)
         if image is not None:
@@ -114,15 +113,14 @@ def _levels(losses: pd.Series) -> np.ndarray:
     return np.logspace(first, last, round((last - first) * _LINES_A_DECADE) + 1)
 
 
-def _draw(axes: Axes, panel: Panel | None, levels: np.ndarray) -> Any:
-    if panel is None:
-        axes.set_visible(False)
+def _draw(axes: Axes, shown: Plane | None, levels: np.ndarray) -> Any:
+    if shown is None:
         return None
-    axes.set_title(panel.title, size=7.5)
+    axes.set_title(shown.title, size=7.5)
     axes.set_aspect("equal")
     axes.set_xticks([-1, 0, 1])
     axes.set_yticks([-1, 0, 1])
-    table = panel.plane.pivot(index="y", columns="x", values="train_loss")
+    table = shown.plane.pivot(index="y", columns="x", values="train_loss")
     if not np.isfinite(table.to_numpy()).any():
         axes.text(0.5, 0.5, "diverged", ha="center", va="center", transform=axes.transAxes)
         return None
@@ -153,18 +151,16 @@ def along_lines(lines: pd.DataFrame, curvatures: pd.DataFrame) -> Figure:
     first = lines[lines.direction == 0]
     bent = curvatures.assign(ratio=abs(curvatures.least / curvatures.greatest))
     depths, names = sorted(first.depth.unique()), labels.series(first)
-    with plt.style.context(STYLE):
-        figure, grid = plt.subplots(
-            len(_ROWS),
-            len(depths),
-            figsize=(max(2.6 * len(depths) + 1.3, 4.5), 1.7 * len(_ROWS) + 0.5),
-            sharex=True,
-            sharey="row",
-            squeeze=False,
-        )
+    with panels(
+        len(_ROWS),
+        len(depths),
+        (max(2.6 * len(depths) + 1.3, 4.5), 1.7 * len(_ROWS) + 0.5),
+        sharex=True,
+        sharey="row",
+    ) as (figure, grid):
         for column, depth in enumerate(depths):
             for index, (key, label) in enumerate(names.items()):
-                color = COLORS[index % len(COLORS)]
+                color = color_of(index)
                 line, bend = (
                     labels.of(table[table.depth == depth], key) for table in (first, bent)
                 )

@@ -9,12 +9,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from experiments.lab.report.figures import COLORS, STYLE, error_axis, legend_above
+from experiments.lab.report.figures import STYLE, color_of, error_axis, legend_above, panels
 from experiments.lesion.curves import Lesioned, MeanCurve, at_depths, curve
 from resnet_jax import theory
 
 
-class Panel(NamedTuple):
+class View(NamedTuple):
     """What lies along a panel, and how a network is drawn into it, in a colour."""
 
     label: str
@@ -34,13 +34,13 @@ def lesions(found: Sequence[Lesioned]) -> Figure:
     A line is the mean over seeds, its band the 95% interval; where it is dotted, normalisations are
     measured anew.  Dashes are the intact network.
     """
-    panels = (
-        Panel("removed block", _one_removed),
-        Panel("blocks removed", _several_removed),
-        Panel("rank correlation of the order", _exchanged),
+    views = (
+        View("removed block", _one_removed),
+        View("blocks removed", _several_removed),
+        View("rank correlation of the order", _exchanged),
     )
     styles = {"intact": _DASHES, "normalisation measured anew": _DOTS}
-    figure, grid = _grid(found, found, panels, styles)
+    figure, grid = _grid(found, found, views, styles)
     for row in grid:
         for axes in row:
             error_axis(axes)
@@ -56,10 +56,10 @@ def paths(found: Sequence[Lesioned]) -> Figure:
     Left what one path brings, in the middle that times the number of paths, right what all paths of
     a length bring together.
     """
-    panels = [Panel("branches on the path", draw) for draw in (_single_path, _product, _share)]
+    views = [View("branches on the path", draw) for draw in (_single_path, _product, _share)]
     styles = {"as initialised": _DASHES, "trained": "-", "if paths were independent": _DOTS}
     shown = [each for each in found if each.paths]
-    figure, grid = _grid(found, shown, panels, styles)
+    figure, grid = _grid(found, shown, views, styles)
     titles = (
         "norm along one path, over that\nthrough shortcuts alone",
         "number of paths × norm,\nas a share",
@@ -79,21 +79,20 @@ def paths(found: Sequence[Lesioned]) -> Figure:
 def _grid(
     found: Sequence[Lesioned],
     shown: Sequence[Lesioned],
-    panels: Sequence[Panel],
+    views: Sequence[View],
     styles: Mapping,
 ) -> tuple[Figure, np.ndarray]:
     """A row of panels a depth, a colour a kind of network in all figures; and a legend of both."""
     rows = list(at_depths(shown))
     names = list(dict.fromkeys(each.name for each in found))
     height = max(len(rows), 1)
-    with plt.style.context(STYLE):
-        size = (3.1 * len(panels), 2.3 * height + 0.9)
-        figure, grid = plt.subplots(height, len(panels), figsize=size, squeeze=False)
+    size = (3.1 * len(views), 2.3 * height + 0.9)
+    with panels(height, len(views), size) as (figure, grid):
         for row, (depth, these) in zip(grid, rows, strict=False):
-            for axes, panel in zip(row, panels, strict=True):
+            for axes, view in zip(row, views, strict=True):
                 for each in these:
-                    panel.draw(axes, each, COLORS[names.index(each.name) % len(COLORS)])
-                axes.set_xlabel(panel.label)
+                    view.draw(axes, each, color_of(names.index(each.name)))
+                axes.set_xlabel(view.label)
             row[0].set_ylabel(f"{depth} layers")
         grey = {name: plt.Line2D([], [], color="0.4", ls=style) for name, style in styles.items()}
         legend_above(figure, grid.flat, grey)

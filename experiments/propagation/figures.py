@@ -13,11 +13,11 @@ from matplotlib.ticker import NullFormatter
 
 from experiments.lab.analysis import configurations, labels
 from experiments.lab.analysis.configurations import Configuration
-from experiments.lab.report.figures import COLORS, STYLE, legend_above, within
+from experiments.lab.report.figures import color_of, legend_above, panels, within
 from resnet_jax.diagnostics.layers import POINTS, REACH
 
 
-class Panel(NamedTuple):
+class Quantity(NamedTuple):
     """How a quantity is drawn; what lies beyond the limits is cut off.
 
     Attributes:
@@ -40,19 +40,19 @@ class Panel(NamedTuple):
 _WIDE = (1e-12, 1e38)
 
 #: Those that theory speaks of.  Explosions would flatten the panels beside them.
-PANELS = {
-    "power": Panel("activation power", _WIDE, shared=False),
-    "gradient": Panel("squared gradient,\nover that at the last block", _WIDE, shared=False),
-    "cosine": Panel("cosine of two inputs", (-0.05, 1.05), logarithmic=False),
-    "gradient_correlation": Panel("gradient correlation\nof two inputs", (1e-2, 1.5)),
+PREDICTED = {
+    "power": Quantity("activation power", _WIDE, shared=False),
+    "gradient": Quantity("squared gradient,\nover that at the last block", _WIDE, shared=False),
+    "cosine": Quantity("cosine of two inputs", (-0.05, 1.05), logarithmic=False),
+    "gradient_correlation": Quantity("gradient correlation\nof two inputs", (1e-2, 1.5)),
 }
 
 #: The others.
-FURTHER = {
-    "branch_to_shortcut": Panel("branch over shortcut", (1e-4, 1e4)),
-    "rank": Panel("effective rank", (0.9, 1e4)),
-    "response": Panel("response, standard\ndeviation", _WIDE, shared=False, table="layers"),
-    "weight_gradient": Panel(
+MEASURED = {
+    "branch_to_shortcut": Quantity("branch over shortcut", (1e-4, 1e4)),
+    "rank": Quantity("effective rank", (0.9, 1e4)),
+    "response": Quantity("response, standard\ndeviation", _WIDE, shared=False, table="layers"),
+    "weight_gradient": Quantity(
         "gradient over weights", (1e-12, 1e24), shared=False, table="layers", over="weight"
     ),
 }
@@ -81,7 +81,7 @@ def over_blocks(found: Sequence[Configuration]) -> Figure:
     more: dict[str, Artist] = {}
     if any(np.isfinite(each.curves["power"].theory).any() for each in found):
         more["theory, infinite width"] = plt.Line2D([], [], color="k", lw=0.8, ls=_DASHES)
-    return _profiles(found, PANELS, line_of, {"cosine": "block"}, more)
+    return _profiles(found, PREDICTED, line_of, {"cosine": "block"}, more)
 
 
 def over_layers(
@@ -97,16 +97,16 @@ def over_layers(
     tables = {"blocks": blocks, "layers": layers}
 
     def line_of(each: Configuration, name: str) -> Line:
-        panel = FURTHER[name]
-        runs = _of(tables[panel.table], each)
-        runs = runs.assign(**{name: runs[name] / (runs[panel.over] if panel.over else 1)})
+        quantity = MEASURED[name]
+        runs = _of(tables[quantity.table], each)
+        runs = runs.assign(**{name: runs[name] / (runs[quantity.over] if quantity.over else 1)})
         values = runs.pivot(index="seed", columns="place", values=name).to_numpy()
-        if panel.table == "layers":
+        if quantity.table == "layers":
             values = values[:, 1:-1]  # those of blocks: neither stem nor head
         mean, low, high = configurations.spread(values, factor=True)
         return Line(mean, low, high, np.full(len(mean), np.nan))
 
-    return _profiles(found, FURTHER, line_of, {"rank": "block", "weight_gradient": "layer"}, {})
+    return _profiles(found, MEASURED, line_of, {"rank": "block", "weight_gradient": "layer"}, {})
 
 
 def _of(table: pd.DataFrame, each: Configuration) -> pd.DataFrame:
@@ -117,26 +117,22 @@ def _of(table: pd.DataFrame, each: Configuration) -> pd.DataFrame:
 
 def _profiles(
     found: Sequence[Configuration],
-    panels: dict[str, Panel],
+    quantities: dict[str, Quantity],
     line_of: Callable[[Configuration, str], Line],
     axis_under: dict[str, str],
     more: dict[str, Artist],
 ) -> Figure:
     """A grid of panels: a row a quantity, a column a normalisation; ``more`` is in the legend."""
     norms = list(dict.fromkeys(each.variant.norm for each in found))
-    with plt.style.context(STYLE):
-        figure, grid = plt.subplots(
-            len(panels),
-            len(norms),
-            figsize=(2.7 * len(norms) + 1, 1.75 * len(panels) + 0.8),
-            squeeze=False,
-        )
-        for row, (name, panel) in zip(grid, panels.items(), strict=True):
+    with panels(
+        len(quantities), len(norms), (2.7 * len(norms) + 1, 1.75 * len(quantities) + 0.8)
+    ) as (figure, grid):
+        for row, (name, quantity) in zip(grid, quantities.items(), strict=True):
             for axes, norm in zip(row, norms, strict=True):
                 for each in found:
                     if each.variant.norm == norm:
-                        _draw(axes, line_of(each, name), _color(found, each), each.name, panel)
-            _style(row, panel)
+                        _draw(axes, line_of(each, name), _color(found, each), each.name, quantity)
+            _style(row, quantity)
             for axes in row:
                 axes.set_xlabel(axis_under.get(name, ""))
         for axes, norm in zip(grid[0], norms, strict=True):
@@ -148,12 +144,12 @@ def _profiles(
 def _color(found: Sequence[Configuration], each: Configuration) -> str:
     """One for each kind of network, whatever its normalisation."""
     names = list(dict.fromkeys(other.name for other in found))
-    return COLORS[names.index(each.name) % len(COLORS)]
+    return color_of(names.index(each.name))
 
 
-def _draw(axes: Axes, line: Line, color: str, label: str, panel: Panel) -> None:
+def _draw(axes: Axes, line: Line, color: str, label: str, quantity: Quantity) -> None:
     # On a logarithmic axis a mean that may be zero is noise, and so are its fragments.
-    certain = (line.low > 0) | np.isnan(line.low) & (line.mean > 0) | (not panel.logarithmic)
+    certain = (line.low > 0) | np.isnan(line.low) & (line.mean > 0) | (not quantity.logarithmic)
     shown = lambda values: np.where(certain & np.isfinite(values), values, np.nan)
     places = np.arange(len(line.mean))
     axes.plot(places, shown(line.mean), color=color, lw=1.4, label=label)
@@ -161,16 +157,16 @@ def _draw(axes: Axes, line: Line, color: str, label: str, panel: Panel) -> None:
     axes.plot(places, line.theory, color="k", lw=0.8, ls=_DASHES, zorder=4)
 
 
-def _style(row: Sequence[Axes], panel: Panel) -> None:
-    row[0].set_ylabel(panel.title)
+def _style(row: Sequence[Axes], quantity: Quantity) -> None:
+    row[0].set_ylabel(quantity.title)
     for axes in row:
-        if panel.logarithmic:
+        if quantity.logarithmic:
             axes.set_yscale("log")
             axes.yaxis.set_minor_formatter(NullFormatter())
-        within(axes, *panel.limits)
-        if panel.logarithmic:
+        within(axes, *quantity.limits)
+        if quantity.logarithmic:
             _a_decade(axes)
-    if panel.shared:
+    if quantity.shared:
         ends = [axes.get_ylim() for axes in row]
         for axes in row:
             axes.set_ylim(min(low for low, _ in ends), max(high for _, high in ends))
@@ -188,7 +184,7 @@ def _a_decade(axes: Axes) -> None:
 
 
 def along_lines(found: Sequence[Configuration], line: pd.DataFrame) -> Figure:
-    """How fast the gradient of the input turns along a line of inputs: a panel a normalisation.
+    """How fast the gradient of the input turns along a line of inputs: a quantity a normalisation.
 
     Args:
       found: the configurations.
@@ -196,10 +192,7 @@ def along_lines(found: Sequence[Configuration], line: pd.DataFrame) -> Figure:
     """
     norms = list(dict.fromkeys(each.variant.norm for each in found))
     step = 2 * REACH / (POINTS - 1)
-    with plt.style.context(STYLE):
-        figure, grid = plt.subplots(
-            1, len(norms), figsize=(2.7 * len(norms) + 1, 2.9), sharey=True, squeeze=False
-        )
+    with panels(1, len(norms), (2.7 * len(norms) + 1, 2.9), sharey=True) as (figure, grid):
         for axes, norm in zip(grid[0], norms, strict=True):
             for each in (each for each in found if each.variant.norm == norm):
                 runs = _of(line, each)

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from typing import Any
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -11,7 +10,7 @@ from matplotlib.colors import SymLogNorm, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 
-from experiments.lab.report.figures import COLORS, STYLE, error_axis, legend_above
+from experiments.lab.report.figures import color_of, error_axis, legend_above, panels
 from experiments.shortcut_strength import boundaries
 from experiments.shortcut_strength.boundaries import Band, Boundary
 from resnet_jax.statistics import t_interval
@@ -34,8 +33,8 @@ def over_weight_and_depth(summary: pd.DataFrame, found: Sequence[Boundary]) -> F
     annealed = boundaries.with_annealed_shortcuts(summary)
     table = pd.concat([_by_depth(constant), _by_depth(annealed)], axis=1)
     beside = boundaries.measured_of(annealed)
-    with plt.style.context({**STYLE, "axes.grid": False}):
-        figure, axes = plt.subplots(figsize=(5.6, 3.9))
+    with panels(1, 1, (5.6, 3.9), style={"axes.grid": False}) as (figure, grid):
+        axes = grid[0, 0]
         norm = SymLogNorm(1e-3, linscale=0.6, vmin=0, vmax=1)
         image = axes.imshow(table, norm=norm, cmap="viridis", aspect="auto", origin="lower")
         _write(axes, table.to_numpy())
@@ -103,10 +102,10 @@ def _write(axes: Axes, table: np.ndarray) -> None:
 def turned_down(turned: pd.DataFrame) -> Figure:
     """Training error of networks trained with whole shortcuts, by what is left of these."""
     residual = turned[turned.shortcut_weight == turned.shortcut_weight.max()]
-    with plt.style.context(STYLE):
-        figure, axes = plt.subplots(figsize=(5.2, 3.6))
+    with panels(1, 1, (5.2, 3.6)) as (figure, grid):
+        axes = grid[0, 0]
         for index, (depth, runs) in enumerate(residual.groupby("depth")):
-            color = COLORS[index % len(COLORS)]
+            color = color_of(index)
             shares = sorted(runs.share.unique())
             intervals = [t_interval(runs.train_error[runs.share == share]) for share in shares]
             mean, low, high = np.array(intervals).T

@@ -3,21 +3,20 @@
 from collections.abc import Sequence
 from typing import Any
 
-import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from experiments.lab.analysis import configurations, labels
 from experiments.lab.analysis.reach import TRAINED, Reach
+from experiments.lab.report.depth_curves import mean_over_depth, seeds_over_depth
 from experiments.lab.report.figures import (
-    COLORS,
-    STYLE,
+    color_of,
     depth_axis,
     error_axis,
     legend_above,
-    mean_over_depth,
-    seeds_over_depth,
+    panels,
+    wrapped_panels,
 )
 from experiments.trainable_depth.remedies import Remedy
 
@@ -35,40 +34,30 @@ _MARGIN = 1.35
 
 def errors(found: Sequence[Remedy]) -> Figure:
     """Training error over depth: a panel a variant, a line a shortcut weight, and the limit."""
-    panels: dict[tuple, list[Remedy]] = {}
+    variants: dict[tuple, list[Remedy]] = {}
     for each in found:
-        panels.setdefault(each.variant.names(), []).append(each)
-    count = len(panels)
+        variants.setdefault(each.variant.names(), []).append(each)
+    count = len(variants)
     columns = min({min(count, 3), min(count, 4)}, key=lambda columns: -count % columns)
-    rows = -(-count // columns)
     depths = sorted({depth for each in found for depth in each.curve.depth})
-    color_of = _colors(found)
-    with plt.style.context(STYLE):
-        figure, grid = plt.subplots(
-            rows,
-            columns,
-            figsize=(max(2.3 * columns, 4.5), 2.0 * rows + 0.5),
-            sharex=True,
-            sharey=True,
-            squeeze=False,
-        )
-        for axes, these in zip(grid.flat, panels.values(), strict=False):
+    place_of = _colors(found)
+    with wrapped_panels(count, 2.3, 2.0, columns=columns, least_width=4.5, sharex=True) as (
+        figure,
+        row,
+    ):
+        for axes, these in zip(row, variants.values(), strict=True):
             error_axis(axes)
             axes.axhline(TRAINED, color="0.4", lw=0.8, ls=(0, (4, 2)), label=_PERCENT)
             for each in these:
-                index, kind = color_of[each.shortcut_weight], labels.kind(each.shortcut_weight)
+                index, kind = place_of[each.shortcut_weight], labels.kind(each.shortcut_weight)
                 mean_over_depth(axes, each.curve, "train_error", index, kind)
                 seeds_over_depth(axes, each.runs, "train_error", index, 1.0)
             depth_axis(axes, depths)
             axes.set_xlabel("")
             axes.set_title(_title(these[0]), size=8)
-        for axes in grid.flat[len(panels) :]:
-            axes.set_visible(False)
-        for axes in grid.flat[max(len(panels) - columns, 0) : len(panels)]:
-            axes.tick_params(labelbottom=True)
         figure.supxlabel("depth (weight layers)")
         figure.supylabel("training error, %")
-        legend_above(figure, grid.flat)
+        legend_above(figure, row)
     return figure
 
 
@@ -89,12 +78,15 @@ def reaches(found: Sequence[Remedy]) -> Figure:
     are where theory first finds explosion or collapse.
     """
     depths = sorted({depth for each in found for depth in each.curve.depth})
-    color_of = _colors(found)
-    with plt.style.context({**STYLE, "axes.grid.axis": "x"}):
-        figure, axes = plt.subplots(figsize=(7.2, 0.27 * len(found) + 1.1))
+    place_of = _colors(found)
+    with panels(1, 1, (7.2, 0.27 * len(found) + 1.1), style={"axes.grid.axis": "x"}) as (
+        figure,
+        grid,
+    ):
+        axes = grid[0, 0]
         depth_axis(axes, depths)
         for row, each in enumerate(found):
-            color = COLORS[color_of[each.shortcut_weight] % len(COLORS)]
+            color = color_of(place_of[each.shortcut_weight])
             _bar(axes, each.reach, row, color, min(depths), max(each.curve.depth))
             axes.plot(each.ill_from, row, **_THEORY)
             for place, seed in zip(_beside(len(each.seeds)), each.seeds, strict=True):
@@ -104,7 +96,7 @@ def reaches(found: Sequence[Remedy]) -> Figure:
         axes.tick_params(axis="y", length=0)
         axes.spines["left"].set_visible(False)
         axes.set_xlabel(f"greatest depth with a training error below {_PERCENT}")
-        _legend(axes, color_of, found)
+        _legend(axes, place_of, found)
         legend_above(figure, [axes])
     return figure
 
@@ -133,11 +125,11 @@ def _seed(axes: Axes, reach: Reach, height: float, shallowest: int) -> None:
     axes.plot(at, height, marker, color="0.15", ms=2.4, mew=0, zorder=4, clip_on=False)
 
 
-def _legend(axes: Axes, color_of: dict[float, int], found: Sequence[Remedy]) -> None:
+def _legend(axes: Axes, place_of: dict[float, int], found: Sequence[Remedy]) -> None:
     """What colours and marks mean, those only that are drawn."""
     nothing: tuple[list, list] = ([], [])
     for weight in sorted({each.shortcut_weight for each in found}):
-        color = COLORS[color_of[weight] % len(COLORS)]
+        color = color_of(place_of[weight])
         axes.plot(*nothing, lw=6, alpha=0.45, color=color, label=labels.kind(weight))
     look: dict[str, Any] = {"ls": "", "color": "0.15"}
     axes.plot(*nothing, marker="o", ms=2.4, mew=0, label="each seed alone", **look)

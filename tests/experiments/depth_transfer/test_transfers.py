@@ -107,10 +107,10 @@ def test_what_gives_no_interval_claims_nothing(short):
 
 def test_optimisers_are_rows_and_the_rest_columns():
     table = pd.DataFrame([vars(USUAL) | {"optimizer": name} for name in ("sgd", "adam")])
-    layout = transfers.panels(table.assign(shortcut_weight=1.0))
+    layout = transfers.parametrisations(table.assign(shortcut_weight=1.0))
     assert layout.rows == ["sgd", "adam"] and layout.columns == ["residual"]
     several = pd.concat([table.assign(shortcut_weight=weight) for weight in (0.0, 1.0)])
-    layout = transfers.panels(several)
+    layout = transfers.parametrisations(several)
     assert layout.columns == ["plain", "residual"]
     places = {(row, column): key for row, column, key in layout.places()}
     assert places[1, 0][transfers.SERIES.index("optimizer")] == "adam" and places[1, 0][-1] == 0
