@@ -73,6 +73,21 @@ def test_ones_own_block_is_studied(program, tmp_path):
     assert refused.returncode == 2 and "block is Gated" in refused.stderr
 
 
+@pytest.mark.slow
+def test_a_study_of_ones_own_has_a_figure_of_its_own(tmp_path):
+    program = the_block_with("STUDY = ", ROOT / "docs" / "new-study.md")
+    assert len(program.splitlines()) < 60
+    (tmp_path / "spread.py").write_text(program, encoding="utf-8")
+    flags = "--depths=2,4 --num_seeds=2 --steps=5 --width=8 --examples=200 --batch_size=50"
+    command = [sys.executable, "spread.py", *flags.split()]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "Seeds differ most in" in done.stdout
+    assert (tmp_path / "runs" / "spread" / "figures" / "spread.svg").stat().st_size > 5000
+    helped = subprocess.run([*command[:2], "--help"], capture_output=True, text=True, cwd=tmp_path)
+    assert helped.stdout.startswith("Spread: ")
+
+
 def test_the_commands_are_what_ci_runs():
     """Line by line, but for options that make it quiet and quick."""
     options = re.compile(r" --(quiet|disable-pip-version-check|numprocesses=\d|dist=worksteal)")

@@ -149,3 +149,11 @@ def test_a_long_one_would_be_seen():
     assert too_long("def f():\n" + "    x = 1\n" * 40) == ["f"]
     assert too_long("x = 1\n" * 301) == ["the file"]
     assert not too_long("def f():\n" + "    x = 1\n" * 39)
+
+
+@pytest.mark.parametrize("room", sorted(FOLDERS - {"resnet_jax", "experiments.lab"}))
+def test_every_room_has_tests(room):
+    """In the folder of the same name, and at least one that plain pytest runs."""
+    files = sorted((ROOT / "tests").joinpath(*room.split(".")).glob("test_*.py"))
+    quick = [path for path in files if "pytestmark = pytest.mark.slow" not in path.read_text()]
+    assert quick, room

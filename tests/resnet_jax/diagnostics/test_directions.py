@@ -8,8 +8,6 @@ import pytest
 from resnet_jax import cifar_network, dense_network, from_linen
 from resnet_jax.diagnostics import directions
 
-pytestmark = pytest.mark.slow  # many networks are compiled
-
 
 def parameters(module, x):
     """Made up, of the shapes that a network's have; none is zero."""
