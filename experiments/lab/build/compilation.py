@@ -10,6 +10,7 @@ from experiments.lab.build.experiment import Experiment
 from experiments.lab.build.readings import Reading
 from experiments.lab.config.config import Config
 from experiments.lab.config.grid import Group
+from experiments.lab.system import programs
 from resnet_jax.training.population import Population
 
 Options = dict[str, str | bool]
@@ -41,16 +42,18 @@ class CompiledGroup(NamedTuple):
 def compile_group(
     group: Group, experiment: Experiment, reading: Reading | None = None
 ) -> CompiledGroup:
-    """Compiles the programs of a group."""
+    """Compiles the programs of a group, and seals those that are kept for the next launch."""
     start, config = time.perf_counter(), experiment.config
     population = experiment.population(group)
     advance = population.compile(training_options(config), brief_options(config))
-    if reading is None:
-        return CompiledGroup(group, population, advance, time.perf_counter() - start)
-    network, training = experiment.network(group.cell), experiment.training(group.cell)
-    read = population.compile_reading(reading.of(network, training, config), brief_options(config))
-    seconds = time.perf_counter() - start
-    return CompiledGroup(group, population, advance, seconds, read, reading.at(config))
+    ready = CompiledGroup(group, population, advance, 0.0)
+    if reading is not None:
+        network, training = experiment.network(group.cell), experiment.training(group.cell)
+        of_run = reading.of(network, training, config)
+        read = population.compile_reading(of_run, brief_options(config))
+        ready = ready._replace(read=read, at=reading.at(config))
+    programs.seal_new()
+    return ready._replace(compile_seconds=time.perf_counter() - start)
 
 
 def training_options(config: Config) -> Options | None:

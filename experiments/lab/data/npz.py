@@ -52,15 +52,9 @@ def _arrays(path: pathlib.Path) -> list[np.ndarray]:
     if not zipfile.is_zipfile(path):
         raise ContentError("is no .npz file, or not a whole one")
     try:
-        with zipfile.ZipFile(path) as archive:
-            there = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
-            missing = [name for name in NEEDED if name not in there]
-            if missing:
-                raise ContentError(f"lacks {', '.join(missing)}; needed are {', '.join(NEEDED)}")
-            promised = sum(there[name].file_size for name in NEEDED)
-            if promised > MOST_BYTES:
-                raise ContentError(f"unfolds to {promised} bytes; {MOST_BYTES} are the most")
-            return [_array(archive, there[name], name) for name in NEEDED]
+        # NumPy leaves a file that it opened open where the archive is damaged.
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
+            return [archive[member] for member in _members(archive.zip)]
     except ContentError:
         raise
     except Exception as error:  # whatever a damaged archive makes zipfile, zlib and NumPy raise
@@ -68,20 +62,29 @@ def _arrays(path: pathlib.Path) -> list[np.ndarray]:
         raise ContentError(f"cannot be read as .npz without pickles ({reason})") from None
 
 
-def _array(archive: zipfile.ZipFile, member: zipfile.ZipInfo, name: str) -> np.ndarray:
-    """One array; what its header promises is compared with its size before anything is read."""
-    with archive.open(member) as stream:
-        header = _HEADERS.get(np.lib.format.read_magic(stream))
-        if header is None:
-            raise ContentError(f"{name} is in a later format than 2.0 of NumPy's")
-        shape, in_fortran_order, dtype = header(stream)
-        if dtype.hasobject:
-            raise ContentError(f"{name} holds Python objects, which are not read without pickles")
-        size = math.prod(shape) * dtype.itemsize
-        if size != member.file_size - stream.tell():
-            raise ContentError(f"{name} promises {size} bytes and has others")
-        content = stream.read()  # to its end, where zipfile compares the checksum
-    return np.frombuffer(content, dtype).reshape(shape, order="F" if in_fortran_order else "C")
+def _members(archive: zipfile.ZipFile) -> list[str]:
+    """Returns the names of the arrays' members, whose headers promise as many bytes as they have.
+
+    NumPy allocates what a header promises before it reads, and reads objects as pickles.
+    """
+    there = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
+    if missing := [name for name in NEEDED if name not in there]:
+        raise ContentError(f"lacks {', '.join(missing)}; needed are {', '.join(NEEDED)}")
+    promised = sum(there[name].file_size for name in NEEDED)
+    if promised > MOST_BYTES:
+        raise ContentError(f"unfolds to {promised} bytes; {MOST_BYTES} are the most")
+    for name in NEEDED:
+        with archive.open(there[name]) as stream:
+            header = _HEADERS.get(np.lib.format.read_magic(stream))
+            if header is None:
+                raise ContentError(f"{name} is in a later format than 2.0 of NumPy's")
+            shape, _, dtype = header(stream)
+            size, there_are = math.prod(shape) * dtype.itemsize, there[name].file_size
+            if dtype.hasobject:
+                raise ContentError(f"{name} holds Python objects, not read without pickles")
+            if size != there_are - stream.tell():
+                raise ContentError(f"{name} promises {size} bytes and has others")
+    return [there[name].filename for name in NEEDED]
 
 
 def _check_examples(name: str, x: np.ndarray) -> None:

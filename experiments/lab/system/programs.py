@@ -3,22 +3,20 @@
 To load a program is to run it.  So they lie where nobody else may write, in one folder for each
 processor and compiler: home directories are shared, and another processor may lack instructions.
 JAX writes its entries in place, and whether it notices damage depends on how it compresses them.
-So each gets a seal, its SHA-256 in a file beside it, as soon as it is written, and when a process
-starts, what differs from its seal or has none is removed before JAX could read it.
+So each gets a seal, its SHA-256 in a file beside it, when a group's programs are compiled.  When a
+process starts, what differs from its seal or has none is removed before JAX could read it.  (JAX's
+own limit of the cache's size needs another package, and fails in jax 0.10 after a kill.)
 """
 
 import contextlib
-import functools
-import glob
 import hashlib
 import importlib.metadata
 import os
 import pathlib
-import re
 import stat
 import sys
-import threading
 import warnings
+from collections.abc import Container
 
 from experiments.lab.system import environment
 from experiments.lab.system.errors import UserError
@@ -31,8 +29,11 @@ LEAST_SECONDS = 0.1
 
 _ENTRY, _SEAL, _PART = "-cache", ".sha256", ".part"
 
-#: What JAX says where it cannot read or write an entry; it then compiles, and goes on.
-_TROUBLE = r"Error (?:read|writ)ing persistent compilation cache entry for '([^']*)'"
+#: What JAX says where it cannot read or write an entry.
+_TROUBLE = r"Error (?:read|writ)ing persistent compilation cache entry"
+
+#: Where this process has programs kept, and which were there before: it vouches for its own alone.
+_before: dict[pathlib.Path, set[str]] = {}
 
 
 class _ExposedError(OSError):
@@ -91,14 +92,22 @@ def keep(folder: pathlib.Path) -> None:
     jax.config.update("jax_persistent_cache_min_compile_time_secs", LEAST_SECONDS)
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
     jax.config.update("jax_persistent_cache_enable_xla_caches", "none")  # they would have no seals
-    _follow(folder)
+    # JAX then compiles, and goes on; what it cannot read is removed at the next start.
+    warnings.filterwarnings("ignore", _TROUBLE)
+    _before.setdefault(folder, {entry.name for entry in folder.glob(f"*{_ENTRY}")})
 
 
-def seal(folder: pathlib.Path) -> None:
-    """Seals what was written since it was last sealed."""
+def seal_new() -> None:
+    """Seals the programs that this process has compiled since it last did so."""
+    for folder, names in _before.items():
+        seal(folder, names)
+
+
+def seal(folder: pathlib.Path, but: Container[str] = ()) -> None:
+    """Seals what was written into a folder since it was last sealed, but for some entries."""
     for entry in folder.glob(f"*{_ENTRY}"):
         with contextlib.suppress(OSError):  # another process has removed it, or the disk is full
-            if not _is_sealed_since(entry):
+            if entry.name not in but and not _is_sealed_since(entry):
                 part = entry.with_name(f"{entry.name}.{os.getpid()}{_PART}")
                 part.write_text(_digest(entry), encoding="ascii")
                 part.replace(_seal(entry))
@@ -138,38 +147,6 @@ def prune(root: pathlib.Path, most: int = MOST_BYTES) -> None:
             break
         _remove(entry)
         total -= size
-
-
-@functools.cache
-def _follow(folder: pathlib.Path) -> None:
-    """Seals what JAX writes, and answers its warnings, for as long as the process lives."""
-    import jax
-
-    one_at_a_time = threading.Lock()
-
-    def compiled(event: str, duration_secs: float, **_: str | int) -> None:
-        if event == "/jax/core/compile/backend_compile_duration" and duration_secs >= LEAST_SECONDS:
-            with one_at_a_time:
-                seal(folder)
-
-    show = warnings.showwarning
-    said: list[bool] = []
-
-    def showwarning(message, *where, **more) -> None:
-        trouble = re.match(_TROUBLE, str(message))
-        if not trouble:
-            return show(message, *where, **more)
-        for entry in folder.glob(f"{glob.escape(trouble[1])}-*{_ENTRY}"):
-            with contextlib.suppress(OSError):
-                _remove(entry)  # JAX would not write it again
-        if not said:
-            said.append(True)
-            print("warning: a compiled program cannot be read or kept", file=sys.stderr)
-        return None
-
-    jax.monitoring.register_event_duration_secs_listener(compiled)
-    warnings.filterwarnings("always", _TROUBLE)
-    warnings.showwarning = showwarning
 
 
 def _jax_has_its_own() -> bool:
