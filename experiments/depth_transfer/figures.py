@@ -8,12 +8,12 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import matplotlib
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import NullFormatter
 
 from experiments.depth_transfer import optima
@@ -139,7 +139,7 @@ def _legend_with_theory(
     figure: Figure, grid: np.ndarray, theory: pd.DataFrame, columns: int
 ) -> None:
     known = theory.log_change.notna().any()
-    line = {"theory": plt.Line2D([], [], color="k", **_THEORY)} if known else {}
+    line = {"theory": Line2D([], [], color="k", **_THEORY)} if known else {}
     legend_above(figure, grid.flat, line, columns)
 
 

@@ -3,12 +3,13 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+from matplotlib import colormaps
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import NullFormatter
 
 from experiments.dynamics import trajectories
@@ -67,7 +68,7 @@ def over_layers(tables: Mapping[str, pd.DataFrame], found: Sequence[Trajectory])
         "layers": trajectories.finite(tables["layers"], "input_rms"),
     }
     steps = _some(found[0].steps)
-    colors = plt.get_cmap("viridis")(np.linspace(0, 0.92, len(steps)))
+    colors = colormaps["viridis"](np.linspace(0, 0.92, len(steps)))
     with panels(
         len(rows),
         len(found),
@@ -235,7 +236,7 @@ def _spread(count: int) -> np.ndarray:
 
 
 def _handles(names: Sequence[str], norms: Sequence[str]) -> dict[str, Artist]:
-    dot = lambda marker, color: plt.Line2D([], [], ls="", marker=marker, ms=4, color=color)
+    dot = lambda marker, color: Line2D([], [], ls="", marker=marker, ms=4, color=color)
     handles: dict[str, Artist] = {
         name: dot("o", color_of(index)) for index, name in enumerate(names)
     }

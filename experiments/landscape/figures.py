@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from experiments.lab.analysis import labels
 from experiments.lab.analysis.wording import percent
@@ -171,7 +171,7 @@ def along_lines(lines: pd.DataFrame, curvatures: pd.DataFrame) -> Figure:
             grid[-1, column].set_xlabel("distance, filter-normalised")
         _style(grid, first)
         handles, words = grid[0, 0].get_legend_handles_labels()
-        handles.append(plt.Line2D([], [], color="0.3", lw=0.8, ls=(0, (4, 2))))
+        handles.append(Line2D([], [], color="0.3", lw=0.8, ls=(0, (4, 2))))
         figure.legend(
             handles, [*words, "second order, first seed"], loc="outside upper center", ncols=3
         )

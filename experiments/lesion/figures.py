@@ -3,10 +3,10 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
-import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from experiments.lab.report.figures import STYLE, color_of, error_axis, legend_above, panels
@@ -94,7 +94,7 @@ def _grid(
                     view.draw(axes, each, color_of(names.index(each.name)))
                 axes.set_xlabel(view.label)
             row[0].set_ylabel(f"{depth} layers")
-        grey = {name: plt.Line2D([], [], color="0.4", ls=style) for name, style in styles.items()}
+        grey = {name: Line2D([], [], color="0.4", ls=style) for name, style in styles.items()}
         legend_above(figure, grid.flat, grey)
     return figure, grid
 

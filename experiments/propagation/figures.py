@@ -3,12 +3,12 @@
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import NullFormatter
 
 from experiments.lab.analysis import configurations, labels
@@ -80,7 +80,7 @@ def over_blocks(found: Sequence[Configuration]) -> Figure:
 
     more: dict[str, Artist] = {}
     if any(np.isfinite(each.curves["power"].theory).any() for each in found):
-        more["theory, infinite width"] = plt.Line2D([], [], color="k", lw=0.8, ls=_DASHES)
+        more["theory, infinite width"] = Line2D([], [], color="k", lw=0.8, ls=_DASHES)
     return _profiles(found, PREDICTED, line_of, {"cosine": "block"}, more)
 
 

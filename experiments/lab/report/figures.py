@@ -7,11 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
-import matplotlib
-
-matplotlib.use("Agg")  # no screen is needed, here or on a cluster
-
-import matplotlib.pyplot as plt
+import matplotlib.style
 import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
@@ -50,10 +46,14 @@ def save(figure: Figure, directory: pathlib.Path, name: str) -> None:
     files.make_directory(directory)
     for suffix, metadata in _METADATA.items():
         content = io.BytesIO()
-        with plt.style.context(STYLE):
+        with _styled(STYLE):
             figure.savefig(content, format=suffix, metadata=metadata)
         files.write_bytes(directory / f"{name}.{suffix}", content.getvalue())
-    plt.close(figure)
+
+
+def _styled(style: Mapping[str, Any]) -> contextlib.AbstractContextManager:
+    """Matplotlib's defaults and a style: nothing of the user's own settings, or of a screen."""
+    return matplotlib.style.context(["default", dict(style)])
 
 
 @contextlib.contextmanager
@@ -76,9 +76,10 @@ def panels(
       sharey: which have one vertical axis.
       style: settings in place of those of :data:`STYLE`.
     """
-    with plt.style.context({**STYLE, **style}):
+    with _styled({**STYLE, **style}):
+        figure = Figure(size)
         shared: dict[str, Any] = {"sharex": sharex, "sharey": sharey}
-        figure, grid = plt.subplots(rows, columns, figsize=size, squeeze=False, **shared)
+        grid = figure.subplots(rows, columns, squeeze=False, **shared)
         yield figure, grid
         for axes in grid.flat:
             if not axes.has_data():

@@ -1,3 +1,7 @@
+import os
+import subprocess
+import sys
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
@@ -26,6 +30,30 @@ def test_panels_are_drawn_in_our_style_and_leave_no_trace_of_it():
     with panels(1, 1, (2, 2), style={"axes.grid": False}):
         assert plt.rcParams["font.size"] == STYLE["font.size"] and not plt.rcParams["axes.grid"]
     assert (plt.rcParams["font.size"], plt.rcParams["axes.grid"]) == before
+
+
+def test_the_users_own_settings_have_no_part(tmp_path):
+    """Neither LaTeX nor fonts, styles and locales that a matplotlibrc names, nor a screen."""
+    contents = []
+    own = {"text.usetex": True, "font.size": 40, "axes.formatter.use_locale": True}
+    own |= {"font.family": "no such font", "lines.linewidth": 9, "savefig.bbox": "tight"}
+    for number, settings in enumerate(({}, own)):
+        with plt.rc_context(settings):
+            with panels(1, 1, (3, 2)) as (figure, grid):
+                grid[0, 0].plot([0, 1000], label="loss")
+                grid[0, 0].set_title("training loss")
+            figures.save(figure, tmp_path / f"{number}", "figure")
+        contents.append((tmp_path / f"{number}" / "figure.svg").read_bytes())
+    assert contents[0] == contents[1]
+    assert not plt.get_fignums()  # nothing is left in pyplot's hands
+
+
+def test_a_backend_that_is_not_there_is_no_reason_to_fail():
+    environment = {**os.environ, "MPLBACKEND": "Qt4Agg"}
+    program = "import os, experiments.lab.report.figures; print(os.environ['MPLBACKEND'])"
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment)
+    assert (done.returncode, done.stdout) == (0, "Qt4Agg\n"), done.stderr
 
 
 def test_shared_axes_have_the_same_limits():
