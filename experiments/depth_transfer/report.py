@@ -31,9 +31,9 @@ def report(results: Results) -> Presentation:
     theory = transfers.predicted(changes, knows)
     slopes = transfers.of_parametrisations(runs, best, changes, theory)
     drawn = {
-        "loss_over_rate": figures.loss_over_rate(runs, summary),
-        "best_rate": figures.best_rate_over_depth(best, summary, theory),
-        "feature_change": figures.feature_change(changes, theory),
+        "loss_over_rate": lambda: figures.loss_over_rate(runs, summary),
+        "best_rate": lambda: figures.best_rate_over_depth(best, summary, theory),
+        "feature_change": lambda: figures.feature_change(changes, theory),
     }
     texts = transfers.rate_texts(slopes, summary), transfers.change_texts(slopes)
     return Presentation(

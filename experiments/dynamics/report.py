@@ -1,5 +1,8 @@
 """The report of :mod:`experiments.dynamics`."""
 
+import functools
+from collections.abc import Callable
+
 import pandas as pd
 from matplotlib.figure import Figure
 
@@ -63,15 +66,15 @@ def _figures(
     found: list[Trajectory],
     judged: pd.DataFrame,
     chosen: pd.DataFrame,
-) -> tuple[dict[str, Figure], dict[str, str]]:
+) -> tuple[dict[str, Callable[[], Figure]], dict[str, str]]:
     """Returns figures and their captions by name; none where there is nothing to draw."""
     deepest = trajectories.deepest(found)
     if not deepest:
         return {}, {}
     depth, names = deepest[0].depth, list(dict.fromkeys(each.name for each in found))
-    drawn = {
-        "errors_by_verdict": figures.errors_by_verdict(judged, chosen, names),
-        "over_steps": figures.over_steps(deepest, names),
+    drawn: dict[str, Callable[[], Figure]] = {
+        "errors_by_verdict": lambda: figures.errors_by_verdict(judged, chosen, names),
+        "over_steps": lambda: figures.over_steps(deepest, names),
     }
     captions = {
         "errors_by_verdict": "Final training error by the verdict on the networks as initialised; "
@@ -80,7 +83,7 @@ def _figures(
     }
     for number, (kind, these) in enumerate(trajectories.by_kind(deepest).items(), 1):
         name = "over_layers" if number == 1 else f"over_layers_{number}"
-        drawn[name] = figures.over_layers(tables, these)
+        drawn[name] = functools.partial(figures.over_layers, tables, these)
         captions[name] = (
             f"Over the layers, {depth} of them, {kind}: median over seeds, from the lowest to the "
             "highest."

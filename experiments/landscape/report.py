@@ -25,9 +25,9 @@ def report(results: Results) -> Presentation:
     )
     table = sharpness.summarise(sharpness.of_runs(lines, curvatures), summary.summarise(runs))
     drawn = {
-        "planes": figures.planes(plane, chosen),
-        "lines": figures.along_lines(lines, curvatures),
-        "every_seed": figures.every_seed(plane, chosen),
+        "planes": lambda: figures.planes(plane, chosen),
+        "lines": lambda: figures.along_lines(lines, curvatures),
+        "every_seed": lambda: figures.every_seed(plane, chosen),
     }
     return Presentation(
         title="What does the loss look like around trained networks?",

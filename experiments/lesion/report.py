@@ -24,7 +24,7 @@ def report(results: Results) -> Presentation:
     runs = results.runs
     removed, swapped, paths = (results.readings(name) for name in ("removed", "swapped", "paths"))
     found = curves.of_tables(removed, swapped, paths, summary.choose_rates(runs))
-    drawn = {"lesions": figures.lesions(found), "paths": figures.paths(found)}
+    drawn = {"lesions": lambda: figures.lesions(found), "paths": lambda: figures.paths(found)}
     rows, notes = findings.texts(found), " ".join(findings.NOTES)
     return Presentation(
         title="Does a trained network need each of its blocks?",

@@ -32,9 +32,9 @@ def report(results: Results) -> Presentation:
     table = configurations.summary(found)
     carrying = [each for each in found if each.carries]
     drawn = {
-        "propagation": figures.over_blocks(carrying),
-        "layers": figures.over_layers(carrying, blocks, layers),
-        "shattering": figures.along_lines(carrying, line),
+        "propagation": lambda: figures.over_blocks(carrying),
+        "layers": lambda: figures.over_layers(carrying, blocks, layers),
+        "shattering": lambda: figures.along_lines(carrying, line),
     }
     return Presentation(
         title="What happens to signals and gradients over depth?",

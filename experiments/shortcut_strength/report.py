@@ -37,15 +37,15 @@ def report(results: Results) -> Presentation:
     turned = boundaries.with_constant_shortcuts(turned)
     found = boundaries.of_weights(table, predictions.knows(settings))
     annealed = boundaries.measured_of(boundaries.with_annealed_shortcuts(table))
-    drawn = {"shortcut_strength": figures.over_weight_and_depth(table, found)}
+    drawn = {"shortcut_strength": lambda: figures.over_weight_and_depth(table, found)}
     if annealed:
-        drawn["annealed"] = depth_curves.over_depth(
+        drawn["annealed"] = lambda: depth_curves.over_depth(
             _plain_in_the_end(runs), {"train_error": "Training error"}
         )
     captions = dict(_CAPTIONS)
     if found[0].criterion:
         captions["shortcut_strength"] += _SHADED.format(found[0].criterion.words)
-    drawn["turned_down"] = figures.turned_down(turned)
+    drawn["turned_down"] = lambda: figures.turned_down(turned)
     return Presentation(
         title="How strong must shortcuts be?",
         about=f"{settings.get('num_seeds')} seeds of each weight and depth, on "

@@ -27,7 +27,10 @@ def report(results: Results) -> Presentation:
     runs = results.runs
     knows = predictions.knows(settings)
     found = remedies.of_results(runs, knows)
-    drawn = {"trainable_depth": figures.reaches(found), "error_over_depth": figures.errors(found)}
+    drawn = {
+        "trainable_depth": lambda: figures.reaches(found),
+        "error_over_depth": lambda: figures.errors(found),
+    }
     return Presentation(
         title="How deep do networks train?",
         about=f"{settings.get('num_seeds')} seeds of each network and depth, "

@@ -44,11 +44,30 @@ def color_of(index: int) -> str:
 def save(figure: Figure, directory: pathlib.Path, name: str) -> None:
     """Writes a figure as PNG and SVG."""
     files.make_directory(directory)
+    for axes in figure.axes:
+        _show_that_nothing_is_finite(axes)
     for suffix, metadata in _METADATA.items():
         content = io.BytesIO()
         with _styled(STYLE):
             figure.savefig(content, format=suffix, metadata=metadata)
         files.write_bytes(directory / f"{name}.{suffix}", content.getvalue())
+
+
+def _show_that_nothing_is_finite(axes: Axes) -> None:
+    """Says so where a logarithmic axis has nothing to show, as where every run diverged.
+
+    Matplotlib finds no limits for such an axis.
+    """
+    empty = []
+    for name, shared in (("x", axes.get_shared_x_axes()), ("y", axes.get_shared_y_axes())):
+        least = [getattr(each.dataLim, f"minpos{name}") for each in shared.get_siblings(axes)]
+        if getattr(axes, f"get_{name}scale")() == "log" and not np.isfinite(least).any():
+            getattr(axes, f"set_{name}scale")("linear")
+            getattr(axes, f"set_{name}ticks")([])
+            empty.append(name)
+    if empty:
+        look: dict[str, Any] = {"ha": "center", "va": "center", "color": "0.4"}
+        axes.text(0.5, 0.5, "nothing finite", transform=axes.transAxes, **look)
 
 
 def _styled(style: Mapping[str, Any]) -> contextlib.AbstractContextManager:

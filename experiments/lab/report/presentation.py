@@ -1,7 +1,7 @@
 """Presentation: what a study found, as files of its work directory and on the terminal."""
 
 import pathlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import pandas as pd
@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from experiments.lab.report import figures, page, terminal
 from experiments.lab.report.page import Table
 from experiments.lab.store import layout, manifest, results
+from experiments.lab.system.errors import printable
 
 #: A terminal of fewer columns has no room for some of a table's.
 _WIDE = 110
@@ -23,7 +24,7 @@ class Presentation(NamedTuple):
       about: what it rests on.
       found: sentences.
       summary: the table to compute with.
-      figures: by the names of their files, without suffix.
+      figures: by the names of their files, without suffix, functions that draw them.
       captions: what each figure shows.
       shown: tables to read.
       more: further tables to compute with, by the names of their files.
@@ -33,7 +34,7 @@ class Presentation(NamedTuple):
     about: str
     found: Sequence[str]
     summary: pd.DataFrame
-    figures: Mapping[str, Figure]
+    figures: Mapping[str, Callable[[], Figure]]
     captions: Mapping[str, str]
     shown: Sequence[Table]
     more: Mapping[str, pd.DataFrame] = {}
@@ -62,17 +63,17 @@ def write(workdir: pathlib.Path, these: Presentation) -> None:
     """Writes a study's tables, figures/ and report.html into its work directory."""
     for name, table in {layout.SUMMARY: these.summary, **these.more}.items():
         layout.write_text(workdir / name, table.to_csv(index=False, lineterminator="\n"))
-    for name, figure in these.figures.items():
-        figures.save(figure, workdir / layout.FIGURES, name)
+    failed = _draw(workdir / layout.FIGURES, these.figures)
     text = page.html(
         page.Page(
             title=these.title,
             about=these.about,
             found=these.found,
-            warnings=results.failures_of(workdir),
+            warnings=[*results.failures_of(workdir), *failed.values()],
             figures=[
                 page.picture(workdir / layout.FIGURES / f"{name}.svg", these.captions[name])
                 for name in these.figures
+                if name not in failed
             ],
             tables=these.shown,
             listings=_listings(workdir, manifest.read(workdir)["settings"]),
@@ -80,6 +81,21 @@ def write(workdir: pathlib.Path, these: Presentation) -> None:
         )
     )
     layout.write_text(workdir / layout.REPORT, text)
+
+
+def _draw(folder: pathlib.Path, drawn: Mapping[str, Callable[[], Figure]]) -> dict[str, str]:
+    """Draws figures and writes them, each on its own; returns a line for each that cannot be."""
+    failed = {}
+    for name, draw in drawn.items():
+        try:
+            figures.save(draw(), folder, name)
+        except OSError:  # no space, no permission
+            raise
+        except Exception as error:
+            reason = printable(f"{type(error).__name__}: {error}", most=200)
+            failed[name] = f"The figure {name} cannot be drawn ({reason})."
+            terminal.warn(f"warning: {failed[name]}")
+    return failed
 
 
 def _listings(workdir: pathlib.Path, settings: dict) -> list[page.Listing]:

@@ -63,9 +63,15 @@ def command(
     except Exception as error:
         if debug:
             raise
-        status, line = _verdict(error)
-        print(f"{name}: {printable(line)}", file=sys.stderr)
-        return status
+        return _tell(name, error)
+
+
+def _tell(name: str, error: Exception) -> int:
+    """Prints what to say of an error, and what was noted on it; returns the exit status."""
+    status, line = _verdict(error)
+    for said in (line, *getattr(error, "__notes__", ())):
+        print(f"{name}: {printable(said)}", file=sys.stderr)
+    return status
 
 
 def _take_any_terminal() -> None:

@@ -160,7 +160,16 @@ def _train(study: Study, experiment: "Experiment", store: Store, interrupts: Int
     """Trains what is missing, and reports; says what failed for want of memory."""
     from experiments.lab.run import sweep
 
-    report = lambda: study.tell(store.path)
+    def report() -> None:
+        try:
+            study.tell(store.path)
+        except Exception as error:
+            error.add_note(
+                f"the results are safe in {store.path}; "
+                f"python -m experiments.report --workdir={store.path} draws them again"
+            )
+            raise
+
     sweep.train(study.name, experiment, store, interrupts, report, study.reading)
     for group, why in store.failures.items():
         print(

@@ -91,3 +91,17 @@ def test_one_legend_has_each_label_once():
         figures.legend_above(figure, grid.flat, {"theory": line})
     (legend,) = figure.legends
     assert [text.get_text() for text in legend.get_texts()] == ["plain", "theory"]
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_logarithmic_axis_without_anything_finite_says_so(tmp_path, value):
+    with panels(1, 2, (4, 2)) as (figure, grid):
+        grid[0, 0].plot([1, 2], [value, value])
+        grid[0, 1].plot([1, 2], [3, 4])
+        for axes in grid.flat:
+            axes.set_yscale("log")
+    figures.save(figure, tmp_path, "figure")
+    assert (tmp_path / "figure.png").stat().st_size > 1000
+    said = [[text.get_text() for text in axes.texts] for axes in grid.flat]
+    assert said == [["nothing finite"], []]
+    assert grid[0, 1].get_yscale() == "log"
