@@ -113,7 +113,7 @@ def main() -> None:
         print(f"{name:6s} {FLIPS} flips: {answers}")
     shutil.rmtree(folder)
     kinds = [device.device_kind for device in jax.devices()]
-    print(environment.describe(kinds, jax.config.jax_default_matmul_precision))
+    print(environment.describe(kinds, jax.config))
 
 
 if __name__ == "__main__":

@@ -185,7 +185,7 @@ class Report:
         self._name, self._out = name, pathlib.Path(out)
         self._rows: list[dict] = []
         kinds = [d.device_kind for d in jax.devices()]
-        self._environment = environment.describe(kinds, jax.config.jax_default_matmul_precision)
+        self._environment = environment.describe(kinds, jax.config)
         self._environment |= machine()
         if torches:
             self._environment["torch"] = torches[-1].about

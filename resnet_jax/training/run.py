@@ -22,6 +22,9 @@ from resnet_jax.training.losses import loss_and_error, losses_and_errors
 
 _INIT, _BATCHES, _NOISE, _AUGMENTATION, _READINGS = range(5)  # purposes of a run's keys
 
+#: The generator of all that is random, whatever JAX was told to take by default.
+_GENERATOR = "threefry2x32"
+
 #: The fraction of the running statistics and of the running error that a step keeps.
 _MEMORY = 0.9
 
@@ -86,7 +89,8 @@ class Metrics(NamedTuple):
 
 
 def _key(run: Run, purpose: int) -> jax.Array:
-    return jax.random.fold_in(jax.random.fold_in(jax.random.key(0), run.seed), purpose)
+    root = jax.random.key(0, impl=_GENERATOR)
+    return jax.random.fold_in(jax.random.fold_in(root, run.seed), purpose)
 
 
 def reading_key(run: Run) -> jax.Array:

@@ -52,7 +52,7 @@ def train(
     estimates = Estimates(experiment, plan.counts)
     sweep = _Sweep(study, experiment, store, interrupts, progress, plan, estimates)
     kinds = [device.device_kind for device in jax.devices()]
-    here = environment.describe(kinds, jax.config.jax_default_matmul_precision)
+    here = environment.describe(kinds, jax.config)
     retry = experiment.config.retry_failed
     with store.opened(here, progress.say, retry) as lock, memory.bounded():
         interrupts.last = lock.say

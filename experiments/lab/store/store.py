@@ -276,5 +276,6 @@ def _bits(environment: dict) -> list:
         environment.get("git_revision"),
         sorted({*map(str, environment.get("devices") or ())}),
         environment.get("matmul_precision", "default"),  # not told by earlier versions
+        environment.get("compiler_optimizes", True),
         environment.get("xla_flags", ""),
     ]

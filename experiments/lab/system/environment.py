@@ -5,6 +5,7 @@ import os
 import pathlib
 import platform
 import subprocess
+from typing import Any
 
 PACKAGES = ("resnet_jax", "jax", "jaxlib", "flax", "optax", "numpy", "scikit-learn")
 
@@ -39,12 +40,12 @@ def users_cache() -> pathlib.Path:
     return path
 
 
-def describe(devices: list[str], matmul_precision: str | None) -> dict:
+def describe(devices: list[str], jax_config: Any) -> dict:
     """Versions, machine, source revision and compiler; what cannot be found out is None.
 
     Args:
       devices: their kinds, as JAX names them.
-      matmul_precision: of float32 products, as JAX has it in force; None is its own default.
+      jax_config: ``jax.config``, whose settings change the last bits of results.
     """
     return {
         "python": platform.python_version(),
@@ -52,7 +53,8 @@ def describe(devices: list[str], matmul_precision: str | None) -> dict:
         "processor": _processor(),
         "cores": usable_cores(),
         "devices": devices,
-        "matmul_precision": matmul_precision or "default",
+        "matmul_precision": jax_config.jax_default_matmul_precision or "default",
+        "compiler_optimizes": not jax_config.read("jax_disable_most_optimizations"),
         "xla_flags": os.environ.get("XLA_FLAGS", ""),
         "packages": {name: _version(name) for name in PACKAGES},
         "git_revision": _git_revision(),
@@ -85,16 +87,20 @@ def _cpuinfo() -> list[str]:
 
 
 def _git_revision() -> str | None:
-    """The revision of this source, where it lies in a git checkout; ``-dirty`` if changed since."""
+    """Returns the revision of this source, ``-dirty`` if changed since; None if none tracks it."""
+    here = pathlib.Path(__file__)
+    describe = ["describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
     try:
-        described = subprocess.run(
-            ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"],
-            cwd=pathlib.Path(__file__).parent,
-            capture_output=True,
-            text=True,
-            timeout=5,
-            check=True,
-        )
+        # An environment inside a user's own repository is none of that repository's sources.
+        for arguments in (["ls-files", "--error-unmatch", here.name], describe):
+            said = subprocess.run(
+                ["git", *arguments],
+                cwd=here.parent,
+                capture_output=True,
+                text=True,
+                timeout=5,
+                check=True,
+            )
     except (OSError, subprocess.SubprocessError):
         return None
-    return described.stdout.strip()
+    return said.stdout.strip()

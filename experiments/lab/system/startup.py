@@ -5,6 +5,17 @@ import os
 import sys
 
 from experiments.lab.system import programs
+from experiments.lab.system.errors import UserError
+
+#: Settings of JAX that change numbers, or what can be traced, whatever the user's environment says:
+#: seeds and steps must give the same draws on every machine, and states have one width.
+PINNED = {
+    "jax_enable_x64": False,
+    "jax_disable_jit": False,
+    "jax_threefry_partitionable": True,
+    "jax_default_prng_impl": "threefry2x32",
+    "jax_numpy_dtype_promotion": "standard",
+}
 
 
 def import_jax(
@@ -19,7 +30,7 @@ def import_jax(
         JAX's own, or what the user told it (``JAX_DEFAULT_MATMUL_PRECISION``).
 
     Raises:
-      UserError: programs cannot be kept where they were asked to be.
+      UserError: programs cannot be kept where they were asked to be, or there is no device.
     """
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
     kept = programs.directory(compilation_cache)
@@ -29,6 +40,11 @@ def import_jax(
 
     if compilation_cache == "none":
         jax.config.update("jax_enable_compilation_cache", False)
+    for setting, value in PINNED.items():
+        if (found := getattr(jax.config, setting)) != value:
+            told = f"warning: {setting} is {found} here; studies have it {value}"
+            print(told, file=sys.stderr)
+            jax.config.update(setting, value)
     # Of the whole process: programs are compiled in another thread than this one.
     asked = _own_matmul_precision() if matmul_precision == "default" else matmul_precision
     jax.config.update("jax_default_matmul_precision", asked)
@@ -36,6 +52,14 @@ def import_jax(
         jax.config.update("jax_num_cpu_devices", cores)
     except RuntimeError:  # an own block's module has made arrays already
         print("warning: JAX is in use already; its devices stay as they are", file=sys.stderr)
+    try:
+        jax.devices()
+    except (RuntimeError, AssertionError) as error:  # the latter for a platform not installed
+        why = f" ({' '.join(str(error).split())[:200]})" if str(error) else ""
+        raise UserError(
+            f"JAX finds no device of JAX_PLATFORMS={os.environ.get('JAX_PLATFORMS', '')}{why}; "
+            "unset it, or install what it names"
+        ) from None
 
 
 @functools.cache

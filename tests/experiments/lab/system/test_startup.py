@@ -43,3 +43,55 @@ def test_studies_of_small_differences_compute_products_in_full():
     assert set(chosen.values()) == {"default", "highest"}
     of_images = studies["propagation"].configuration(["--family=cifar"])
     assert of_images.matmul_precision == "highest"
+
+
+DRAWS = """
+import sys
+from experiments.lab.system import startup
+
+startup.import_jax(1)
+import jax, numpy as np
+from resnet_jax.training.run import Run, _key
+
+draw = lambda run: jax.random.normal(_key(run, 0), (3,))
+print(np.asarray(jax.jit(draw)(Run(np.int32(3), None, None))).tobytes().hex())
+print(jax.jit(lambda x: x)(np.ones(2)).dtype, jax.config.jax_disable_jit)
+"""
+
+
+def draws(**changes):
+    command = [sys.executable, "-c", DRAWS]
+    environment = {**os.environ, **changes}
+    return subprocess.run(command, capture_output=True, text=True, env=environment)
+
+
+@pytest.fixture(scope="module")
+def usual():
+    return draws().stdout
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("JAX_DEFAULT_PRNG_IMPL", "rbg"),
+        ("JAX_THREEFRY_PARTITIONABLE", "0"),
+        ("JAX_ENABLE_X64", "1"),
+        ("JAX_DISABLE_JIT", "1"),
+        ("JAX_NUMPY_DTYPE_PROMOTION", "strict"),
+    ],
+)
+def test_the_users_settings_of_jax_change_neither_draws_nor_widths(usual, name, value):
+    done = draws(**{name: value})
+    assert (done.returncode, done.stdout) == (0, usual)
+    assert done.stderr.startswith(f"warning: {name.lower()} is ") and done.stderr.count("\n") == 1
+
+
+def test_a_platform_that_is_not_there_is_told_in_one_line(capsys):
+    done = subprocess.run(
+        [sys.executable, "-m", "experiments.networks", "--family=dense", "--depths=4"],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "JAX_PLATFORMS": "cuda"},
+    )
+    assert done.returncode == 2 and done.stderr.count("\n") == 1
+    assert "JAX_PLATFORMS=cuda" in done.stderr and "unset" in done.stderr
