@@ -4,7 +4,6 @@ Everything that a user can get wrong is checked before JAX is imported.
 """
 
 import dataclasses
-import hashlib
 import importlib
 import inspect
 import pathlib
@@ -27,6 +26,7 @@ from experiments.lab.system.startup import import_jax
 
 if TYPE_CHECKING:
     from experiments.lab.build.experiment import Experiment
+    from experiments.lab.data.datasets import Dataset
     from experiments.lab.report.presentation import Presentation
     from experiments.lab.store.results import Results
 
@@ -126,16 +126,32 @@ def run(
         check_writable(workdir)
         lock.check(workdir)
     dataset = datasets.load(config.dataset, config.data_dir, config.holdout, config.examples)
-    settings = settings_of(config, _block_name(block, layers_per_block), datasets.digest(dataset))
-    store = Store(workdir, study.name, settings, grid.all_runs(config), looks=config.dry_run)
     validate_data(config, dataset.x_train.shape[1:], len(dataset.x_train))
+    start = lambda: _start(config, dataset, block, layers_per_block)
+    # What a custom block is, only JAX can tell; everything else is checked before it is imported.
+    experiment, identity = start() if block else (None, "")
+    settings = settings_of(config, identity, datasets.digest(dataset))
+    store = Store(workdir, study.name, settings, grid.all_runs(config), looks=config.dry_run)
+    experiment = experiment or start()[0]
+    return (_predict if config.dry_run else _train)(study, experiment, store, interrupts)
+
+
+def _start(
+    config: Config, dataset: "Dataset", block: Callable | None, layers: int
+) -> "tuple[Experiment, str]":
+    """Imports JAX, and returns the experiment, and what tells a custom block from any other.
+
+    Raises:
+      UserError: JAX cannot be started so, or the block breaks its contract.
+    """
     import_jax(environment.usable_cores(), config.compilation_cache, config.matmul_precision)
+    from experiments.lab.build import contract
     from experiments.lab.build.composition import OwnBlock
     from experiments.lab.build.experiment import Experiment
 
-    own = OwnBlock(block, layers_per_block) if block else None
+    own = OwnBlock(block, layers) if block else None
     experiment = Experiment(config, dataset, own)
-    return (_predict if config.dry_run else _train)(study, experiment, store, interrupts)
+    return experiment, contract.identity(experiment) if own else ""
 
 
 def _check(study: Study, config: Config, block: Callable | None, layers_per_block: int) -> None:
@@ -189,20 +205,3 @@ def _fresh(name: str, workdir: pathlib.Path, interrupts: Interrupts, dry: bool) 
     interrupts.line = f"{name}: interrupted; the same command with {go_on}"
     print(f"{name}: starts over in {free}; the same command with {go_on}", file=sys.stderr)
     return free
-
-
-def _block_name(block: Callable | None, layers: int) -> str:
-    """What tells one block from another, in the settings that a work directory belongs to."""
-    if block is None:
-        return ""
-    named = block if inspect.isclass(block) or inspect.isfunction(block) else type(block)
-    source = "".join(map(_source, inspect.getmro(named) if inspect.isclass(named) else [named]))
-    digest = hashlib.sha256(source.encode()).hexdigest()[:12]
-    return f"{named.__qualname__} {digest}, {layers} layers"
-
-
-def _source(code: Callable) -> str:
-    try:
-        return inspect.getsource(code)
-    except (OSError, TypeError):  # built in, or typed at a prompt
-        return repr(code)

@@ -3,6 +3,7 @@
 import functools
 import os
 import sys
+from typing import Any
 
 from experiments.lab.system import programs
 from experiments.lab.system.errors import UserError
@@ -40,11 +41,7 @@ def import_jax(
 
     if compilation_cache == "none":
         jax.config.update("jax_enable_compilation_cache", False)
-    for setting, value in PINNED.items():
-        if (found := getattr(jax.config, setting)) != value:
-            told = f"warning: {setting} is {found} here; studies have it {value}"
-            print(told, file=sys.stderr)
-            jax.config.update(setting, value)
+    _pin(jax.config)
     # Of the whole process: programs are compiled in another thread than this one.
     asked = _own_matmul_precision() if matmul_precision == "default" else matmul_precision
     jax.config.update("jax_default_matmul_precision", asked)
@@ -60,6 +57,14 @@ def import_jax(
             f"JAX finds no device of JAX_PLATFORMS={os.environ.get('JAX_PLATFORMS', '')}{why}; "
             "unset it, or install what it names"
         ) from None
+
+
+def _pin(config: Any) -> None:
+    """Gives pinned settings their values, and says which of them were others."""
+    for setting, value in PINNED.items():
+        if (found := getattr(config, setting)) != value:
+            print(f"warning: {setting} is {found} here; studies have it {value}", file=sys.stderr)
+            config.update(setting, value)
 
 
 @functools.cache

@@ -1,0 +1,108 @@
+"""The contract of a custom block, held by abstract evaluations before anything is compiled.
+
+A block is a Linen module with the fields ``width``, ``blocks``, ``parts`` (and ``stride``, where
+networks are convolutional) and the call ``(a, shortcut_weight, branch_weight) -> a``.
+"""
+
+import dataclasses
+import functools
+import hashlib
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import jax
+import numpy as np
+from jax.interpreters import partial_eval
+
+from experiments.lab.build.experiment import Experiment
+from experiments.lab.config.grid import Cell
+from experiments.lab.system.errors import UserError, printable
+from resnet_jax.nn.functional import from_linen
+
+#: What a message of an error ends with, since Flax and JAX do not know of the contract.
+_CONTRACT = (
+    "a block maps (a, shortcut_weight, branch_weight) to activations as wide as its field `width`, "
+    "and makes its layers by its field `parts`: {layers}, parts.norm(), parts.activation"
+)
+
+#: The collections of variables that a network may have.
+_COLLECTIONS = {"params", "statistics"}
+
+
+def name_of(block: Any) -> str:
+    """Returns what a block is called: the class or function that it was made from."""
+    while isinstance(block, functools.partial):
+        block = block.func
+    return getattr(block, "__qualname__", type(block).__qualname__)
+
+
+def identity(experiment: Experiment) -> str:
+    """Returns what tells the experiment's block from any other: its name, and what it computes.
+
+    Networks of every variant are traced, at the smallest depth that has a block.  The digest is of
+    the traced program and its constants, and so sees closures, defaults, helpers and edits.
+
+    Raises:
+      UserError: the block breaks its contract.
+    """
+    own = experiment.block
+    assert own is not None
+    whole = hashlib.sha256()
+    for variant in experiment.config.variants():
+        depths = experiment.depths_up_to(max(experiment.config.depths))
+        block = experiment.config.block_at(max(experiment.config.depths))
+        depth = next((each for each in depths if each > 2), depths[0])
+        cell = Cell(experiment.config.family, block, depth, variant)
+        for part in _program(experiment, cell):
+            whole.update(part)
+    return f"{name_of(own.module)} {whole.hexdigest()[:12]}, {own.layers} layers"
+
+
+def _program(experiment: Experiment, cell: Cell) -> Iterator[bytes]:
+    """Yields all that a cell's network computes with: its program, constants and parameters."""
+    shape = experiment.dataset.x_train.shape[1:]
+    x = jax.ShapeDtypeStruct((2, *shape), np.float32)
+    weight, key = jax.ShapeDtypeStruct((), np.float32), jax.random.key(0)
+    broken = functools.partial(_broken, experiment, cell)
+    try:
+        module = experiment.network(cell)
+        variables = jax.eval_shape(module.init, key, x, weight)
+        if others := sorted({*variables} - _COLLECTIONS):
+            raise broken(f"keeps variables of its own ({', '.join(others)})")
+        forward = from_linen(module).forward
+        params = variables["params"]
+        traced = jax.make_jaxpr(forward)(params, x, weight, key)
+    except UserError:
+        raise
+    except Exception as error:  # whatever Flax, JAX and the block itself raise
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+        raise broken(f"fails: {type(error).__name__}: {lines[0] if lines else ''}") from None
+    count = len(jax.tree.leaves(params))
+    _, used = partial_eval.dce_jaxpr(traced.jaxpr, [True] * len(traced.jaxpr.outvars))
+    if cell.depth > 2 and not used[count + 1]:
+        raise broken("does not use shortcut_weight, so that plain and residual ones are the same")
+    yield re.sub(r"0x[0-9a-f]+", "", f"{traced} {jax.tree.structure(params)}").encode()
+    for constant in _constants(traced):
+        yield np.asarray(constant).tobytes()
+
+
+def _broken(experiment: Experiment, cell: Cell, what: str) -> UserError:
+    """Returns the error that says what a block breaks, and how blocks are."""
+    assert experiment.block is not None
+    images = experiment.config.of_family.convolutional
+    layers = "parts.conv(width, size, stride)" if images else "parts.linear(width)"
+    told = [f"{name}={text}" for name, text in dataclasses.asdict(cell.variant).items()]
+    said = printable(f"your block {name_of(experiment.block.module)} {what}", most=400)
+    where = f" (depth {cell.depth}, {', '.join(told[:5])})"
+    return UserError(f"{said}{where}; {_CONTRACT.format(layers=layers)}")
+
+
+def _constants(traced: Any) -> Iterator[Any]:
+    """Yields the arrays that a traced program has captured, in whatever program inside of it."""
+    yield from getattr(traced, "consts", ())
+    for equation in getattr(traced, "jaxpr", traced).eqns:
+        for value in equation.params.values():
+            for inner in value if isinstance(value, tuple | list) else (value,):
+                if hasattr(inner, "eqns") or hasattr(inner, "jaxpr"):
+                    yield from _constants(inner)
