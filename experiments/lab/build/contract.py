@@ -22,8 +22,9 @@ from resnet_jax.nn.functional import from_linen
 
 #: What a message of an error ends with, since Flax and JAX do not know of the contract.
 _CONTRACT = (
-    "a block maps (a, shortcut_weight, branch_weight) to activations as wide as its field `width`, "
-    "and makes its layers by its field `parts`: {layers}, parts.norm(), parts.activation"
+    "a block maps (a, shortcut_weight, branch_weight) to activations as wide as its field "
+    "`width`{stride}, and makes its layers by its field `parts`: {layers}, parts.norm(), "
+    "parts.activation"
 )
 
 #: The collections of variables that a network may have.
@@ -92,10 +93,11 @@ def _broken(experiment: Experiment, cell: Cell, what: str) -> UserError:
     assert experiment.block is not None
     images = experiment.config.of_family.convolutional
     layers = "parts.conv(width, size, stride)" if images else "parts.linear(width)"
+    stride = ", of every `stride`-th pixel (a field, stride: int = 1)" if images else ""
     told = [f"{name}={text}" for name, text in dataclasses.asdict(cell.variant).items()]
     said = printable(f"your block {name_of(experiment.block.module)} {what}", most=400)
     where = f" (depth {cell.depth}, {', '.join(told[:5])})"
-    return UserError(f"{said}{where}; {_CONTRACT.format(layers=layers)}")
+    return UserError(f"{said}{where}; {_CONTRACT.format(layers=layers, stride=stride)}")
 
 
 def _constants(traced: Any) -> Iterator[Any]:
