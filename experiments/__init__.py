@@ -1,4 +1,4 @@
-"""Studies of depth, a folder each, and the engine that runs them (:mod:`experiments.lab`).
+"""Holds the studies of depth, one folder each, and the engine that runs them (``lab``).
 
 ``python -m experiments`` lists the studies.  Nothing here imports JAX until a study has checked
 its flags, so that help and refusals are immediate.

@@ -1,4 +1,4 @@
-"""``python -m experiments``: lists the studies, or runs the one that is named."""
+"""Lists the studies, or runs the one that is named: ``python -m experiments``."""
 
 import importlib
 import sys
@@ -11,7 +11,7 @@ COMMANDS = (*STUDIES, "networks", "report")
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Runs ``argv``: a command and its flags; returns the exit status."""
+    """Runs the command and flags in ``argv``, and returns the exit status."""
     argv = sys.argv[1:] if argv is None else argv
     if not argv or argv[0] in ("--help", "-h", "help"):
         print("usage: python -m experiments NAME [--flag=value ...]; NAME --help lists its flags\n")

@@ -1,7 +1,7 @@
-"""Networks: how many layers, parameters and multiply-adds the families' networks have, exactly.
+"""Networks: counts exactly the layers, parameters and multiply-adds of networks of each family.
 
-Without flags, the networks of He et al. 2015 and 2016 beside what the papers print; with flags, the
-networks they name, and of a single one its layers as well.
+Without flags, lists the networks of He et al. 2015 and 2016, next to the numbers that the papers
+print.  With flags, lists the networks that they describe; of a single one, its layers as well.
 """
 
 import dataclasses
@@ -17,7 +17,7 @@ from experiments.lab.system.errors import UserError
 from experiments.lab.system.interrupts import Interrupts
 from experiments.lab.system.startup import import_jax
 
-#: The flags of a study that say what a network is.
+#: The flags of a study that describe a network.
 _SHARED = ("block", "width", "width_factor", *NETWORK_FIELDS)
 
 
@@ -45,7 +45,7 @@ NetworksConfig: typing.Any = dataclasses.make_dataclass(
 
 
 class Row(typing.NamedTuple):
-    """A network: its configuration, and of a paper's its name and what is printed there."""
+    """Describes a network; if it is from a paper, also its name and the numbers printed there."""
 
     name: str
     config: Config
@@ -63,7 +63,7 @@ def _papers() -> typing.Iterator[Row]:
     for depth, parameters in {164: "1.7M", 1001: "10.2M"}.items():
         config = Config(depths=(depth,), block="bottleneck", **later)
         yield Row(f"ResNet-{depth}", config, parameters)
-    # Its name counts the three projections as layers, and the head not.
+    # Its name counts the three projections as layers, but not the head.
     yield Row("WRN-28-10", Config(depths=(26,), width_factor=10, **later), "36.5M")
     for depth in (18, 34):
         config = Config(family="imagenet", depths=(depth,))
@@ -77,7 +77,7 @@ def _papers() -> typing.Iterator[Row]:
 
 
 def tell(config: typing.Any, _: Interrupts) -> None:
-    """Prints the table.
+    """Prints the table of networks.
 
     Raises:
       UserError: there is no such network.
@@ -113,7 +113,7 @@ def _exists(study: Config) -> bool:
 
 
 def _example(config: typing.Any, study: Config) -> tuple[tuple[int, ...], int]:
-    """The shape of one example, and the number of classes."""
+    """Returns the shape of one example, and the number of classes."""
     _, image, classes = study.of_family.sample
     return config.image or image, config.classes or classes
 
@@ -150,9 +150,9 @@ def _print_networks(config: typing.Any, rows: list[Row]) -> None:
 
 
 def _telling(rows: list[Row]) -> list[str]:
-    """The fields that are shown: order and shortcut, and what is not as by default.
+    """Returns the fields to show: order, shortcut, and those that differ from their defaults.
 
-    A paper's network is told by its name.
+    A network from a paper is identified by its name.
     """
     usual, rows = Config(), [row for row in rows if not row.name]
     others = [name for name in _SHARED[1:] if name not in ("order", "shortcut")]
@@ -205,7 +205,7 @@ def _print_table(headers: list[str], rows: list[list[str]]) -> None:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Runs the command; returns its exit status."""
+    """Runs the command, and returns its exit status."""
     return command("networks", __doc__, NetworksConfig(), tell, argv)
 
 

@@ -14,7 +14,7 @@ from experiments.lab.system.interrupts import Interrupts
 
 @dataclasses.dataclass(frozen=True)
 class ReportConfig:
-    """What to report on."""
+    """Holds the flags of the command."""
 
     workdir: str = dataclasses.field(
         default="runs/degradation",
@@ -23,7 +23,7 @@ class ReportConfig:
 
 
 def report(config: ReportConfig, _: Interrupts) -> None:
-    """Lets the study that filled a directory report on it."""
+    """Draws the report of a work directory; raises :class:`UserError` if that is impossible."""
     workdir = pathlib.Path(config.workdir)
     there = manifest.read(workdir)
     study = there.get("study")
@@ -38,7 +38,7 @@ def report(config: ReportConfig, _: Interrupts) -> None:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Runs the command; returns its exit status."""
+    """Runs the command, and returns its exit status."""
     return command("report", __doc__, ReportConfig(), report, argv)
 
 

@@ -38,6 +38,7 @@ def test_gradients_of_plain_networks_shatter(facts, plain):
     assert not facts.agrees(seen, 0.5**10, 0.1 * 0.5**10)  # as if inputs stayed at right angles
 
 
+@pytest.mark.slow
 def test_weighted_shortcuts_slow_alignment(facts):
     """c' = w² c + (1 - w²) C(c), .7076 at w² = .9 and 54 blocks of one layer from 0."""
     case = facts.Case(

@@ -30,6 +30,7 @@ def growth(facts, batch, **choices):
 PRINTED = [(8, 1.335, None), (32, 1.234, None), (128, 1.214, 32), (512, 1.204, 32)]
 
 
+@pytest.mark.slow
 @pytest.mark.optimized
 @pytest.mark.parametrize(("batch", "norm", "wrong"), PRINTED)
 def test_plain_gradients_explode_the_more_the_smaller_the_batch(facts, batch, norm, wrong):

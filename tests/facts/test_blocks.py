@@ -154,6 +154,7 @@ def test_theory_tells_all_but_two_pairs_apart():
     assert sorted(FACTS) == sorted(itertools.chain(*GROUPS.values()))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("group", GROUPS)
 def test_networks_do_as_predicted_and_not_as_others(facts, group):
     """A missing normalisation, another order, weight or activation: each is told apart."""

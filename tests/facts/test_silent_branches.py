@@ -37,6 +37,7 @@ def test_silent_networks_do_not_depend_on_depth(facts, norm, order, silent):
     assert (loud.power[:, -1] > 2 * loud.power[:, 0]).all()
 
 
+@pytest.mark.slow
 def test_branches_over_the_root_of_depth_keep_power_bounded(facts):
     """(1 + 1/L)^L, which nears e, without normalisation; 2^L with branches as they are."""
     blocks = 16

@@ -252,6 +252,7 @@ def test_no_crash_loses_or_doubles_a_result(recorded, tmp_path, monkeypatch):
         check_crash(recorded, point, model, tmp_path / str(number))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kills", "cuts"), [(17, 7), pytest.param(7, 5, marks=pytest.mark.long)])
 def test_nor_does_a_power_cut_after_a_kill(recorded, tmp_path, monkeypatch, kills, cuts):
     """After every so many changes: the next process sees what the killed one did not sync."""
@@ -263,6 +264,7 @@ def test_nor_does_a_power_cut_after_a_kill(recorded, tmp_path, monkeypatch, kill
             check_crash(both, later, "lost", folder / str(later))
 
 
+@pytest.mark.slow
 def test_a_disk_that_is_full_at_any_write_loses_nothing(recorded, tmp_path, monkeypatch):
     monkeypatch.setattr(os, "fsync", lambda descriptor: None)
     whole, recorder = recorded

@@ -114,6 +114,7 @@ def test_rot_is_noticed_and_mended(sound, tmp_path, monkeypatch, count):
             assert contents(path) == whole
 
 
+@pytest.mark.slow
 def test_a_report_never_shows_rotten_numbers(sound, tmp_path):
     chance, path = random.Random(0), tmp_path / "run"
 

@@ -1,1 +1,1 @@
-"""From tables of runs to what they say: pure functions of data frames."""
+"""Analyses tables of runs: pure functions of data frames."""

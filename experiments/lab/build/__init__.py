@@ -1,1 +1,1 @@
-"""Names become networks, trainings and compiled populations."""
+"""Builds networks, trainings and compiled populations from names."""

@@ -1,4 +1,4 @@
-"""Compilation: a group becomes programs that train its runs and read them."""
+"""Compiles the programs of a group: one that trains its runs, and one that reads them."""
 
 import time
 from collections.abc import Callable, Collection
@@ -15,20 +15,20 @@ from resnet_jax.training.population import Population
 
 Options = dict[str, str | bool]
 
-#: LLVM's first level compiles a quarter faster than its third, which a backend takes by default.
+#: LLVM's optimisation level 1 compiles a quarter faster than level 3, the backend's default.
 _FIRST_LEVEL: dict[str, Options] = {"cpu": {"xla_backend_optimization_level": "1"}}
 
-#: By backend, what makes programs give the same bits again; other backends need nothing.  On GPUs
-#: it leaves out operations that add up in any order, and chooses kernels without timing them, since
-#: the next compilation could choose others (``xla_gpu_exclude_nondeterministic_ops`` does only the
-#: former).
+#: By backend, the options that make programs reproducible bit by bit; other backends need none.  On
+#: GPUs they exclude operations that add up in any order, and choose kernels without timing them,
+#: since the next compilation could choose others (``xla_gpu_exclude_nondeterministic_ops`` does
+#: only the former).
 _DETERMINISTIC: dict[str, Options] = {"gpu": {"xla_gpu_deterministic_ops": True}}
 
 
 class CompiledGroup(NamedTuple):
-    """A group ready to train: ``advance`` is its compiled program (:meth:`Population.compile`).
+    """Holds a group ready to train: ``advance`` is its program (:meth:`Population.compile`).
 
-    ``read`` is that of the study's readings (:meth:`Population.compile_reading`), taken at ``at``.
+    ``read`` takes the study's readings (:meth:`Population.compile_reading`) at the steps ``at``.
     """
 
     group: Group
@@ -42,7 +42,7 @@ class CompiledGroup(NamedTuple):
 def compile_group(
     group: Group, experiment: Experiment, reading: Reading | None = None
 ) -> CompiledGroup:
-    """Compiles the programs of a group, and seals those that are kept for the next launch."""
+    """Compiles the programs of a group, and seals those that the compilation cache keeps."""
     start, config = time.perf_counter(), experiment.config
     population = experiment.population(group)
     advance = population.compile(training_options(config), brief_options(config))
@@ -57,26 +57,26 @@ def compile_group(
 
 
 def training_options(config: Config) -> Options | None:
-    """What the compiler is told of programs that train.
+    """Returns the compiler's options for programs that train.
 
-    On CPU the first level makes those of dense layers a tenth faster, too; those of convolutions
-    would be 7 % slower, and keep the third.
+    On CPU, optimisation level 1 also makes programs of dense layers run a tenth faster; those of
+    convolutions would be 7 % slower, and keep level 3.
     """
     return _options(config, first_level=not config.of_family.convolutional)
 
 
 def brief_options(config: Config) -> Options | None:
-    """What it is told of programs that run once or a few times, in all families.
+    """Returns the compiler's options for programs that run once or a few times, in all families.
 
-    Unoptimised, that which draws initial weights would take 4 to 12 times as long, which is more
-    than its compilation would save.
+    Without optimisation, the program that draws initial weights would take 4 to 12 times as long,
+    which is more than its compilation would save.
     """
     return _options(config, first_level=True)
 
 
 def _options(config: Config, first_level: bool) -> Options | None:
     backend, options = jax.default_backend(), Options()
-    # Where the user, or a test, has asked for as few optimisations as can be, the level stays.
+    # Where the user, or a test, has asked for as few optimisations as possible, the level stays.
     if first_level and not jax.config.read("jax_disable_most_optimizations"):
         options |= _FIRST_LEVEL.get(backend, {})
     if config.deterministic:

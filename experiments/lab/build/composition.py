@@ -1,4 +1,4 @@
-"""Names become functions: networks and optimisers of a variant, composed by the vocabulary."""
+"""Composes the networks and optimisers of a variant from the names of the vocabulary."""
 
 import dataclasses
 import pkgutil
@@ -18,13 +18,13 @@ from resnet_jax.training import augmentation, optimizers
 from resnet_jax.training.augmentation import Augmentation
 from resnet_jax.training.run import WarmUp
 
-#: Images of fewer pixels on a side get a stem that keeps their size.
+#: Images with fewer pixels on a side get a stem that keeps their size.
 _LARGE_IMAGE = 32
 
 
 @dataclasses.dataclass(frozen=True)
 class OwnBlock:
-    """A block to put in the place of the family's.
+    """Describes a custom block, which replaces the family's.
 
     Attributes:
       module: ``(width, blocks, parts, name[, stride]) -> module``; see :class:`resnet_jax.Block`.
@@ -36,7 +36,7 @@ class OwnBlock:
 
 
 def parts(variant: Variant) -> blocks.Parts:
-    """Returns what a variant's network is composed of."""
+    """Returns the parts of a variant's blocks."""
     scale = vocabulary.BRANCH_SCALES.parse(variant.branch_scale)
     norm = vocabulary.NORMS.value(variant.norm)
     init = vocabulary.INITS.value(variant.init)
@@ -60,12 +60,12 @@ def network(
     """Builds the network of a depth and variant.
 
     Args:
-      config: of the study.
-      depth: in weight layers.
-      variant: how it is composed.
-      shape: of one example.
-      classes: logits of the head.
-      own: a block of the user's own.
+      config: configuration of the study.
+      depth: number of weight layers.
+      variant: how the network is composed.
+      shape: shape of one example.
+      classes: number of logits.
+      own: custom block; None for the family's.
     """
     width, factor, family = config.base_width(), config.width_factor, config.of_family
     dtype = vocabulary.PRECISIONS.value(config.precision)
@@ -85,7 +85,7 @@ def network(
 
 
 def optimizer(variant: Variant, blocks: int) -> optimizers.Optimizer:
-    """Returns the optimiser of a variant's networks of so many blocks."""
+    """Returns the optimiser of a variant's networks with a number of blocks."""
     chosen = vocabulary.OPTIMIZERS.parse(variant.optimizer)
     scale = vocabulary.BRANCH_SCALES.parse(variant.branch_scale)
     if scale.entry.rate is None:
@@ -95,13 +95,13 @@ def optimizer(variant: Variant, blocks: int) -> optimizers.Optimizer:
 
 
 def warm_up(variant: Variant) -> WarmUp | None:
-    """Returns the warm-up of a variant's trainings; None for none."""
+    """Returns the warm-up of a variant's trainings; None if there is none."""
     numbers = vocabulary.WARM_UPS.parse(variant.warmup).numbers
     return WarmUp(error=numbers[0]) if numbers else None
 
 
 def augment(config: Config) -> Augmentation | None:
-    """Returns the augmentation of training images; None for none."""
+    """Returns the augmentation of training images; None if there is none."""
     if not config.augment:
         return None
     return augmentation.compose([vocabulary.AUGMENTATIONS.value(name) for name in config.augment])

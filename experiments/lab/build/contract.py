@@ -1,4 +1,4 @@
-"""The contract of a custom block, held by abstract evaluations before anything is compiled.
+"""Checks the contract of a custom block, by abstract evaluation, before anything is compiled.
 
 A block is a Linen module with the fields ``width``, ``blocks``, ``parts`` (and ``stride``, where
 networks are convolutional) and the call ``(a, shortcut_weight, branch_weight) -> a``.
@@ -20,7 +20,7 @@ from experiments.lab.config.grid import Cell
 from experiments.lab.system.errors import UserError, printable
 from resnet_jax.nn.functional import from_linen
 
-#: What a message of an error ends with, since Flax and JAX do not know of the contract.
+#: The end of an error's message, since Flax and JAX do not know the contract.
 _CONTRACT = (
     "a block maps (a, shortcut_weight, branch_weight) to activations as wide as its field "
     "`width`{stride}, and makes its layers by its field `parts`: {layers}, parts.norm(), "
@@ -32,17 +32,17 @@ _COLLECTIONS = {"params", "statistics"}
 
 
 def name_of(block: Any) -> str:
-    """Returns what a block is called: the class or function that it was made from."""
+    """Returns the name of a block: that of the class or function that it was made from."""
     while isinstance(block, functools.partial):
         block = block.func
     return getattr(block, "__qualname__", type(block).__qualname__)
 
 
 def identity(experiment: Experiment) -> str:
-    """Returns what tells the experiment's block from any other: its name, and what it computes.
+    """Returns what identifies the experiment's block: its name, and a digest of what it computes.
 
-    Networks of every variant are traced, at the smallest depth that has a block.  The digest is of
-    the traced program and its constants, and so sees closures, defaults, helpers and edits.
+    Networks of every variant are traced, at the smallest depth that has a block.  The digest covers
+    the traced program and its constants, and so closures, defaults, helpers and edits.
 
     Raises:
       UserError: the block breaks its contract.
@@ -61,7 +61,7 @@ def identity(experiment: Experiment) -> str:
 
 
 def _program(experiment: Experiment, cell: Cell) -> Iterator[bytes]:
-    """Yields all that a cell's network computes with: its program, constants and parameters."""
+    """Yields the bytes that identify a cell's network: program, parameter tree and constants."""
     shape = experiment.dataset.x_train.shape[1:]
     x = jax.ShapeDtypeStruct((2, *shape), np.float32)
     weight, key = jax.ShapeDtypeStruct((), np.float32), jax.random.key(0)
@@ -89,7 +89,7 @@ def _program(experiment: Experiment, cell: Cell) -> Iterator[bytes]:
 
 
 def _broken(experiment: Experiment, cell: Cell, what: str) -> UserError:
-    """Returns the error that says what a block breaks, and how blocks are."""
+    """Returns the error that says how a block breaks its contract, and what the contract is."""
     assert experiment.block is not None
     images = experiment.config.of_family.convolutional
     layers = "parts.conv(width, size, stride)" if images else "parts.linear(width)"
@@ -101,7 +101,7 @@ def _broken(experiment: Experiment, cell: Cell, what: str) -> UserError:
 
 
 def _constants(traced: Any) -> Iterator[Any]:
-    """Yields the arrays that a traced program has captured, in whatever program inside of it."""
+    """Yields the arrays that a traced program, or any program inside of it, has captured."""
     yield from getattr(traced, "consts", ())
     for equation in getattr(traced, "jaxpr", traced).eqns:
         for value in equation.params.values():

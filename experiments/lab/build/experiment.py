@@ -1,4 +1,4 @@
-"""The experiment: what a study trains, as one frozen value that answers what its cells are."""
+"""Defines the experiment: one frozen value that holds what a study trains, and builds its cells."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -22,27 +22,27 @@ from resnet_jax.training import population
 from resnet_jax.training.population import Footprint, Population, runs_mesh
 from resnet_jax.training.run import Data, Run, Training
 
-#: Measurements over a run's training, besides the one before its first step.
+#: The number of measurements of a run, not counting the one before its first step.
 MEASUREMENTS = 6
 
-#: How long one call of a compiled program is meant to take, so that progress moves and an
-#: interrupt is heard; how a training is cut into calls changes none of its bits.
+#: The intended duration of one call of a compiled program, so that progress moves and interrupts
+#: are handled; how a training is cut into calls changes none of its bits.
 CALL_SECONDS = 1.0
 
-#: Above this many numbers in the training images measurements use running statistics, if not told
-#: otherwise.
+#: Measurements use running statistics, unless a flag says otherwise, if the training images hold
+#: more numbers than this.
 LARGE_TRAINING_SET = 10_000_000
 
 
-@dataclasses.dataclass(frozen=True, eq=False)  # one is another, whatever their arrays hold
+@dataclasses.dataclass(frozen=True, eq=False)  # compared by identity, since it holds arrays
 class Experiment:
-    """What a study trains, and on which devices.
+    """Holds what a study trains, and on which devices.
 
     Attributes:
-      config: what was asked for.
-      dataset: the data that it names.
-      block: a block of the user's own; None for the family's.
-      mesh: the devices, along one axis of runs.
+      config: the configuration that was asked for.
+      dataset: the data set that it names.
+      block: a custom block; None for the family's.
+      mesh: the device mesh, with one axis over runs.
     """
 
     config: Config
@@ -56,33 +56,33 @@ class Experiment:
 
     @property
     def devices(self) -> list[jax.Device]:
-        """The devices that share the runs."""
+        """Returns the devices that share the runs."""
         return list(self.mesh.devices.flat)
 
     @property
     def tile(self) -> int | None:
-        """How many runs are vectorised on a device; None for all of them."""
+        """Returns how many runs are vectorised at a time on a device; None for all of them."""
         return mapping.tile(self.config)
 
     @property
     def measuring_stride(self) -> int:
-        """Steps from one measurement to the next."""
+        """Returns the number of steps from one measurement to the next."""
         return max(1, -(-self.config.steps // MEASUREMENTS))
 
     @property
     def chunk(self) -> int:
-        """The most steps that one call of the compiled program takes; it shuffles for all."""
+        """Returns the most steps of a call of the compiled program; it shuffles for that many."""
         return min(self.measuring_stride, 256)
 
     @property
     def running_statistics(self) -> bool:
-        """Whether measurements use running averages instead of statistics of the whole set."""
+        """Returns whether measurements use running averages, not the whole set's statistics."""
         if self.config.statistics == "auto":
             return self.dataset.x_train.size > LARGE_TRAINING_SET
         return self.config.statistics == "running"
 
     def depths_up_to(self, depth: int) -> Sequence[int]:
-        """Returns the depths, up to one that is given, of networks in the same blocks."""
+        """Returns the possible depths, up to ``depth``, of networks of the same blocks."""
         family = self.config.of_family
         own = self.block.layers if self.block else 0
         return family.depths_up_to(depth, own or family.layers(self.config.block_at(depth)))
@@ -95,7 +95,7 @@ class Experiment:
         )
 
     def counts(self, cell: Cell) -> Counts:
-        """Counts what the network of a cell takes, from shapes alone."""
+        """Counts layers, parameters and multiply-adds of a cell's network, from shapes alone."""
         example = jax.ShapeDtypeStruct((1, *self.dataset.x_train.shape[1:]), np.float32)
         return counting.count(self.network(cell), example)
 
@@ -118,7 +118,7 @@ class Experiment:
         )
 
     def population(self, group: Group) -> Population:
-        """Puts the runs of a group on the devices, as a population that is not compiled yet."""
+        """Returns the runs of a group, on the devices, as a population that is not compiled yet."""
         data = Data(*self.dataset[:4])
         return Population(self.training(group.cell), runs_of(group), data, self.mesh, self.tile)
 

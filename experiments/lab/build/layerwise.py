@@ -1,4 +1,4 @@
-"""Readings of every layer: :mod:`resnet_jax.diagnostics.layers` of a batch, for each run."""
+"""Reads every layer of each run, by :mod:`resnet_jax.diagnostics.layers` of a batch."""
 
 import jax.numpy as jnp
 
@@ -9,15 +9,15 @@ from resnet_jax.nn.functional import from_linen
 from resnet_jax.nn.networks import ResidualNetwork
 from resnet_jax.training.run import Training
 
-#: Tables, and what their places are: blocks, layers, and points apart on a line of inputs.
+#: The tables.  Their places are blocks, layers, and distances of points on a line of inputs.
 BLOCKS, LAYERS, LINE = "blocks", "layers", "line"
 
-#: The first so many training examples are looked at.
+#: The number of training examples, from the first, in the batch that is measured.
 EXAMPLES = 128
 
 
 def of_network(network: ResidualNetwork, training: Training, config: Config) -> Reader:
-    """What happens at each layer, and what the next step will change there."""
+    """Returns a reader of what happens at each layer, and how the next step will change it."""
 
     def read(state, run, data):
         x, y = data.x_train[:EXAMPLES], data.y_train[:EXAMPLES]
@@ -34,7 +34,7 @@ def of_network(network: ResidualNetwork, training: Training, config: Config) -> 
 
 
 def of_network_and_line(network: ResidualNetwork, training: Training, config: Config) -> Reader:
-    """The same, and how fast the input's gradient turns along a line through two examples."""
+    """Returns a reader that also reads how the gradient turns on the line through two examples."""
     at_layers = of_network(network, training, config)
     forward = from_linen(network).forward
 

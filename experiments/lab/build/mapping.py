@@ -1,7 +1,7 @@
-"""How a population is laid on a device: runs vectorised at once, and the form of convolutions.
+"""Decides how a population runs on a device: runs vectorised at once, and forms of convolutions.
 
-What ``auto`` means is decided here, by platform and from measurements.  On CPU one run follows the
-other, in forms of their own.  On an NVIDIA H200 (jax 0.11.2, programs as ``--deterministic``
+The meaning of ``auto`` is decided here, by platform and from measurements.  On CPU one run follows
+the other, in forms for single runs.  On an NVIDIA H200 (jax 0.11.2, programs as ``--deterministic``
 compiles them), in milliseconds a step and run, batch 128:
 
     dense, depth 64, width 64     512 runs vectorised 0.0248, in tiles of 64 runs 0.0545;
@@ -9,7 +9,8 @@ compiles them), in milliseconds a step and run, batch 128:
     ResNet-20, 32x32, bfloat16,   columns 0.842, packed 1.08, stock 2.67
     32 runs vectorised
 
-docs/performance.md ("On a GPU") has the whole table.  No TPU was met: there the stock form stays.
+docs/performance.md ("On a GPU") has the whole table.  Nothing was measured on TPUs, where the stock
+form stays.
 """
 
 import jax
@@ -19,15 +20,12 @@ from experiments.lab.config.vocabulary import CONVOLUTIONS, MAPS
 from resnet_jax.ops import forms
 from resnet_jax.ops.forms import Form
 
-#: Of runs that are vectorised, by backend.
+#: The form of convolutions of vectorised runs, by backend.
 _VECTORISED = {"gpu": forms.COLUMNS}
 
 
 def tile(config: Config) -> int | None:
-    """How many runs are vectorised on one device.
-
-    See :func:`resnet_jax.training.population.over_runs`.
-    """
+    """Returns the ``tile`` of :func:`resnet_jax.training.population.over_runs` on one device."""
     how = MAPS.parse(config.map)
     if how.entry.name == "auto":
         return 1 if jax.default_backend() == "cpu" else None
@@ -35,7 +33,7 @@ def tile(config: Config) -> int | None:
 
 
 def form(config: Config) -> Form:
-    """How convolutions are computed."""
+    """Returns the form by which convolutions are computed."""
     if chosen := CONVOLUTIONS.value(config.convolution):
         return chosen
     if tile(config) == 1:

@@ -1,1 +1,1 @@
-"""What was asked for: flags, names, variants, and the grid of runs that they span."""
+"""Reads what was asked for: flags, names, variants, and the grid of runs that they span."""

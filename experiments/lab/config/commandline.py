@@ -1,4 +1,4 @@
-"""Flags, derived from the fields of a configuration; presets are flag files."""
+"""Derives flags from the fields of a configuration, and parses them; presets are flag files."""
 
 import dataclasses
 import pathlib
@@ -19,7 +19,7 @@ ConfigType = typing.TypeVar("ConfigType", bound="DataclassInstance")
 
 
 class _ListParser(flags.ArgumentParser):
-    """Comma-separated values, each parsed by the parser of one."""
+    """Parses comma-separated values, each by the parser of a single value."""
 
     syntactic_help = "a comma-separated list"
 
@@ -33,7 +33,7 @@ class _ListParser(flags.ArgumentParser):
 
 
 class _NumberParser(flags.ArgumentParser):
-    """One number; what it must be is said in words."""
+    """Parses one number; if that fails, the error says in words what was expected."""
 
     def __init__(self, kind: type, wanted: str):
         self._kind, self._wanted = kind, wanted
@@ -59,21 +59,21 @@ def _parser(annotation) -> flags.ArgumentParser:
 
 
 def show(value) -> str:
-    """A value as one would type it after the flag."""
+    """Returns a value as it is typed after its flag."""
     return ",".join(map(show, value)) if isinstance(value, tuple) else f"{value}"
 
 
 def presets() -> list[str]:
-    """The names of the presets that come with the package."""
+    """Returns the names of the presets that come with the package."""
     return sorted(path.stem for path in PRESETS.glob("*.flags"))
 
 
 def parse(defaults: ConfigType, argv: Sequence[str]) -> ConfigType:
-    """The configuration that a command line asks for.
+    """Returns the configuration that a command line asks for.
 
     Args:
       defaults: a dataclass instance; its fields are the flags.
-      argv: the arguments, without the program's name.
+      argv: the command line's arguments, without the program's name.
 
     Raises:
       UserError: a flag is unknown or its value cannot be read.
@@ -89,8 +89,8 @@ def parse(defaults: ConfigType, argv: Sequence[str]) -> ConfigType:
     try:
         rest = values(["", *_expand_presets(argv)])[1:]
     except UnicodeDecodeError:
-        raise UserError("--flagfile: the file is no text in UTF-8") from None
-    except RecursionError:  # absl looks for names like the unknown one, letter by letter
+        raise UserError("--flagfile: the file is not UTF-8 text") from None
+    except RecursionError:  # absl searches for similar names letter by letter
         raise UserError("a flag has a name of more than a thousand letters") from None
     except flags.Error as error:
         raise UserError(_reword(error, list(values))) from None
@@ -102,7 +102,7 @@ def parse(defaults: ConfigType, argv: Sequence[str]) -> ConfigType:
 
 
 def _expand_presets(argv: Sequence[str]) -> list[str]:
-    """Turns ``--preset=NAME`` into its flag file, and puts flag files first: other flags win."""
+    """Replaces ``--preset=NAME`` by its flag file, and puts flag files first: other flags win."""
     files, others = [], []
     arguments = iter(argv)
     for argument in arguments:
@@ -130,11 +130,11 @@ def _reword(error: flags.Error, known: Sequence[str]) -> str:
 
 
 def help_text(program: str, summary: str, defaults) -> str:
-    """What ``--help`` prints."""
+    """Returns the text that ``--help`` prints."""
     lines = [summary, "", f"usage: python -m {program} [--flag=value ...]", ""]
     entries = [
         ("--preset=", f"a flag file that comes with the package: {', '.join(presets())}"),
-        ("--flagfile=", "a flag file of your own, without --preset; flags beside either kind win"),
+        ("--flagfile=", "a custom flag file, without --preset; other flags override either kind"),
     ]
     for field in dataclasses.fields(defaults):
         text = field.metadata["help"]

@@ -1,4 +1,4 @@
-"""The configuration of a study: one frozen dataclass, whose fields are the flags."""
+"""Defines the configuration of a study: one frozen dataclass, whose fields are the flags."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -9,19 +9,19 @@ from experiments.lab.config.entries import Names
 from experiments.lab.config.families import FAMILIES, Family
 from experiments.lab.config.variants import VARIANT_FIELDS, Variant
 
-#: What a field decides: how each run is trained, which runs there are, what a report shows besides,
-#: or nothing of these.  Runs of other training do not mix in one directory; more of them extend it.
+#: The roles of a field.  It decides how each run is trained, which runs there are, what a report
+#: also shows, or none of these.  A directory holds runs of one training; a larger grid extends it.
 TRAINING, GRID, REPORT, SHELL = "training", "grid", "report", "shell"
 
 
 def option(default: Any, help_text: str, role: str = TRAINING, names: Names | None = None) -> Any:
-    """Defines a field of a configuration, which is a flag.
+    """Returns a field of a configuration, which is a flag.
 
     Args:
       default: the flag's default.
-      help_text: what ``--help`` says of it.
-      role: what the field decides.
-      names: those that it takes; None where it takes others, or none.
+      help_text: the text that ``--help`` prints for it.
+      role: what the field decides; one of the roles above.
+      names: the names that the flag takes; None if its values are not names of a fixed list.
     """
     metadata = {"help": help_text, "role": role, "names": names}
     return dataclasses.field(default=default, metadata=metadata)
@@ -29,10 +29,10 @@ def option(default: Any, help_text: str, role: str = TRAINING, names: Names | No
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-    """What a study trains.  Each field is a flag, and its default the flag's default.
+    """Describes what a study trains.  Each field is a flag, and its default the flag's default.
 
-    The fields of :class:`Variant` hold one name or several; several are paired: the first norm
-    goes with the first order, and so on, while a single one goes with all.
+    The fields of :class:`Variant` hold one name or several.  Several names are paired: the first
+    norm goes with the first order, and so on.  A single name goes with all.
     """
 
     family: str = option(
@@ -202,13 +202,13 @@ class Config:
     )
     workdir: str = option("", "where results go; by default runs/ and the study's name", SHELL)
     fresh: bool = option(
-        False, "starts over in a new directory beside one that holds a study already", SHELL
+        False, "starts over in a new directory next to one that already holds a study", SHELL
     )
     dry_run: bool = option(
         False, "trains nothing, and tells what it would take: work, memory and time", SHELL
     )
     retry_failed: bool = option(
-        False, "tries again what failed for want of memory and would be passed over", SHELL
+        False, "tries again the runs that failed for lack of memory, which are else skipped", SHELL
     )
     compilation_cache: str = option(
         "",
@@ -221,20 +221,20 @@ class Config:
     )
 
     def seeds(self) -> range:
-        """The seeds that every setting is trained with."""
+        """Returns the seeds that every setting is trained with."""
         return range(self.first_seed, self.first_seed + self.num_seeds)
 
     def learning_rates_of(self, variant: Variant) -> tuple[float, ...]:
-        """The rates to choose from for a variant."""
+        """Returns the learning rates to choose from for a variant."""
         adaptive = vocabulary.OPTIMIZERS[variant.optimizer].adaptive
         share = self.adaptive_share if adaptive else 1.0
         return tuple(rate * share for rate in self.learning_rates)
 
     def shortcut_weights_of(self, depth: int, variant: Variant) -> tuple[float, ...]:
-        """The kinds of network to train at a depth of a variant.
+        """Returns the shortcut weights to train a variant with at a depth.
 
-        Beside the same networks with shortcuts that are kept, annealing begins at the greatest
-        weight alone: it passes through those below, and from 0 it would be the plain network.
+        If the same networks are also trained with constant shortcuts, annealing begins only at the
+        greatest weight: it passes through those below, and from 0 it would be the plain network.
         """
         plain = not self.deepest_plain or depth <= self.deepest_plain
         plain = plain and (self.silent_plain or variant.carries(0.0))
@@ -245,7 +245,7 @@ class Config:
         return tuple(weight for weight in weights if weight and weight == max(weights))
 
     def variants(self) -> tuple[Variant, ...]:
-        """The networks to compare, besides their shortcut weights."""
+        """Returns the variants to compare, in the order of the flags."""
         columns = [
             tuple(names.parse(text).text for text in getattr(self, name))
             for name, names in vocabulary.OF_VARIANTS.items()
@@ -255,11 +255,11 @@ class Config:
         return tuple(Variant(*row) for row in zip(*columns, strict=True))
 
     def varying(self) -> list[str]:
-        """The fields in which its variants differ."""
+        """Returns the names of the fields in which the variants differ."""
         return [name for name in VARIANT_FIELDS if len(set(getattr(self, name))) > 1]
 
     def comparing(self, variants: Sequence[Variant]) -> "Config":
-        """The same of the variants given; of a field in which all agree, one value is kept."""
+        """Returns the configuration with these variants; where all agree, with a single name."""
         columns: dict[str, Any] = {}
         for name in VARIANT_FIELDS:
             values = tuple(getattr(variant, name) for variant in variants)
@@ -268,13 +268,13 @@ class Config:
 
     @property
     def of_family(self) -> Family:
-        """The row of its family."""
+        """Returns the row of the configuration's family in :data:`FAMILIES`."""
         return FAMILIES[self.family]
 
     def base_width(self) -> int:
-        """Units of a dense network's layers, or channels of a convolutional one's stem."""
+        """Returns the number of units of dense layers, or of channels of a convolutional stem."""
         return self.width or self.of_family.width
 
     def block_at(self, depth: int) -> str:
-        """The kind of block that networks of a depth are made of."""
+        """Returns the kind of block that networks of a depth are made of."""
         return self.of_family.block_at(depth) if self.block == "auto" else self.block

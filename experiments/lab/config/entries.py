@@ -1,7 +1,7 @@
-"""Entries: the names that a flag takes, one row each, with all that there is to know of them.
+"""Defines entries: the names that a flag takes, one row each, with all that is known of them.
 
-A row says what a name is typed as, where its value is, how figures call it, which theory follows it
-and where it makes no sense.  Rows hold no JAX: a value is resolved when it is first asked for.
+A row says how a name is typed, where its value is defined, what figures call it, which theory
+describes it, and where it makes no sense.  Rows do not import JAX: a value is resolved when needed.
 """
 
 import dataclasses
@@ -14,22 +14,22 @@ from experiments.lab.system.errors import UserError, suggest
 
 
 def nothing(*_: Any) -> str:
-    """Returns no complaint, whatever it is about."""
+    """Returns the empty string: no problem, whatever the arguments."""
     return ""
 
 
 @dataclasses.dataclass(frozen=True)
 class Entry:
-    """A name that a flag takes.
+    """Describes a name that a flag takes.
 
     Attributes:
       name: the name as it is typed.
-      made: where its value is, ``"module:name"``; empty where the value is None.
+      made: where its value is defined, ``"module:name"``; empty if the value is None.
       words: what figures and tables call it; by default the flag and the name.
-      numbers: the numbers that may follow, ``name:1/2``, as they are where none do.
-      wrong: takes numbers that were typed, and says what is wrong with them; empty for nothing.
-      problem: takes a configuration and a variant of it that has this name, and says why that makes
-        no sense; empty where it does.
+      numbers: defaults of the numbers that may follow the name, as in ``name:1/2``.
+      wrong: function of the typed numbers that returns what is wrong with them; empty if nothing.
+      problem: function of a configuration and one of its variants, which has this name, that
+        returns why they make no sense together; empty if they do.
     """
 
     name: str
@@ -42,15 +42,15 @@ class Entry:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Norm(Entry):
-    """A normalisation.
+    """Describes a normalisation.
 
     Attributes:
-      title: what networks are told apart by in figures.
-      clause: what follows the name of a network in a sentence.
-      theory: how wide networks see it, ``"module:name"``; empty where theory does not follow it.
+      title: its name in figures.
+      clause: words that follow the name of a network in a sentence.
+      theory: its model in wide networks, ``"module:name"``; empty if theory has none.
       over_batch: whether it averages over the batch.
-      per_example: whether what it divides by is each example's own, so that theory knows the size
-        of a step's effect from the power of the features.
+      per_example: whether it divides by a number of each example, so that theory can compute the
+        size of a step's effect from the power of the features.
     """
 
     title: str
@@ -62,11 +62,11 @@ class Norm(Entry):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Order(Entry):
-    """An order of operations within a block.
+    """Describes an order of operations within a block.
 
     Attributes:
-      theory: the function that follows it block by block, ``"module:name"``; empty for none.
-      activated: whether what enters a block has been activated; theory begins in front of that.
+      theory: the function that predicts it block by block, ``"module:name"``; empty if none does.
+      activated: whether a block's input has passed an activation; theory starts before that.
     """
 
     theory: str = ""
@@ -75,24 +75,24 @@ class Order(Entry):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Shortcut(Entry):
-    """What is carried around a block; theory follows the identity."""
+    """Describes what is carried around a block; theory covers only the identity."""
 
     identity: bool = False
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class BranchScale(Entry):
-    """What multiplies the end of each branch.
+    """Describes what multiplies the end of each branch.
 
     Attributes:
-      weight: ``(blocks, *numbers)`` to the factor at initialisation; None where theory has no word
-        for it.
+      weight: ``(blocks, *numbers)`` to the factor at initialisation, or to None if theory does not
+        cover it.
       rate: ``(blocks, adaptive, *numbers)`` to the factor on the learning rates of the blocks;
-        None for none.
+        None if there is no such factor.
       bounded: ``(*numbers)`` to whether the sum of all branches stays bounded with depth.
-      full: whether branches have their full size, so that a plain network passes on what enters.
+      full: whether branches have their full size, so that signals pass through a plain network.
       silent: whether the branch's last weights start at zero.
-      norm, init: what it brings in the place of ``--norm`` and ``--init``, ``"module:name"``.
+      norm, init: replacements for ``--norm`` and ``--init``, ``"module:name"``; empty for none.
     """
 
     weight: Callable[..., float | None] = lambda *_: None
@@ -106,9 +106,9 @@ class BranchScale(Entry):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Init(Entry):
-    """An initialisation; ``silent`` where each branch's last weights start at zero.
+    """Describes an initialisation; it is ``silent`` if each branch's last weights start at zero.
 
-    Theory follows all whose weights have the variance 2 over fan-in.
+    Theory covers all whose weights have the variance 2 over fan-in.
     """
 
     silent: bool = False
@@ -117,21 +117,21 @@ class Init(Entry):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Optimizer(Entry):
-    """An optimiser; an adaptive one makes updates of one size, whatever that of the gradient."""
+    """Describes an optimiser; an adaptive one makes updates of one size for any gradient."""
 
     adaptive: bool = False
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Block(Entry):
-    """A kind of block, and the weight layers on its main path."""
+    """Describes a kind of block, and counts the weight layers on its main path."""
 
     layers: int
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Form(Entry):
-    """A form of convolutions, and whether its gradients can be differentiated again."""
+    """Describes a form of convolution; ``twice`` if its gradients can be differentiated again."""
 
     twice: bool = True
 
@@ -140,19 +140,19 @@ E = TypeVar("E", bound=Entry)
 
 
 class Choice(NamedTuple, Generic[E]):
-    """A name that was chosen, and its numbers."""
+    """Holds the row of a chosen name, and its numbers."""
 
     entry: E
     numbers: tuple[float, ...]
 
     @property
     def text(self) -> str:
-        """The one way to write it: ``dropout`` is ``dropout:0.5``."""
+        """Returns the choice in its canonical form: ``dropout`` becomes ``dropout:0.5``."""
         numbers = "/".join(f"{number:g}" for number in self.numbers)
         return f"{self.entry.name}:{numbers}" if numbers else self.entry.name
 
     def value(self) -> Any:
-        """Resolves what the name stands for; where it takes numbers, what these make of it."""
+        """Imports and returns what the name stands for; if it takes numbers, calls it with them."""
         if not self.entry.made:
             return None
         found = pkgutil.resolve_name(self.entry.made)
@@ -160,10 +160,10 @@ class Choice(NamedTuple, Generic[E]):
 
 
 class Names(Generic[E]):
-    """The names of one flag, in the order in which help and figures list them."""
+    """Holds the names of one flag, in the order in which help and figures list them."""
 
     def __init__(self, flag: str, *entries: E):
-        """Takes the rows."""
+        """Builds the table from its rows."""
         self.flag = flag
         self._entries = {entry.name: entry for entry in entries}
         self.parse = functools.cache(self._parse)
@@ -175,11 +175,11 @@ class Names(Generic[E]):
         return self._entries[name]
 
     def get(self, text: str) -> E | None:
-        """Returns the row of a name, without its numbers; None of an unknown one."""
+        """Returns the row of a name, whose numbers are ignored; None if the name is unknown."""
         return self._entries.get(text.partition(":")[0])
 
     def rank(self, name: str) -> int:
-        """Returns the place of a name in the list; unknown ones come last."""
+        """Returns the position of a name in the list; unknown ones come last."""
         return [*self._entries, name].index(name)
 
     def value(self, text: str) -> Any:
@@ -187,10 +187,10 @@ class Names(Generic[E]):
         return self.parse(text).value()
 
     def _parse(self, text: str) -> Choice[E]:
-        """Reads ``"name:1/2"``.
+        """Parses ``"name:1/2"``.
 
         Raises:
-          UserError: nothing known is called so, or the numbers are wrong.
+          UserError: the name is unknown, or the numbers are wrong.
         """
         name, colon, rest = text.partition(":")
         entry, flag = self._entries.get(name), f"--{self.flag}={text}"

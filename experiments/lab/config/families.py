@@ -1,4 +1,4 @@
-"""Families of networks: their depths, blocks, widths and images, before JAX is imported."""
+"""Describes families of networks (depths, blocks, widths, images) without importing JAX."""
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
@@ -9,17 +9,17 @@ from experiments.lab.config.vocabulary import BLOCKS
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Family(Entry):
-    """A family of networks.
+    """Describes a family of networks.
 
     Attributes:
-      title: what messages call it.
-      width: units of a layer, or channels of the stem, by default.
-      stages: with as many blocks each; the depths are those of whole blocks in all stages.
-      depths: where only some depths are known, these, by the weight layers of their blocks.
-      block_at: what its networks of a depth are made of, where no block is asked for.
+      title: its name in messages.
+      width: default number of units of a layer, or of channels of the stem.
+      stages: number of stages; all have the same number of blocks, which restricts the depths.
+      depths: the only depths that exist, by the layers of their blocks; empty if stages decide.
+      block_at: function from a depth to the block of its networks under ``--block=auto``.
       stem_by_size: whether small images get a stem that keeps their size.
-      least_image: pixels on a side that its networks need at least.
-      sample: depths, image and classes of the networks that its papers print.
+      least_image: least number of pixels on a side that its networks accept.
+      sample: depths, image shape and classes of the networks that its papers print.
     """
 
     title: str
@@ -33,26 +33,26 @@ class Family(Entry):
 
     @property
     def convolutional(self) -> bool:
-        """Whether its networks take images, in blocks of several kinds."""
+        """Returns whether its networks take images and have several kinds of block."""
         return self.least_image > 1
 
     def layers(self, block: str) -> int:
-        """Returns the weight layers on the main path of a block."""
+        """Returns the number of weight layers on the main path of a block."""
         return BLOCKS[block].layers if self.convolutional else 2
 
     def depths_up_to(self, depth: int, layers: int) -> Sequence[int]:
-        """Returns the depths of networks in blocks of so many layers, up to one that is there."""
+        """Returns the possible depths of networks with ``layers`` a block, up to ``depth``."""
         if self.depths:
             return [known for known in self.depths[layers] if known <= depth]
         return range(2, depth + 1, layers * self.stages)
 
     def depth_problem(self, depth: int, layers: int, chosen: bool) -> str:
-        """Says why there is no network of a depth; empty where there is one.
+        """Returns why no network of a depth exists; empty if one does.
 
         Args:
-          depth: in weight layers.
-          layers: of each block.
-          chosen: whether the block was asked for, so that depths of others are of no use.
+          depth: number of weight layers.
+          layers: number of weight layers of each block.
+          chosen: whether the block was asked for, so that depths of other blocks do not help.
         """
         if self.depths:
             return self._unknown(depth, layers, chosen)

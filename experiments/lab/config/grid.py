@@ -1,4 +1,4 @@
-"""The grid of a study: its cells and their runs, by name, before anything is built."""
+"""Lists the grid of a study: its cells and their runs, by name, before anything is built."""
 
 import dataclasses
 import hashlib
@@ -16,7 +16,7 @@ from experiments.lab.system.errors import ContentError
 CELL_COLUMNS = ("family", "block", "depth", *VARIANT_FIELDS)
 RUN_COLUMNS = (*CELL_COLUMNS, "shortcut_weight", "learning_rate", "seed")
 
-#: What names in tables are made of; anything else in a file is damage, or worse.
+#: A valid name in a table; anything else in a file is damage, or worse.
 NAME = re.compile(r"[A-Za-z0-9_.:/+-]{1,80}")
 
 #: A number as Python and every reader of tables writes it.
@@ -25,7 +25,7 @@ PLAIN_NUMBER = re.compile(r"[-+]?(\d+(\.\d*)?|\.\d+)(e[-+]?\d+)?|[-+]?inf|nan", 
 
 @dataclasses.dataclass(frozen=True)
 class Cell:
-    """One depth of one variant."""
+    """Identifies a cell: one depth of one variant."""
 
     family: str
     block: str
@@ -33,7 +33,7 @@ class Cell:
     variant: Variant
 
     def columns(self) -> dict:
-        """What identifies the cell in a table."""
+        """Returns the columns that identify the cell in a table, and their values."""
         return {
             "family": self.family,
             "block": self.block,
@@ -43,7 +43,7 @@ class Cell:
 
 
 class RunKey(NamedTuple):
-    """What tells a run from all others of its study."""
+    """Identifies a run within its study."""
 
     cell: Cell
     learning_rate: float
@@ -51,7 +51,7 @@ class RunKey(NamedTuple):
     seed: int
 
     def columns(self) -> dict:
-        """What identifies the run in a table, by :data:`RUN_COLUMNS`."""
+        """Returns the values of :data:`RUN_COLUMNS`, which identify the run in a table."""
         return {
             **self.cell.columns(),
             "shortcut_weight": self.shortcut_weight,
@@ -61,14 +61,14 @@ class RunKey(NamedTuple):
 
 
 class Group(NamedTuple):
-    """Runs of one cell that one program trains: all of them, or those that were still missing."""
+    """Lists runs of one cell that one program trains: all, or those that were still missing."""
 
     cell: Cell
     runs: tuple[RunKey, ...]
 
     @property
     def name(self) -> str:
-        """A name for files: readable, of harmless characters, different for different groups."""
+        """Returns a unique file name for the group: readable, and of harmless characters."""
         runs = [run.columns() for run in self.runs]
         digest = hashlib.sha256(json.dumps(runs).encode()).hexdigest()[:16]
         readable = re.sub(r"[^A-Za-z0-9_]+", "-", f"{self.cell.family}-{self.cell.depth}")[:40]
@@ -76,7 +76,7 @@ class Group(NamedTuple):
 
 
 def cells(config: Config) -> Iterator[Cell]:
-    """The cells of a study that have runs, shallow ones first."""
+    """Yields the cells of a study that have runs, shallow ones first."""
     for depth in sorted(config.depths):
         block = config.block_at(depth)
         for variant in config.variants():
@@ -85,7 +85,7 @@ def cells(config: Config) -> Iterator[Cell]:
 
 
 def runs(config: Config, cell: Cell) -> Iterator[RunKey]:
-    """The runs of a cell: each of its rates, with each shortcut weight, with all seeds."""
+    """Yields the runs of a cell: each of its rates, with each shortcut weight, with all seeds."""
     for rate in config.learning_rates_of(cell.variant):
         for weight in config.shortcut_weights_of(cell.depth, cell.variant):
             for seed in config.seeds():
@@ -93,15 +93,15 @@ def runs(config: Config, cell: Cell) -> Iterator[RunKey]:
 
 
 def all_runs(config: Config) -> list[RunKey]:
-    """The runs of a study, in the order of its tables."""
+    """Returns the runs of a study, in the order of its tables."""
     return [run for cell in cells(config) for run in runs(config, cell)]
 
 
 def run_of(row: Mapping) -> RunKey:
-    """The run that a row of a table is about; its numbers may be text.
+    """Returns the run that a row of a table is about; its numbers may be text.
 
     Raises:
-      ContentError: no run is called so.
+      ContentError: the row identifies no run.
     """
     try:
         names = {name: row[name] for name in CELL_COLUMNS if name != "depth"}

@@ -1,4 +1,4 @@
-"""What can be wrong with a configuration, found before anything heavy is imported."""
+"""Validates configurations, before anything heavy is imported."""
 
 import dataclasses
 from collections.abc import Callable, Iterator, Sequence
@@ -15,23 +15,23 @@ _LEAST_FLOAT, _GREATEST_FLOAT = 1e-37, 1e38
 
 
 def validate(config: Config, layers_per_block: int | None = None) -> None:
-    """Raises :class:`UserError` with one line for the first thing that is wrong.
+    """Raises :class:`UserError` with one line for the first problem of a configuration.
 
     Args:
-      config: of a study.
-      layers_per_block: of a block of the user's own.
+      config: configuration of a study.
+      layers_per_block: number of weight layers of a custom block; None if there is none.
     """
     for problem in _problems(config, layers_per_block):
         raise UserError(problem)
 
 
 def validate_data(config: Config, shape: tuple[int, ...], examples: int) -> None:
-    """Raises :class:`UserError` where a data set does not suit a configuration.
+    """Raises :class:`UserError` if a data set does not suit a configuration.
 
     Args:
-      config: of a study.
-      shape: of one example.
-      examples: in the training set.
+      config: configuration of a study.
+      shape: shape of one example.
+      examples: number of training examples.
     """
     if config.batch_size > examples:
         raise UserError(
@@ -82,7 +82,7 @@ def _problems(config: Config, own_layers: int | None) -> Iterator[str]:
 
 
 def check_names(config: Any) -> None:
-    """Raises :class:`UserError` where a flag's value names nothing that is known."""
+    """Raises :class:`UserError` if a flag's value is an unknown name."""
     for field in dataclasses.fields(config):
         if names := field.metadata.get("names"):
             value = getattr(config, field.name)
@@ -154,7 +154,7 @@ def _variant_problems(config: Config) -> Iterator[str]:
 
 
 def _problems_of(variant: Variant) -> list[Callable[[Config, Variant], str]]:
-    """Returns what each name of a variant has to say of where it makes no sense."""
+    """Returns for each name of a variant the function that finds its problems."""
     chosen = zip(OF_VARIANTS.values(), variant.names(), strict=True)
     return [names.parse(text).entry.problem for names, text in chosen]
 
@@ -165,15 +165,15 @@ def _depth_problems(config: Config, depth: int, own_layers: int | None) -> Itera
         return
     family, asked = config.of_family, config.block != "auto"
     if asked and not family.convolutional:
-        yield f"--block={config.block}: dense networks have blocks of their own; leave it away"
+        yield f"--block={config.block}: dense networks have blocks of their own; omit it"
     if asked and own_layers is not None:
-        yield f"--block={config.block}: a block of one's own takes its place; leave it away"
+        yield f"--block={config.block}: a custom block takes its place; omit it"
     layers = own_layers or family.layers(config.block_at(depth))
     if problem := family.depth_problem(depth, layers, asked or own_layers is not None):
         yield problem
 
 
 def problems_without_blocks(config: Config) -> Iterator[str]:
-    """Of studies that look between blocks."""
+    """Yields the problem of a study that measures between blocks, if networks have none."""
     if min(config.depths) == 2:
         yield "--depths=2: such a network has no blocks to look between; take deeper ones"

@@ -1,4 +1,4 @@
-"""Variants: the ways to compose a network and to train it, by names."""
+"""Defines variants: the ways to compose a network and to train it, by names."""
 
 import dataclasses
 
@@ -7,7 +7,7 @@ from experiments.lab.config.vocabulary import BRANCH_SCALES, INITS, NORMS, OF_VA
 
 @dataclasses.dataclass(frozen=True)
 class Variant:
-    """One way to compose a network, and (the fields with defaults) to train it."""
+    """Names one way to compose a network, and (the fields with defaults) to train it."""
 
     norm: str
     order: str
@@ -19,35 +19,35 @@ class Variant:
     shortcut_schedule: str = "constant"
 
     def names(self) -> tuple[str, ...]:
-        """Returns its fields, in order."""
+        """Returns the values of its fields, in order."""
         return dataclasses.astuple(self)
 
     @property
     def is_silent(self) -> bool:
-        """Whether the last weights of each branch start at zero."""
+        """Returns whether the last weights of each branch start at zero."""
         scale, init = BRANCH_SCALES.get(self.branch_scale), INITS.get(self.init)
         return bool((scale and scale.silent) or (init and init.silent))
 
     def carries(self, shortcut_weight: float) -> bool:
-        """Whether its networks pass on what enters: by shortcuts, or by branches of full size."""
+        """Returns whether signals pass through its networks, by shortcuts or full-size branches."""
         scale = BRANCH_SCALES.get(self.branch_scale)
         return shortcut_weight != 0 or bool(scale and scale.full and not self.is_silent)
 
 
-#: The lecture's network with batch normalisation, as it is trained without flags.
+#: The lecture's network with batch normalisation, trained as by default.
 USUAL = Variant("batch", "original", "A", "one", "he")
 
 VARIANT_FIELDS = tuple(OF_VARIANTS)
 
-#: Those that say what the network is; the others say how it is trained.
+#: The fields that describe the network; the others describe how it is trained.
 NETWORK_FIELDS = tuple(
     field.name for field in dataclasses.fields(Variant) if field.default is dataclasses.MISSING
 )
 
 _PRE_ACTIVATION = dataclasses.replace(USUAL, order="pre_activation")
 
-#: The kinds of network whose propagation theory tells apart, of every normalisation that there is;
-#: plain and residual ones share them.
+#: The kinds of network that theory distinguishes by their propagation, with every normalisation;
+#: plain and residual networks share them.
 KINDS = tuple(
     dataclasses.replace(kind, norm=norm)
     for norm in NORMS

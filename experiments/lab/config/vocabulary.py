@@ -1,4 +1,4 @@
-"""The vocabulary: every name that flags may give, a row each.
+"""Lists the vocabulary: every name that flags take, one row each.
 
 To add one, write its function or class in the library, its row here, and its test.
 """
@@ -56,7 +56,7 @@ def _brings_its_own(_: Any, variant: Any) -> str:
         return ""
     return (
         "--branch_scale=fixup has an initialisation of its own and goes without normalisation: add "
-        "--norm=none, and leave --init away"
+        "--norm=none, and omit --init"
     )
 
 
@@ -197,9 +197,9 @@ INITS = Names(
     "init",
     Init("he", _NN + "initializers:he"),
     Init("zero_last", _NN + "initializers:zero_last", "zero-init", silent=True),
-    # In wide networks power, angles and the mean square of gradients depend on nothing but the
-    # variance of the weights; the spread of singular values does, which theory does not speak of
-    # here (Pennington et al. 2017, arXiv 1711.04735, section 2).
+    # In wide networks power, angles and the mean square of gradients depend only on the variance of
+    # the weights; the spread of singular values, which theory here does not cover, depends on more
+    # (Pennington et al. 2017, arXiv 1711.04735, section 2).
     Init("orthogonal", _NN + "initializers:orthogonal", "orthogonal weights"),
 )
 
@@ -218,7 +218,7 @@ WARM_UPS = Names(
     Entry("error", words="warm-up to error", numbers=(0.8,), wrong=_fraction),
 )
 
-#: Their values are functions of the steps of a training; None where weights stay.
+#: The values are functions of the steps of a training; None if the shortcut weights stay constant.
 SHORTCUT_SCHEDULES = Names(
     "shortcut_schedule",
     Entry("constant", words="shortcuts kept"),
@@ -235,7 +235,7 @@ SCHEDULES = Names(
     Entry("warmup_cosine", _OPTIMIZERS + "warmup_cosine"),
 )
 
-#: By the field of a variant, in their order.
+#: The names by field of a variant, in the order of the fields.
 OF_VARIANTS: dict[str, Names] = {
     "norm": NORMS,
     "order": ORDERS,
@@ -289,7 +289,7 @@ REMATS = Names(
     Entry("sqrt", _OPS + "rematerialization:segment_inputs"),
 )
 
-#: Their values are data types of activations; None for that of the parameters.
+#: The values are data types of activations; None stands for that of the parameters.
 PRECISIONS = Names("precision", Entry("float32"), Entry("bfloat16", "jax.numpy:bfloat16"))
 
 MATMUL_PRECISIONS = Names("matmul_precision", Entry("default"), Entry("high"), Entry("highest"))

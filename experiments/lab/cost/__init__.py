@@ -1,1 +1,1 @@
-"""What training will take: memory, time, and the groups that fit."""
+"""Predicts what training will cost: memory, time, and the groups that fit."""

@@ -1,4 +1,4 @@
-"""Estimates: how long groups of runs will take, from rates kept from one study to the next."""
+"""Estimates how long groups of runs will take, from rates kept from one study to the next."""
 
 import contextlib
 import math
@@ -17,22 +17,22 @@ from experiments.lab.system import environment
 from resnet_jax.nn.counting import Counts
 from resnet_jax.training.population import even_tile
 
-#: Seconds that a report takes to be drawn, until one has been.
+#: Seconds that drawing a report takes, until one has been timed.
 REPORT_SECONDS = 5.0
 
-#: A step is three times the work of an example's way through the network: its gradient is two more.
+#: The work of a step in forward passes of its batch: the gradient costs two more.
 PASSES = 3
 
 
 class Estimate(NamedTuple):
-    """Seconds that a group takes, if nothing else is done meanwhile."""
+    """Holds the seconds that a group takes, if nothing else runs meanwhile."""
 
     compiling: float
     training: float
 
 
 class Estimates:
-    """What is known of a study's times."""
+    """Estimates the times of a study, and keeps what was measured."""
 
     def __init__(
         self,
@@ -44,8 +44,8 @@ class Estimates:
 
         Args:
           experiment: what the study trains.
-          counts: of each cell's network, and of whatever else is asked about.
-          kept: the rates; by default those in the user's cache.
+          counts: counts of each cell's network, and of any other cell that is asked about.
+          kept: the stored rates; by default those in the user's cache.
         """
         self._experiment, self._config = experiment, experiment.config
         self._counts = counts
@@ -53,11 +53,11 @@ class Estimates:
         self._found: dict[str, Rate] = {}
 
     def at_once(self, group: Group) -> int:
-        """How many of a group's runs are vectorised on a device: a step of each is faster by it."""
+        """Returns how many runs of a group are vectorised on a device, which speeds up each."""
         return even_tile(self._tile(group), self._experiment.tile)
 
     def kind(self, group: Group) -> dict:
-        """See :func:`experiments.lab.cost.rates.kind`."""
+        """Returns the kind of a group; see :func:`experiments.lab.cost.rates.kind`."""
         block, dataset = self._experiment.block, self._experiment.dataset
         own = getattr(block.module, "__qualname__", "own") if block else ""
         more = {
@@ -71,11 +71,11 @@ class Estimates:
         return rates.kind(group.cell, self._config, shape, dataset.classes, more)
 
     def is_known(self, group: Group) -> bool:
-        """Whether it is known how fast networks of a group's kind are."""
+        """Returns whether the rate of a group's kind is known."""
         return self._rate(group) is not None
 
     def of(self, group: Group, done: int = 0) -> Estimate:
-        """Predicts how long a group takes, after some steps already; NaN where nothing is known."""
+        """Predicts how long a group takes after ``done`` steps; NaN if its rate is unknown."""
         rate = self._rate(group)
         if rate is None:
             return Estimate(math.nan, math.nan)
@@ -86,10 +86,10 @@ class Estimates:
         return Estimate(rate.compilation, training)
 
     def beside(self, estimates: Sequence[Estimate]) -> list[float]:
-        """Seconds of training as they are seen, of groups in order.
+        """Returns the seconds of training of each group, in order, as a user sees them.
 
-        Where devices are cores, the compiler of the next group takes half of them while it is at
-        work; all in all it takes as long as one after the other.
+        Where devices are cores, the compiler of the next group takes half of them while it runs;
+        the total is the same as with one after the other.
         """
         upcoming = (estimate.compiling * self._shares_cores for estimate in estimates[1:])
         return [
@@ -102,30 +102,30 @@ class Estimates:
         return self._experiment.devices[0].platform == "cpu"
 
     def total(self, groups: Iterable[Group], begun: dict[Group, int]) -> str:
-        """How long groups take, for the end of a line; nothing where it is not known."""
+        """Returns how long groups take, as the end of a line; empty if it is not known."""
         seconds = sum(sum(self.of(group, begun.get(group, 0))) for group in groups)
         return f"; about {duration(seconds)}" if seconds > 0 else ""  # nor where it is NaN
 
     def equivalent_steps(self) -> float:
-        """Steps of a run, and what its measurements cost, in steps."""
+        """Returns the cost of a run in steps, with its measurements."""
         measured = 1 + math.ceil(self._config.steps / self._experiment.measuring_stride)
         dataset = self._experiment.dataset
         examples = len(dataset.x_train) + len(dataset.x_test)
         return self._config.steps + measured * examples / (PASSES * self._config.batch_size)
 
     def multiply_adds(self, group: Group) -> float:
-        """Of the whole training of a group, measurements included."""
+        """Returns the multiply-adds of a group's whole training, including measurements."""
         each = PASSES * self._config.batch_size * self._adds(group.cell)
         return self.equivalent_steps() * len(group.runs) * each
 
     def keep(self, group: Group, training: float, compiling: float, followed: bool = False) -> None:
-        """Keeps the seconds that a group has taken, if they can be kept.
+        """Stores the rate of a group's kind, computed from the seconds that the group took.
 
         Args:
-          group: that has been trained.
-          training: seconds.
-          compiling: seconds.
-          followed: another group was compiled meanwhile, which is taken to be like it.
+          group: group that has been trained.
+          training: seconds of training.
+          compiling: seconds of compilation.
+          followed: whether another group, taken to be like it, was compiled meanwhile.
         """
         if followed and self._shares_cores:
             training = max(training / 2, training - compiling)
@@ -133,28 +133,28 @@ class Estimates:
         known = self._rate(group)
         call = known.call if known else 0.0
         calling = self._calls(training / steps) * tile * call
-        step = max(training - calling, training / 2) / (steps * tile)  # if what was kept is bad
+        step = max(training - calling, training / 2) / (steps * tile)  # in case the old rate is bad
         self.keep_rate(self.kind(group), Rate(adds, step, compiling, call))
 
     def report_seconds(self) -> float:
-        """How long a report takes to be drawn."""
+        """Returns how long drawing a report takes."""
         rate = self._rates.get(_REPORT)
         return rate.step if rate else REPORT_SECONDS
 
     def keep_report(self, seconds: float) -> None:
-        """Keeps how long one has taken."""
+        """Stores how long drawing a report took."""
         self.keep_rate(_REPORT, Rate(1, seconds, 0))
 
     def keep_rate(self, kind: dict, rate: Rate) -> None:
-        """Keeps what was found out about a kind, if it can be kept: else it is known here alone."""
+        """Stores the rate of a kind; if that fails, it is only known within this process."""
         self._found[manifest.digest(kind)] = rate
         with contextlib.suppress(OSError):
             self._rates.keep(kind, rate)
 
     def _calls(self, step: float, call: float = 0.0) -> float:
-        """Calls of a program that train a group, by seconds of a step, and of a call without any.
+        """Returns how many calls train a group, from the seconds of a step and of an empty call.
 
-        The first calls take 1, 4, 16 and so on steps, as far as a call should go.
+        The first calls take 1, 4, 16 and so on steps, up to the intended length of a call.
         """
         stride = self._experiment.measuring_stride
         fit = max(1, (CALL_SECONDS - call) // max(step, 1e-9))
@@ -170,7 +170,7 @@ class Estimates:
         return self._counts[cell].multiply_adds
 
     def _tile(self, group: Group) -> int:
-        """Runs that a device trains."""
+        """Returns the number of a group's runs that each device trains."""
         return -(-len(group.runs) // self._experiment.mesh.size)
 
 
@@ -185,7 +185,7 @@ def _users_rates() -> pathlib.Path | None:
 
 
 def duration(seconds: float) -> str:
-    """Seconds in units that suit them."""
+    """Returns a number of seconds as text, in a suitable unit."""
     if math.isnan(seconds):
         return "unknown"
     if seconds < 10:

@@ -1,9 +1,9 @@
-"""The plan: which groups of runs are still to be trained, so that each fits into memory.
+"""Plans which groups of runs are still to be trained, so that each fits into memory.
 
-Runs that are mapped one by one come to the same bits in whatever groups they are, which are cut to
-what is free now.  Those of vectorised ones depend on how many there are at once, so that these
-groups are cut to what there is in all, the same at every launch; and if that is not free now,
-nothing is begun.
+Runs that are mapped one by one have the same bits in any group, and groups are cut to the memory
+that is free now.  The bits of vectorised runs depend on how many there are at once, so these groups
+are cut to the machine's whole memory, which is the same at every launch; if that is not free now,
+nothing is started.
 """
 
 import bisect
@@ -20,20 +20,20 @@ from experiments.lab.system.errors import UserError
 from resnet_jax.nn.counting import Counts
 from resnet_jax.training.population import Footprint
 
-#: So many times the weights, activations and measurements of a run are room enough for it.
+#: A multiple of the memory of a run's weights, activations and measurements that is always enough.
 _AMPLE = 16
 
 
 class Plan:
-    """What a study takes, from shapes alone.
+    """Plans what a study trains, from shapes alone.
 
     Attributes:
-      counts: of each cell's network.
+      counts: counts of each cell's network.
       available: bytes of memory that are free now.
     """
 
     def __init__(self, experiment: Experiment):
-        """Counts.
+        """Counts the networks, and checks that every cell fits.
 
         Raises:
           UserError: a cell cannot fit into memory, even cut into the smallest groups.
@@ -52,26 +52,26 @@ class Plan:
                 raise UserError(self._refusal(cell))
 
     def groups(self, settled: set[RunKey], begun: Iterable[Group]) -> list[Group]:
-        """What is to be trained, in the order of the cells.
+        """Returns the groups to train, in the order of the cells.
 
         Args:
-          settled: runs that are done with.
-          begun: groups that have checkpoints, and go on as they are.
+          settled: runs that need no more training.
+          begun: groups that have checkpoints, and continue as they are.
         """
         begun = [group for group in begun if settled.isdisjoint(group.runs)]
         taken = settled.union(*(group.runs for group in begun))
         groups = []
         for cell in self.counts:
             groups += [group for group in begun if group.cell == cell]
-            # The whole cell is cut first: what has been done must not change how the rest is cut,
-            # since vectorised runs depend in their last bits on how many they are.
+            # The whole cell is cut first: finished runs must not change how the rest is cut, since
+            # the last bits of vectorised runs depend on how many there are.
             for group in self._tiled(cell, list(grid.runs(self._config, cell))):
                 missing = tuple(run for run in group.runs if run not in taken)
                 groups += [Group(cell, missing)] if missing else []
         return groups
 
     def check(self, groups: Iterable[Group]) -> None:
-        """Raises :class:`UserError` if a group, as it was cut, needs more than is free now."""
+        """Raises :class:`UserError` if a group, as it was cut, needs more memory than is free."""
         for group in groups:
             if not self._fits(group.cell, len(group.runs), self.available):
                 raise UserError(
@@ -83,26 +83,26 @@ class Plan:
                 )
 
     def needed(self, group: Group) -> int:
-        """Bytes that training a group takes."""
+        """Returns the bytes that training a group takes."""
         return self._needed(group.cell, len(group.runs))
 
     def _variants_with_room(self) -> set[Variant]:
-        """The variants whose every cell fits whole, even now.
+        """Returns the variants of which every cell fits whole into the memory that is free now.
 
-        The deepest of each shows it: by its counts where there is room enough, or else traced.
+        The deepest cell decides: by its counts if there is ample memory, or else by tracing it.
         """
         deepest = {cell.variant: cell for cell in self.counts}
         most = max(len(list(grid.runs(self._config, cell))) for cell in self.counts)
         return {
             variant
             for variant, cell in deepest.items()
-            # What a block of the user's own takes inside, no count tells.
+            # Counts do not include what a custom block takes inside.
             if (self._experiment.block is None and self._ample(cell, most) <= self.available)
             or self._needed(cell, most) <= self.available
         }
 
     def _ample(self, cell: Cell, runs: int) -> int:
-        """Bytes that are several times enough; to count takes no time, to trace seconds."""
+        """Returns several times the bytes that suffice; counting takes no time, tracing seconds."""
         counts, examples = self.counts[cell], self._experiment.dataset
         data = sum(array.nbytes for array in examples[:4])
         most = max(len(examples.x_train), len(examples.x_test)) * counts.largest
@@ -113,7 +113,7 @@ class Plan:
         return cell.variant in self._roomy or self._needed(cell, runs) <= room
 
     def _tiled(self, cell: Cell, runs: list[RunKey]) -> list[Group]:
-        """The fewest groups of nearly equal size that each fit into memory."""
+        """Returns the fewest groups of nearly equal size that each fit into memory."""
         pieces = 1
         while not self._fits(cell, -(-len(runs) // pieces), self._cut_to):
             pieces += 1

@@ -1,1 +1,1 @@
-"""Data sets and weights from files for which nobody vouches."""
+"""Loads data sets and weights, from files that are not trusted."""

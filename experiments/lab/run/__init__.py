@@ -1,1 +1,1 @@
-"""Studies and commands: from flags to a finished work directory."""
+"""Runs studies and commands: from flags to a finished work directory."""

@@ -1,4 +1,4 @@
-"""A command: flags in, an exit status out, and one line for whatever goes wrong."""
+"""Runs a command: parses flags, returns an exit status, and prints one line for any error."""
 
 import contextlib
 import errno
@@ -14,7 +14,7 @@ from experiments.lab.system.errors import UserError, printable
 from experiments.lab.system.interrupts import STATUS as INTERRUPTED
 from experiments.lab.system.interrupts import Interrupted, Interrupts
 
-#: The statuses that a command leaves with, besides 0, and 75 after an interrupt.
+#: The exit statuses of a command, in addition to 0, and 75 after an interrupt.
 SYSTEM_ERROR, USAGE_ERROR, INCOMPLETE, INTERNAL_ERROR = 1, 2, 3, 70
 
 EXIT_STATUSES = f"""exit status:
@@ -34,15 +34,15 @@ def command(
     argv: Sequence[str] | None = None,
     parse: Callable[[Sequence[str]], Any] | None = None,
 ) -> int:
-    """Runs a command, and turns what goes wrong into a line and a status.
+    """Runs a command, and turns errors into a line and a status.
 
     Args:
-      name: of the command's module in this package.
+      name: name of the command's module in this package.
       question: what the command is for.
-      defaults: a dataclass; its fields are the flags.
-      act: takes the configuration and the interrupts to heed; may return a status.
-      argv: flags; those of the process by default.  ``--debug`` shows where an error came from.
-      parse: flags to the configuration; by default the flags over ``defaults``.
+      defaults: dataclass instance; its fields are the flags.
+      act: function of the configuration and of the interrupts to obey; may return a status.
+      argv: flags; by default those of the process.  ``--debug`` shows where an error came from.
+      parse: function from flags to the configuration; by default flags override ``defaults``.
 
     Returns:
       The exit status, as in :data:`EXIT_STATUSES`; after an interrupt the process ends here.
@@ -67,7 +67,7 @@ def command(
 
 
 def _tell(name: str, error: Exception) -> int:
-    """Prints what to say of an error, and what was noted on it; returns the exit status."""
+    """Prints the line for an error, and the error's notes; returns the exit status."""
     status, line = _verdict(error)
     for said in (line, *getattr(error, "__notes__", ())):
         print(f"{name}: {printable(said)}", file=sys.stderr)
@@ -75,7 +75,7 @@ def _tell(name: str, error: Exception) -> int:
 
 
 def _take_any_terminal() -> None:
-    """Prints a mark for what a terminal without Unicode cannot show, where it would fail."""
+    """Replaces characters that a terminal without Unicode cannot show, instead of failing."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
@@ -83,7 +83,7 @@ def _take_any_terminal() -> None:
 
 @contextlib.contextmanager
 def _leaving(interrupts: Interrupts) -> Iterator[None]:
-    """Ends the process where the block was interrupted."""
+    """Ends the process if the block was interrupted."""
     try:
         yield
     except (Interrupted, KeyboardInterrupt):
@@ -91,7 +91,7 @@ def _leaving(interrupts: Interrupts) -> Iterator[None]:
 
 
 def _verdict(error: Exception) -> tuple[int, str]:
-    """The exit status that an error deserves, and what to say of it."""
+    """Returns the exit status of an error, and the line to print for it."""
     if isinstance(error, UserError):
         return USAGE_ERROR, f"{error}"
     if isinstance(error, OSError):  # no permission, a name too long ...

@@ -1,4 +1,4 @@
-"""The course of a training: where a group of runs stands, and the same as arrays by name."""
+"""Holds how far a group's training has come, and converts this to and from arrays by name."""
 
 from typing import NamedTuple
 
@@ -14,14 +14,14 @@ _READ = "read."
 
 
 class Course(NamedTuple):
-    """Where the training of a group stands.
+    """Holds how far the training of a group has come.
 
     Attributes:
-      states: of the population.
-      step: updates made.
-      measured: what was measured on the way.
-      seconds: of training so far.
-      read: what else a study reads on the way.
+      states: states of the population.
+      step: number of updates made.
+      measured: metrics measured so far.
+      seconds: seconds of training so far.
+      read: readings of the study so far.
     """
 
     states: State
@@ -32,7 +32,7 @@ class Course(NamedTuple):
 
 
 def to_arrays(course: Course, population: Population) -> dict[str, np.ndarray]:
-    """A course as named arrays, of the runs asked for alone."""
+    """Returns a course as arrays by name, without the copies of runs that pad the devices."""
     arrays = _named(population.unpad(course.states))
     steps, metrics = zip(*course.measured, strict=True)
     for name, values in zip(Metrics._fields, zip(*metrics, strict=True), strict=True):
@@ -44,7 +44,7 @@ def to_arrays(course: Course, population: Population) -> dict[str, np.ndarray]:
 
 
 def from_arrays(arrays: dict[str, np.ndarray], step: int, population: Population) -> Course:
-    """The course that :func:`to_arrays` was made of.
+    """Returns the course whose arrays :func:`to_arrays` returned.
 
     Raises:
       ContentError: the arrays are not those of this population.
@@ -77,7 +77,7 @@ def from_arrays(arrays: dict[str, np.ndarray], step: int, population: Population
 
 
 def _read(arrays: dict[str, np.ndarray], runs: int) -> Readings:
-    """What was read, of the arrays that hold it."""
+    """Returns the readings from the arrays that hold them."""
     found: dict[int, dict[str, dict[str, np.ndarray]]] = {}
     for name, values in arrays.items():
         if not name.startswith(_READ):

@@ -1,4 +1,4 @@
-"""A dry run: what a study would cost, told before anything is trained."""
+"""Predicts and prints what a study would cost, without training anything."""
 
 import dataclasses
 import math
@@ -22,28 +22,28 @@ from experiments.lab.system import memory
 from experiments.lab.system.interrupts import Interrupted, Interrupts
 from resnet_jax.nn.counting import Counts
 
-#: How long steps are timed for, at least, if a call of the program may take as many.
+#: The least seconds for which steps are timed, if one call of the program may take that many.
 TIMED_SECONDS = 0.5
 
-#: The runs on each device whose step is timed, where they are mapped one by one.
+#: The number of runs on each device that are timed, where they are mapped one by one.
 _TILE = 4
 
-#: Calls without steps that are timed.
+#: The number of calls without steps that are timed.
 _CALLS = 5
 
 
 def tell(study: str, experiment: Experiment, store: Store, interrupts: Interrupts) -> None:
-    """Prints what is still to be trained, and what it takes; writes nothing to the store.
+    """Prints what is still to be trained, and its cost; writes nothing to the store.
 
     Args:
-      study: its name.
-      experiment: what it trains.
-      store: of the study.
-      interrupts: to heed.
+      study: name of the study.
+      experiment: what the study trains.
+      store: store of the study.
+      interrupts: interrupts to obey.
 
     Raises:
       UserError: a cell cannot fit into memory.
-      Interrupted: asked to stop.
+      Interrupted: an interrupt asked to stop.
     """
     plan, config = Plan(experiment), experiment.config
     begun = store.look()
@@ -75,7 +75,7 @@ def tell(study: str, experiment: Experiment, store: Store, interrupts: Interrupt
 
 
 class _Row(NamedTuple):
-    """What is still to be trained of a cell, and what it takes."""
+    """Holds what is still to be trained of a cell, and its cost."""
 
     cell: Cell
     counts: Counts
@@ -108,7 +108,7 @@ def _rows(
 
 
 def _show(config: Config, rows: list[_Row]) -> None:
-    """Prints the rows, and their totals."""
+    """Prints the rows and their totals."""
     several = config.varying()
     sums = {
         "depth": "total",
@@ -153,7 +153,7 @@ class _Probe:
         self._experiment = small.but(steps=steps, statistics=statistics)
 
     def unknown(self, estimates: Estimates, groups: Iterable[Group]) -> Iterator[tuple[dict, Rate]]:
-        """Yields each kind of which nothing is known, and its rate, measured."""
+        """Measures each kind whose rate is unknown, and yields it with its rate."""
         alike: dict[str, list[Group]] = {}
         for group in groups:
             if not estimates.is_known(group):
@@ -165,7 +165,7 @@ class _Probe:
             yield estimates.kind(its[0]), self._rate(its[0].cell, depth, runs)
 
     def _depth(self, deepest: int) -> int:
-        """Returns a small depth, with as many blocks as make most of a step; none beyond those."""
+        """Returns a small depth with so many blocks that most of a step is spent in them."""
         family = self._experiment.config.of_family
         if family.depths:
             return self._experiment.depths_up_to(deepest)[0]
@@ -174,7 +174,7 @@ class _Probe:
         return min(known[place], max(deepest, known[1]))
 
     def _rate(self, cell: Cell, depth: int, tile: int) -> Rate:
-        """Measures a depth, with so many runs on each device, or as many as there is room for."""
+        """Measures a depth with ``tile`` runs on each device, or as many as fit into memory."""
         cell = dataclasses.replace(cell, depth=depth)
         experiment, config = self._experiment, self._experiment.config
         counts = experiment.counts(cell)
@@ -197,9 +197,9 @@ class _Probe:
 
 
 def _call_and_step_seconds(advance: Callable, most: int) -> tuple[float, float]:
-    """Seconds of a call of a compiled program without steps, and of each step of the longest call.
+    """Returns a program's seconds for a call without steps, and for a step of the longest call.
 
-    The least of some: whoever else is at work makes calls slower, and none faster.
+    Both are minima over several calls: other processes make calls slower, never faster.
     """
     states, _ = advance(None, 1, False)
 

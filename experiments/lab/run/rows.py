@@ -1,4 +1,4 @@
-"""The columns of a record, from what a group of runs was measured to be."""
+"""Makes the columns of a record from the measurements of a group of runs."""
 
 import hashlib
 
@@ -11,16 +11,16 @@ from resnet_jax.training.run import Metrics, State
 
 Measured = list[tuple[int, Metrics]]  # steps, from 0 to the last, and metrics [runs] there
 
-#: Steps, and what else was read there: tables of columns ``[runs, places]``.
+#: Steps, and the study's readings at each: tables of columns ``[runs, places]``.
 Readings = list[tuple[int, dict[str, dict[str, np.ndarray]]]]
 
 _HEALTHY, _DIVERGED, _DEAD = map(STATUSES.index, ("healthy", "diverged", "dead"))
 
 
 def results(states: State, measured: Measured) -> Columns:
-    """Returns how each run ended, columns ``[runs]``: the columns of results.csv, in their order.
+    """Returns how each run ended: the columns ``[runs]`` of results.csv, in their order.
 
-    A loss that the last measurement finds infinite is divergence as well.
+    A run whose last measured loss is not finite has diverged as well.
     """
     step, metrics = measured[-1]
     alive = np.where(states.dead, _DEAD, _HEALTHY)
@@ -33,7 +33,7 @@ def results(states: State, measured: Measured) -> Columns:
         **{name: np.asarray(values, np.float32) for name, values in metrics._asdict().items()},
         "parameters_sha256": _digests(states),
     }
-    if not step:  # there has been no gradient
+    if not step:  # no gradient has been computed
         del found["gradient_norm"]
     return found
 
@@ -47,7 +47,7 @@ def history(measured: Measured) -> Columns:
 
 
 def readings(read: Readings) -> dict[str, Columns]:
-    """Returns, by table, what a study reads besides: columns ``[runs, steps, places]``."""
+    """Returns the study's readings, by table: columns ``[runs, steps, places]``."""
     steps = np.array([step for step, _ in read], np.int32)
     found: dict[str, Columns] = {}
     for table, columns in read[0][1].items() if read else ():
@@ -60,7 +60,7 @@ def readings(read: Readings) -> dict[str, Columns]:
 
 
 def _digests(states: State) -> np.ndarray:
-    """Returns SHA-256 digests of the final parameters ``[runs, 32]``, which no other bits have."""
+    """Returns SHA-256 digests ``[runs, 32]`` of the final parameters, bit by bit."""
     leaves = jax.tree.leaves(states.params)
     digests = []
     for index in range(len(leaves[0])):

@@ -1,4 +1,4 @@
-"""A study: a question, the grid of runs that answers it, and the way from flags to a report.
+"""Defines a study: a question, the grid of runs that answers it, and the way from flags to report.
 
 Everything that a user can get wrong is checked before JAX is imported.
 """
@@ -32,9 +32,9 @@ if TYPE_CHECKING:
 
 
 def later(module: str, name: str) -> Callable:
-    """A function of a module that is imported when the function is first called.
+    """Returns a function whose module is imported only when the function is first called.
 
-    With it a study names what takes JAX, pandas or Matplotlib, and ``--help`` waits for none.
+    So a study can name functions that need JAX, pandas or Matplotlib without slowing ``--help``.
     """
 
     def call(*args):
@@ -44,16 +44,16 @@ def later(module: str, name: str) -> Callable:
 
 
 class Study(NamedTuple):
-    """A question, as a grid of cells and what is drawn from it.
+    """Describes a question, as a grid of cells and what is drawn from it.
 
     Attributes:
-      name: of the study, and of its package in :mod:`experiments`.
-      question: what it asks, for ``--help``.
-      defaults: its configuration without flags.
-      report: a pure function of a work directory's tables to what they say.
-      reading: what the study reads besides losses and errors; None for nothing.
-      problems: a line for each thing in a configuration that makes no sense for the study.
-      of_family: what its configuration is without flags in other families, by field.
+      name: name of the study, and of its package in :mod:`experiments`.
+      question: the text of ``--help``; its first line is the question.
+      defaults: configuration without flags.
+      report: pure function from the tables of a work directory to their presentation.
+      reading: what the study reads in addition to losses and errors; None for nothing.
+      problems: function to a line for each setting that makes no sense for the study.
+      of_family: by family, the fields whose defaults differ from ``defaults``.
     """
 
     name: str
@@ -65,7 +65,7 @@ class Study(NamedTuple):
     of_family: Mapping[str, Mapping[str, Any]] = {}
 
     def configuration(self, argv: Sequence[str]) -> Config:
-        """What flags ask for.
+        """Returns the configuration that flags ask for.
 
         Raises:
           UserError: see :func:`experiments.lab.config.commandline.parse`.
@@ -75,7 +75,7 @@ class Study(NamedTuple):
         return commandline.parse(dataclasses.replace(self.defaults, **others), argv)
 
     def tell(self, workdir: pathlib.Path) -> None:
-        """Writes summary.csv, figures/ and report.html of a work directory; prints what it says.
+        """Writes summary.csv, figures/ and report.html of a work directory; prints the findings.
 
         Raises:
           UserError: the directory holds no results.
@@ -92,13 +92,13 @@ class Study(NamedTuple):
         block: Callable | None = None,
         layers_per_block: int = 2,
     ) -> int:
-        """Runs the study as a command; returns its exit status.
+        """Runs the study as a command, and returns its exit status.
 
         Args:
-          argv: flags; those of the process by default.
-          block: a block to put in the place of the family's, a Linen module with the fields and the
+          argv: flags; by default those of the process.
+          block: custom block, which replaces the family's: a Linen module with the fields and the
             call of :class:`resnet_jax.Block`.
-          layers_per_block: weight layers on its main path.
+          layers_per_block: number of weight layers on its main path.
         """
         act = lambda config, interrupts: run(self, config, interrupts, block, layers_per_block)
         return command(self.name, self.question, self.defaults, act, argv, self.configuration)
@@ -111,7 +111,7 @@ def run(
     block: Callable | None,
     layers_per_block: int,
 ) -> int:
-    """Trains what is not trained yet, and reports; returns the exit status.
+    """Trains the runs that have no results yet, and reports; returns the exit status.
 
     Raises:
       UserError: the study cannot be run as asked; nothing was trained.
@@ -128,7 +128,7 @@ def run(
     dataset = datasets.load(config.dataset, config.data_dir, config.holdout, config.examples)
     validate_data(config, dataset.x_train.shape[1:], len(dataset.x_train))
     start = lambda: _start(config, dataset, block, layers_per_block)
-    # What a custom block is, only JAX can tell; everything else is checked before it is imported.
+    # Only JAX can check a custom block; everything else is checked before it is imported.
     experiment, identity = start() if block else (None, "")
     settings = settings_of(config, identity, datasets.digest(dataset))
     store = Store(workdir, study.name, settings, grid.all_runs(config), looks=config.dry_run)
@@ -139,10 +139,10 @@ def run(
 def _start(
     config: Config, dataset: "Dataset", block: Callable | None, layers: int
 ) -> "tuple[Experiment, str]":
-    """Imports JAX, and returns the experiment, and what tells a custom block from any other.
+    """Imports JAX, and returns the experiment, and what identifies a custom block.
 
     Raises:
-      UserError: JAX cannot be started so, or the block breaks its contract.
+      UserError: JAX cannot be started as asked, or the block breaks its contract.
     """
     import_jax(environment.usable_cores(), config.compilation_cache, config.matmul_precision)
     from experiments.lab.build import contract
@@ -155,7 +155,7 @@ def _start(
 
 
 def _check(study: Study, config: Config, block: Callable | None, layers_per_block: int) -> None:
-    """Raises :class:`UserError` where a configuration or a custom block makes no sense."""
+    """Raises :class:`UserError` if a configuration or a custom block makes no sense."""
     validate(config, layers_per_block if block else None)
     for problem in study.problems(config):
         raise UserError(problem)
@@ -165,7 +165,7 @@ def _check(study: Study, config: Config, block: Callable | None, layers_per_bloc
 
 
 def _predict(study: Study, experiment: "Experiment", store: Store, interrupts: Interrupts) -> int:
-    """Prints what a study would take."""
+    """Prints what a study would cost."""
     from experiments.lab.run import dryrun
 
     dryrun.tell(study.name, experiment, store, interrupts)
@@ -173,7 +173,7 @@ def _predict(study: Study, experiment: "Experiment", store: Store, interrupts: I
 
 
 def _train(study: Study, experiment: "Experiment", store: Store, interrupts: Interrupts) -> int:
-    """Trains what is missing, and reports; says what failed for want of memory."""
+    """Trains missing runs, and reports; prints which failed for lack of memory."""
     from experiments.lab.run import sweep
 
     def report() -> None:
@@ -197,7 +197,7 @@ def _train(study: Study, experiment: "Experiment", store: Store, interrupts: Int
 
 
 def _fresh(name: str, workdir: pathlib.Path, interrupts: Interrupts, dry: bool) -> pathlib.Path:
-    """Where a study starts over, and how it goes on from there."""
+    """Returns the new directory in which a study starts over; prints how to continue there."""
     free = free_directory(workdir.absolute())
     if dry:
         return free

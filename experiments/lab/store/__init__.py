@@ -1,1 +1,1 @@
-"""The work directory: records that last, checkpoints, and the tables made from them."""
+"""Keeps the work directory: durable records, checkpoints, and the tables made from them."""

@@ -1,4 +1,4 @@
-"""Arrays in a sealed file, with what they are about: the form of records and checkpoints."""
+"""Encodes named arrays and metadata as sealed bytes, the format of records and checkpoints."""
 
 import json
 
@@ -9,11 +9,11 @@ import safetensors.numpy
 from experiments.lab.system import sealed
 from experiments.lab.system.errors import ContentError
 
-#: The one entry of the metadata, since safetensors writes several in any order: what is told of the
-#: arrays, and their names in order, which it does not keep either.
+#: The only entry of safetensors' metadata, which are written in any order: it holds our metadata,
+#: and the names of the arrays in order, which safetensors does not keep either.
 _ENTRY = "resnet_jax"
 
-#: What the content of a file that holds no such arrays makes its readers raise.
+#: The errors that readers raise on a file that holds no such arrays.
 DAMAGE = (
     safetensors.SafetensorError,
     ArithmeticError,
@@ -26,17 +26,17 @@ DAMAGE = (
 
 
 def encode(about: dict, arrays: dict[str, np.ndarray]) -> bytes:
-    """Returns the bytes of arrays by name, and of what JSON can hold about them."""
+    """Returns the sealed bytes of arrays by name, and of metadata that JSON can hold."""
     whole = {name: np.asarray(array, order="C") for name, array in arrays.items()}
     metadata = {_ENTRY: json.dumps({"about": about, "names": [*whole]})}
     return sealed.seal(safetensors.numpy.save(whole, metadata))
 
 
 def decode(content: bytes) -> tuple[dict, dict[str, np.ndarray]]:
-    """Returns what :func:`encode` took.
+    """Returns the metadata and the arrays that :func:`encode` took.
 
     Raises:
-      ContentError: the bytes are damaged, or of something else.
+      ContentError: the bytes are damaged, or are something else.
     """
     tensors = sealed.unseal(content)
     try:

@@ -1,7 +1,7 @@
-"""Checkpoints: arrays of an unfinished training, the last two of each group of runs.
+"""Writes and reads checkpoints of unfinished trainings: the last two of each group of runs.
 
-A checkpoint is a sealed safetensors file.  The two of a group take turns, so that while one is
-written, or if one rots, the other is there: a training goes back one step, not to its start.
+A checkpoint is a sealed safetensors file.  The two files of a group alternate, so that while one is
+written, or if one is damaged, the other is there: a training loses one checkpoint, not everything.
 """
 
 import pathlib
@@ -18,18 +18,18 @@ from experiments.lab.system.errors import ContentError
 _SLOTS = ("a", "b")
 _SUFFIX = ".checkpoint"
 
-#: A larger file is none of ours, and is not read.
+#: A larger file was not written by us, and is not read.
 _MOST_BYTES = 2**36
 
 
 class Checkpoint(NamedTuple):
-    """Where the training of a group stands.
+    """Holds how far the training of a group has come.
 
     Attributes:
-      group: of runs.
-      step: updates made.
-      settings: the digest of the settings that it belongs to.
-      arrays: by name.
+      group: group of runs.
+      step: number of updates made.
+      settings: digest of the study's settings.
+      arrays: arrays by name.
     """
 
     group: Group
@@ -39,21 +39,21 @@ class Checkpoint(NamedTuple):
 
 
 class Checkpoints:
-    """The checkpoints in a directory."""
+    """Keeps the checkpoints in a directory."""
 
     def __init__(self, directory: pathlib.Path, settings: str):
-        """Takes a directory, which need not exist.
+        """Takes a directory, which need not exist yet.
 
         Args:
-          directory: for checkpoints alone.
-          settings: the digest that its checkpoints carry; others are as good as damaged.
+          directory: directory for checkpoints only.
+          settings: digest of the study's settings; checkpoints with another count as damaged.
         """
         self._directory = directory
         self._settings = settings
         self._steps: dict[pathlib.Path, int] = {}
 
     def save(self, group: Group, step: int, state: dict[str, np.ndarray]) -> int:
-        """Writes a checkpoint in the place of the group's last but one; returns its bytes."""
+        """Replaces the older of the group's two checkpoints; returns the bytes written."""
         files.make_directory(self._directory)
         paths = [self._path(group, slot) for slot in _SLOTS]
         oldest = min(paths, key=lambda path: self._steps.get(path, -1))
@@ -63,10 +63,10 @@ class Checkpoints:
         return len(content)
 
     def load(self, damaged: Callable[[pathlib.Path, str], None]) -> Iterator[Checkpoint]:
-        """The newest sound checkpoint of each group.
+        """Yields the newest undamaged checkpoint of each group.
 
         Args:
-          damaged: is told of each file that is none, and why.
+          damaged: function called with the path of each damaged file, and the reason.
         """
         for newest in sorted(self._groups()):
             best = None
@@ -86,18 +86,18 @@ class Checkpoints:
                 yield best
 
     def paths(self, group: Group) -> list[pathlib.Path]:
-        """Where the checkpoints of a group lie."""
+        """Returns the paths of a group's checkpoints."""
         return [path for slot in _SLOTS if (path := self._path(group, slot)).exists()]
 
     def drop(self, group: Group) -> None:
-        """Removes the checkpoints of a group, whose results are in."""
+        """Removes the checkpoints of a group whose results are stored."""
         for slot in _SLOTS:
             path = self._path(group, slot)
             files.remove(path)
             self._steps.pop(path, None)
 
     def any(self) -> bool:
-        """Whether there are any, sound or not."""
+        """Returns whether there are any checkpoints, damaged or not."""
         return bool(self._groups())
 
     def _groups(self) -> set[str]:
@@ -126,10 +126,10 @@ def encode(checkpoint: Checkpoint) -> bytes:
 
 
 def decode(content: bytes) -> Checkpoint:
-    """Returns the checkpoint of :func:`encode`.
+    """Returns the checkpoint that :func:`encode` took.
 
     Raises:
-      ContentError: the bytes are none.
+      ContentError: the bytes are no checkpoint.
     """
     about, found = arrays.decode(content)
     try:

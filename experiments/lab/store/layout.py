@@ -1,18 +1,18 @@
-"""The layout of a work directory: the only module that knows what lies where in it.
+"""Defines the layout of a work directory; no other module knows which file lies where.
 
     config.json       what was asked for           results.csv   a row a run
     environment.json  what it ran on               history.csv   a row a run, step and metric
-    timings.csv       seconds, a row a group       checksums.txt of the tables, as sha256sum has it
-    *.readings.csv    what some studies read besides, a row a run, step and place
-    summary.csv, figures/, report.html  drawn from them, and what else a study draws
+    timings.csv       seconds, a row a group       checksums.txt of the tables, as by sha256sum
+    *.readings.csv    further measurements of some studies, a row a run, step and place
+    summary.csv, figures/, report.html  made from the tables, and what else a study draws
 
-    records/          what came out of each group of runs: the truth that the tables are made from
-    checkpoints/      where unfinished groups stand
-    damaged/          what was found damaged, set aside
-    lock              who is at work here
+    records/          the results of each group of runs, from which the tables are made
+    checkpoints/      states of unfinished groups
+    damaged/          files that were found damaged, set aside
+    lock              which process uses the directory
 
-A record appears once, whole, or not at all.  Tables follow it, their checksums last; where a crash
-came between, or a table was damaged, they are made again from the records.
+A record appears once, complete, or not at all.  Tables are written after it, and their checksums
+last; if a crash comes between, or a table is damaged, they are made again from the records.
 """
 
 import contextlib
@@ -29,21 +29,21 @@ RESULTS, HISTORY, TIMINGS, CHECKSUMS = "results.csv", "history.csv", "timings.cs
 SUMMARY, REPORT, FIGURES = "summary.csv", "report.html", "figures"
 ENVIRONMENT = "environment.json"
 
-#: What the names of the tables end with that only some studies have.
+#: The ending of the names of tables that only some studies have.
 READINGS = ".readings.csv"
 RECORDS, CHECKPOINTS, DAMAGED = "records", "checkpoints", "damaged"
 DONE, FAILED = ".record", ".failed"
 
-Say = Callable[[str], None]  # takes a line for the user
+Say = Callable[[str], None]  # prints a line for the user
 
 
 def write_text(path: pathlib.Path, text: str) -> None:
-    """Writes a file so that it is there whole, or as it was before."""
+    """Writes a file atomically: it is complete, or as it was before."""
     files.write_bytes(path, text.encode())
 
 
 def check_writable(path: pathlib.Path) -> None:
-    """Raises :class:`UserError` where a directory cannot be made, or cannot be written in."""
+    """Raises :class:`UserError` if a directory cannot be made or written in."""
     try:
         if any(parent.is_file() for parent in [path, *path.parents]):
             raise UserError(f"--workdir={path}: a file is in the way; name another directory")
@@ -57,7 +57,7 @@ def check_writable(path: pathlib.Path) -> None:
 
 
 def free_directory(path: pathlib.Path) -> pathlib.Path:
-    """The directory, or if it holds something already, the first of those numbered after it."""
+    """Returns the directory; if it is not empty, the first free one numbered after it."""
     number, candidate = 1, path
     while candidate.exists() and not is_empty(candidate):
         number += 1
@@ -66,7 +66,7 @@ def free_directory(path: pathlib.Path) -> pathlib.Path:
 
 
 def write_if_new(path: pathlib.Path, text: str) -> None:
-    """Writes a file unless it is there with this very content."""
+    """Writes a file unless it already has exactly this content."""
     with contextlib.suppress(OSError):
         if path.read_bytes() == text.encode():
             return
@@ -74,7 +74,7 @@ def write_if_new(path: pathlib.Path, text: str) -> None:
 
 
 def is_empty(path: pathlib.Path) -> bool:
-    """Whether there is nothing in a directory but what a process at its start leaves."""
+    """Returns whether a directory holds nothing but what a starting process leaves there."""
     return path.is_dir() and all(
         files.is_part(file) or (file.name == lock.NAME and lock.is_ours(path))
         for file in path.iterdir()
@@ -84,11 +84,11 @@ def is_empty(path: pathlib.Path) -> bool:
 def read_records(
     directory: pathlib.Path, damaged: Callable[[pathlib.Path, str], None]
 ) -> Iterator[tuple[pathlib.Path, Record]]:
-    """The records of a work directory, and where they lie.
+    """Yields the path of each record of a work directory, and the record.
 
     Args:
-      directory: of a study.
-      damaged: is told of each file that is none, and why.
+      directory: work directory of a study.
+      damaged: function called with the path of each damaged file, and the reason.
     """
     for path in sorted((directory / RECORDS).glob("*.*")):
         if path.suffix in (DONE, FAILED):

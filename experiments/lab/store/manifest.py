@@ -1,4 +1,4 @@
-"""The manifest of a work directory: which study it holds, with which settings."""
+"""Writes and reads the manifest of a work directory: which study it holds, and its settings."""
 
 import dataclasses
 import hashlib
@@ -11,10 +11,10 @@ from experiments.lab.config.config import SHELL, TRAINING, Config
 from experiments.lab.system import sealed
 from experiments.lab.system.errors import ContentError, UserError
 
-#: Raised when the files change their meaning; a directory of another schema is refused.
+#: The version of the files' format, raised when their meaning changes; other versions are refused.
 SCHEMA = 7
 
-#: Schemas of before there were checksums.
+#: Schemas from before there were checksums.
 _UNSEALED = (1, 2)
 
 NAME = "config.json"
@@ -22,11 +22,11 @@ _MOST_BYTES = 2**24
 
 
 class Settings(NamedTuple):
-    """What a study is.
+    """Holds the settings that define a study.
 
     Attributes:
-      shown: every setting but directories and the like, the block, and the data.
-      core: those of them that all runs in a directory share.
+      shown: every setting but directories and the like, the custom block, and the data's digest.
+      core: the ones among them that all runs in a directory share.
     """
 
     shown: dict
@@ -34,17 +34,17 @@ class Settings(NamedTuple):
 
     @property
     def digest(self) -> str:
-        """What tells studies apart that may not share a directory."""
+        """Returns a digest that differs between studies that may not share a directory."""
         return digest(self.core)
 
 
 def settings_of(config: Config, block: str, data: str) -> Settings:
-    """The settings of a study.
+    """Returns the settings of a study.
 
     Args:
-      config: of the study.
-      block: what tells a block of the user's own from others; empty for the family's.
-      data: a digest of its data set, by which a file is known wherever it lies.
+      config: configuration of the study.
+      block: identity of a custom block; empty for the family's.
+      data: digest of its data set, which identifies a file wherever it lies.
     """
     roles = {field.name: field.metadata["role"] for field in dataclasses.fields(config)}
     values = dataclasses.asdict(config)
@@ -60,30 +60,30 @@ def settings_of(config: Config, block: str, data: str) -> Settings:
 
 
 def digest(value: dict) -> str:
-    """A SHA-256 of what JSON can hold."""
+    """Returns the SHA-256 of a value that JSON can hold."""
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
 
 def text(study: str, settings: Settings) -> str:
-    """The manifest of a study."""
+    """Returns the manifest of a study as text."""
     manifest = {"study": study, "schema": SCHEMA, "settings": settings.shown}
     return json_text({**manifest, "sha256": digest(manifest)})
 
 
 def json_text(value: dict) -> str:
-    """JSON for people to read."""
+    """Returns a value as indented JSON, for people to read."""
     return json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def read_json(path: pathlib.Path) -> dict:
-    """The object in a JSON file.
+    """Returns the object in a JSON file.
 
     Raises:
-      ContentError: it holds none.
+      ContentError: the file holds none.
     """
     try:
         value = json.loads(sealed.read_at_most(path, _MOST_BYTES))
-        json_text(value).encode()  # neither NaN nor half a letter
+        json_text(value).encode()  # fails on NaN and on unpaired surrogates
     except (ValueError, RecursionError):
         value = None
     if not isinstance(value, dict) or not _is_shallow(value):
@@ -97,7 +97,7 @@ def _is_shallow(value: object, levels: int = 20) -> bool:
 
 
 def read(directory: pathlib.Path) -> dict:
-    """The manifest in a directory, with ``study``, ``schema`` and ``settings``.
+    """Reads the manifest in a directory: ``study``, ``schema`` and ``settings``.
 
     Raises:
       UserError: there is none, or it is damaged.
@@ -119,7 +119,7 @@ def read(directory: pathlib.Path) -> dict:
 
 
 def other_study(there: dict, study: str, settings: Settings) -> str:
-    """What makes the study of a manifest another one than this; empty if nothing does."""
+    """Returns how the study of a manifest differs from this one; empty if it does not."""
     if there.get("study") != study:
         return f"its study is {there.get('study')!r}"
     if there.get("schema") != SCHEMA:
@@ -128,7 +128,7 @@ def other_study(there: dict, study: str, settings: Settings) -> str:
 
 
 def difference(there: dict, settings: Settings, names: Iterable[str]) -> str:
-    """In which of some settings a manifest differs from ours."""
+    """Returns in which of the named settings a manifest differs from ours, in words."""
     old, new = there["settings"], settings.shown
     differing = sorted(name for name in names if old.get(name) != new.get(name))
     return "; ".join(f"{name} is {old.get(name)} there, {new.get(name)} here" for name in differing)

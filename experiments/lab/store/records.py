@@ -1,6 +1,6 @@
-"""Records: what came out of one group of runs, in one sealed file that is there whole or not.
+"""Encodes records: the results of one group of runs, in one sealed file, complete or not there.
 
-A record holds arrays, as they were measured.  :mod:`experiments.lab.store.tables` writes them out.
+A record holds arrays as measured, from which :mod:`experiments.lab.store.tables` makes tables.
 """
 
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ from experiments.lab.store import arrays
 from experiments.lab.store.schema import COLUMNS, NAME, READING
 from experiments.lab.system.errors import ContentError
 
-#: Bytes of a record, far more than any.
+#: More bytes than any record has.
 MOST_BYTES = 2**28
 
 #: Arrays by the name of their column.
@@ -21,15 +21,15 @@ Columns = Mapping[str, np.ndarray]
 
 
 class Record(NamedTuple):
-    """What came out of a group of runs; or why nothing did.
+    """Holds the results of a group of runs, or why there are none.
 
     Attributes:
-      settings: the digest of the settings that it belongs to.
-      runs: of the group.
-      results: how each run ended, columns ``[runs]`` or, of digests, ``[runs, bytes]``.
+      settings: digest of the study's settings.
+      runs: runs of the group.
+      results: how each run ended: columns ``[runs]`` or, for digests, ``[runs, bytes]``.
       history: ``step [steps]``, and metrics ``[runs, steps]``.
       readings: by the name of the table, ``step [steps]`` and columns ``[runs, steps, places]``.
-      timings: what the group took.
+      timings: the group's row of timings.csv.
       failure: why there are no results; empty if there are.
     """
 
@@ -63,10 +63,10 @@ def encode(record: Record) -> bytes:
 
 
 def decode(content: bytes) -> Record:
-    """Returns the record of :func:`encode`, every column of it checked.
+    """Returns the record that :func:`encode` took, after checking every column.
 
     Raises:
-      ContentError: the bytes are none.
+      ContentError: the bytes are no valid record.
     """
     about, found = arrays.decode(content)
     try:
@@ -96,7 +96,7 @@ def decode(content: bytes) -> Record:
 
 
 def _check_results(columns: Columns, runs: int) -> None:
-    """Raises :class:`ContentError` where columns are not one value a run, or make no sense."""
+    """Raises :class:`ContentError` if columns are not one value a run, or make no sense."""
     missing = [name for name in COLUMNS if name not in columns]
     if missing:
         raise ContentError(f"lacks {', '.join(missing)}")
@@ -109,7 +109,7 @@ def _check_results(columns: Columns, runs: int) -> None:
 
 
 def _check_steps(columns: Columns, runs: tuple[int], places: int = 0) -> None:
-    """Raises :class:`ContentError` where columns are not numbers of each run and step."""
+    """Raises :class:`ContentError` if columns are not numbers of each run and step."""
     steps = columns.get("step", np.zeros(()))
     if steps.ndim != 1 or not steps.size or steps.dtype.kind != "i" or (steps < 0).any():
         raise ContentError("has no steps")

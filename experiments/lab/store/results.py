@@ -1,4 +1,4 @@
-"""Results as reports read them, from a work directory that is finished or not."""
+"""Reads results for reports, from a work directory that is finished or not."""
 
 import functools
 import hashlib
@@ -17,23 +17,23 @@ _MOST_CHECKSUMS = 10_000
 
 
 class Results:
-    """What a work directory holds, finished or not: its tables as data frames, read at need.
+    """Reads the tables of a work directory, finished or not, as data frames, when needed.
 
-    Where a table is damaged and there are records, it is made from these instead.
+    If a table is damaged and there are records, it is made from these instead.
     """
 
     def __init__(self, workdir: pathlib.Path, say: layout.Say):
         """Reads nothing yet.
 
         Args:
-          workdir: a study's directory, or one that holds no more than the tables.
-          say: tells the user what was damaged.
+          workdir: a study's directory, or one that holds only the tables.
+          say: function that tells the user what was damaged.
         """
         self._workdir, self._say = workdir, say
 
     @functools.cached_property
     def settings(self) -> dict:
-        """What was asked for; UserError where the directory holds no study."""
+        """Returns the study's settings; raises UserError if the directory holds no study."""
         return manifest.read(self._workdir)["settings"]
 
     @functools.cached_property
@@ -46,16 +46,16 @@ class Results:
 
     @property
     def runs(self) -> pd.DataFrame:
-        """The results, a row a run; UserError where there are none, or they are damaged."""
+        """Returns the results, a row a run; raises UserError if there are none, or damaged ones."""
         return self._tables[0]
 
     @property
     def history(self) -> pd.DataFrame:
-        """The history, a row a run, step and metric; UserError as for the runs."""
+        """Returns the history, a row a run, step and metric; raises UserError as ``runs`` does."""
         return self._tables[1]
 
     def readings(self, name: str) -> pd.DataFrame:
-        """Reads a table that the study has besides, a row a run, step and place.
+        """Reads a table of the study's readings, a row a run, step and place.
 
         Raises:
           UserError: there is none, or it is damaged.
@@ -68,7 +68,7 @@ class Results:
 def _frames(
     workdir: pathlib.Path, readers: Mapping[str, Callable[[bytes], list[dict]]], say: layout.Say
 ) -> list[pd.DataFrame]:
-    """Reads tables by the names of their files; from the records, where one is damaged."""
+    """Reads tables by the names of their files; if one is damaged, all from the records."""
     try:
         if not (workdir / layout.RESULTS).exists():
             raise ContentError("has no finished runs to report on yet")
@@ -83,7 +83,7 @@ def _frames(
 
 
 def _from_records(workdir: pathlib.Path, say: layout.Say) -> dict[str, str]:
-    """Makes every table anew from the records that are sound; none where there are none."""
+    """Returns every table by the name of its file, made from undamaged records; {} if none are."""
     damaged = lambda path, why: say(f"warning: {path} is damaged ({why}), and left out")
     made = Tables()
     for _, record in layout.read_records(workdir, damaged):
@@ -95,7 +95,7 @@ def _from_records(workdir: pathlib.Path, say: layout.Say) -> dict[str, str]:
 
 
 def _sound(workdir: pathlib.Path, name: str, read: Callable[[bytes], list[dict]]) -> str:
-    """A table as text, checked against its checksum if there is one, and by ``read``."""
+    """Returns a table as text, checked by ``read``, and against its checksum if there is one."""
     sums = {}
     if (workdir / layout.CHECKSUMS).exists():
         said = sealed.read_at_most(workdir / layout.CHECKSUMS, _MOST_CHECKSUMS).decode(
@@ -115,7 +115,7 @@ def _sound(workdir: pathlib.Path, name: str, read: Callable[[bytes], list[dict]]
 
 
 def environment_of(workdir: pathlib.Path) -> dict:
-    """What a study ran on; empty where that is not known."""
+    """Returns the environment that a study ran in; empty if it is not known."""
     try:
         return manifest.read_json(workdir / layout.ENVIRONMENT)
     except ContentError:
@@ -123,7 +123,7 @@ def environment_of(workdir: pathlib.Path) -> dict:
 
 
 def failures_of(workdir: pathlib.Path) -> list[str]:
-    """A line for each group of runs that could not be trained."""
+    """Returns a line for each group of runs that could not be trained."""
     found = [
         record for _, record in layout.read_records(workdir, lambda *_: None) if record.failure
     ]

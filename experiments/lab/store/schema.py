@@ -1,4 +1,4 @@
-"""The schema of results: the columns that every run has, how they are stored, written and checked.
+"""Defines the schema of results: every run's columns, and how they are stored, written and checked.
 
 Further columns may follow.  They are numbers, or digests as bytes, and need no row here.
 """
@@ -12,22 +12,22 @@ import numpy as np
 
 from experiments.lab.config.grid import PLAIN_NUMBER
 
-#: How a run ended; records hold the place in this list.
+#: The ways in which a run can end; records hold the index in this list.
 STATUSES = ("healthy", "diverged", "dead")
 MEASURES = ("train_loss", "train_error", "test_loss", "test_error")
 
-#: What columns, metrics, and further tables may be called.
+#: The valid names of columns, metrics, and tables of readings.
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,79}")
 READING = re.compile(r"[a-z_]{1,40}")
 
 
 class Column(NamedTuple):
-    """A column of results.
+    """Describes a column of results.
 
     Attributes:
-      allows: takes the values of a record, and returns whether all of them make sense.
-      text: takes one of them, and returns it as it stands in a table.
-      read: takes a word of a table.  It raises ValueError or OverflowError where that is none.
+      allows: function of the values of a record to whether all of them are valid.
+      text: function of one of them to its text in a table.
+      read: function of a text to its value; raises ValueError or OverflowError if it has none.
     """
 
     allows: Callable[[np.ndarray], bool]
@@ -36,26 +36,26 @@ class Column(NamedTuple):
 
 
 def number_text(value: np.ndarray) -> str:
-    """Returns the shortest digits that give back the same float32."""
+    """Returns the shortest decimal text that reads as the same float32."""
     return str(np.float32(value))
 
 
 def text(value: np.ndarray) -> str:
-    """Returns a value as a table has it: numbers in their digits, digests in hexadecimal."""
+    """Returns a value as text for a table: numbers in decimal, digests in hexadecimal."""
     if value.ndim:
         return value.tobytes().hex()
     return number_text(value) if value.dtype.kind == "f" else f"{value}"
 
 
 def read_number(word: str) -> float:
-    """Reads any number."""
+    """Reads any number; raises ValueError if the text is none."""
     if not PLAIN_NUMBER.fullmatch(word):
         raise ValueError
     return float(word)
 
 
 def read_count(word: str) -> int:
-    """Reads a whole number from 0 up."""
+    """Reads a whole number from 0 up; raises ValueError if the text is none."""
     if not word.isascii() or not word.isdigit() or len(word) > 10:
         raise ValueError
     return int(word)

@@ -1,6 +1,6 @@
-"""The store: one study's work directory, and what this process does there.
+"""Stores the results of one study in its work directory, and recovers them after crashes.
 
-Where things lie in it says :mod:`experiments.lab.store.layout`.
+:mod:`experiments.lab.store.layout` says which file lies where.
 """
 
 import contextlib
@@ -19,11 +19,11 @@ from experiments.lab.system.errors import ContentError, UserError
 
 
 class Store:
-    """One study's directory.
+    """Manages one study's work directory.
 
     Attributes:
-      path: of the directory.
-      failures: why groups of runs cannot be trained here.
+      path: path of the directory.
+      failures: by group, why its runs cannot be trained here.
     """
 
     def __init__(
@@ -37,16 +37,15 @@ class Store:
         """Checks that the directory may be used; writes nothing yet.
 
         Args:
-          path: of the directory.
-          study: its name.
-          settings: of the study.
-          runs: of the study, in the order of its tables.
-          looks: whether nothing will ever be written, so that it matters neither whether it could
-            be nor who is at work.
+          path: path of the directory.
+          study: name of the study.
+          settings: settings of the study.
+          runs: runs of the study, in the order of its tables.
+          looks: whether the store only reads, so that the directory may be read-only or in use.
 
         Raises:
-          UserError: the directory is a file, is in use, holds something else, a study with other
-            settings, or runs that are none of this study's.
+          UserError: the directory is a file, is in use, or holds something else, a study with
+            other settings, or runs that this study does not have.
         """
         self.path = path
         self.failures: dict[Group, str] = {}
@@ -70,7 +69,7 @@ class Store:
                 (self.path / name).exists() for name in (layout.RECORDS, layout.CHECKPOINTS)
             ):
                 raise
-            return  # damaged; records and checkpoints say whose they are
+            return  # damaged; records and checkpoints name the settings they belong to
         different = manifest.other_study(there, self._study, self._settings)
         kept = (layout.RECORDS, layout.CHECKPOINTS, layout.RESULTS)
         if different and any((self.path / name).exists() for name in kept):
@@ -107,16 +106,16 @@ class Store:
     def opened(
         self, environment: dict, say: layout.Say, retry_failed: bool = False
     ) -> Iterator[lock.Lock]:
-        """Makes the directory this process's own, and mends what crashes left.
+        """Locks the directory for this process, and recovers from crashes.
 
         Args:
-          environment: what will run; where finished runs stem from another one, that is kept
-            beside it, and the user is told that the results are not comparable to the bit.
-          say: tells the user.
-          retry_failed: forgets failures.
+          environment: the environment of this process; if finished runs come from another, both
+            are kept, and the user is told that results are not comparable to the bit.
+          say: function that tells the user.
+          retry_failed: whether failures are forgotten.
 
         Raises:
-          UserError: another process has it.
+          UserError: another process holds the lock.
         """
         files.make_directory(self.path)
         held = lock.Lock(self.path)
@@ -140,10 +139,10 @@ class Store:
         ):
             if directory.exists():
                 files.remove_parts(directory)
-                files.sync(directory)  # what a killed process put there is seen, and must last
+                files.sync(directory)  # a killed process's files are visible, and must be durable
         damaged = lambda path, why: self._set_aside(path, why, say)
         found = dict(layout.read_records(self.path, damaged))
-        self._check_runs(found.values())  # another process may have been here since
+        self._check_runs(found.values())  # another process may have written here since
         for record in found.values():
             if not record.failure:
                 self._tables.take(record)
@@ -159,14 +158,14 @@ class Store:
 
     @property
     def finished(self) -> set[RunKey]:
-        """The runs whose results are in."""
+        """Returns the runs whose results are stored."""
         return self._tables.finished
 
     def checkpoints(self, say: layout.Say) -> dict[Group, Checkpoint]:
-        """The newest sound checkpoint of each group that is still to be finished.
+        """Returns the newest undamaged checkpoint of each unfinished group.
 
         Args:
-          say: tells the user of damaged ones, which are set aside.
+          say: function that tells the user of damaged ones, which are set aside.
         """
         missing = self._place.keys() - self.finished
         found = {}
@@ -179,7 +178,7 @@ class Store:
         return found
 
     def look(self) -> dict[Group, int]:
-        """Takes in what lies there, and mends nothing; the steps that unfinished groups took."""
+        """Reads the directory and repairs nothing; returns the steps made by unfinished groups."""
         ignore = lambda *_: None
         for _, record in layout.read_records(self.path, ignore):
             if record.failure:
@@ -191,12 +190,12 @@ class Store:
         return {found.group: found.step for found in there if missing >= {*found.group.runs}}
 
     def set_aside(self, group: Group, why: str, say: layout.Say) -> None:
-        """Sets aside the checkpoints of a group, which turned out not to fit."""
+        """Sets aside the checkpoints of a group, which turned out not to match it."""
         for path in self._checkpoints.paths(group):
             self._set_aside(path, why, say)
 
     def save(self, group: Group, step: int, state: dict) -> int:
-        """Writes a checkpoint of a group; returns its bytes."""
+        """Writes a checkpoint of a group, and returns the number of bytes written."""
         return self._checkpoints.save(group, step, state)
 
     def add(
@@ -207,7 +206,7 @@ class Store:
         readings: Mapping[str, Columns],
         timings: Mapping[str, object],
     ) -> None:
-        """Adds what came out of a group; from here on it counts, whatever happens.
+        """Adds the results of a group; once its record is written, no crash can lose them.
 
         The columns are those of :class:`experiments.lab.store.records.Record`.
         """
@@ -246,13 +245,13 @@ class Store:
         layout.write_if_new(self.path / layout.ENVIRONMENT, manifest.json_text(about))
 
     def _past_environments(self) -> list[dict]:
-        """The environments that finished runs and checkpoints stem from, oldest first."""
+        """Returns the environments that finished runs and checkpoints come from, oldest first."""
         path = self.path / layout.ENVIRONMENT
         if not path.exists() or not (self.finished or self._checkpoints.any()):
             return []
         try:
             last = manifest.read_json(path)
-        except ContentError:  # damaged, so nothing is known of it
+        except ContentError:  # damaged, so nothing is known about it
             return [{}]
         past = last.pop("past", [])
         last.pop("bit_comparable", None)
@@ -269,13 +268,13 @@ class Store:
 
 
 def _bits(environment: dict) -> list:
-    """What of an environment may change the last bits of a result."""
+    """Returns the entries of an environment that may change the last bits of a result."""
     return [
         environment.get("packages"),
         environment.get("processor"),
         environment.get("git_revision"),
         sorted({*map(str, environment.get("devices") or ())}),
-        environment.get("matmul_precision", "default"),  # not told by earlier versions
+        environment.get("matmul_precision", "default"),  # not recorded by earlier versions
         environment.get("compiler_optimizes", True),
         environment.get("xla_flags", ""),
     ]

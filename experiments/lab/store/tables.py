@@ -1,4 +1,4 @@
-"""Tables of results as text: written from records, and read from files for which nobody vouches."""
+"""Writes tables of results as text, from records, and reads and checks such tables from files."""
 
 import csv
 import io
@@ -18,15 +18,15 @@ from experiments.lab.store.schema import (
 )
 from experiments.lab.system.errors import ContentError
 
-#: Bytes of a table; a million rows.
+#: The most bytes of a table: about a million rows.
 MOST_BYTES = 2**28
 
-#: Before the first step there has been no gradient.
+#: The metric that does not exist before the first step, when no gradient has been computed.
 _GRADIENT = "gradient_norm"
 
 
 class _CsvTable:
-    """A table as text: the lines of each run, under the columns that they were written for."""
+    """Holds a table as text: the lines of each run, and the columns that they were written for."""
 
     def __init__(self) -> None:
         """Starts without runs."""
@@ -34,7 +34,7 @@ class _CsvTable:
 
     @property
     def runs(self) -> set[RunKey]:
-        """The runs that it has lines of."""
+        """Returns the runs that have lines."""
         return set(self._lines)
 
     def put(self, run: RunKey, rows: Sequence[Mapping[str, str]]) -> None:
@@ -44,10 +44,10 @@ class _CsvTable:
         self._lines[run] = columns, lines.getvalue()
 
     def text(self, place: Mapping[RunKey, int]) -> str:
-        """Returns the table, its runs sorted by their places.
+        """Returns the table, with its runs sorted by their places.
 
-        Runs may have been written with other columns, as by an earlier version: what they lack is
-        left empty, and no value ever stands in another column than its own.
+        Runs may have been written with different columns, as by an earlier version: columns that
+        they lack stay empty, and every value stays in its own column.
         """
         order = sorted(self._lines, key=place.__getitem__)
         columns = tuple(dict.fromkeys(name for run in order for name in self._lines[run][0]))
@@ -56,7 +56,7 @@ class _CsvTable:
 
     @staticmethod
     def _under(columns: tuple[str, ...], own: tuple[str, ...], lines: str) -> str:
-        """Returns lines that were written under some columns, under others that include these."""
+        """Returns lines of the columns ``own``, rewritten for ``columns``, which include these."""
         if own == columns:
             return lines
         widened = io.StringIO()
@@ -66,7 +66,7 @@ class _CsvTable:
 
 
 class Tables:
-    """All tables of a study, made from its records."""
+    """Holds all tables of a study, made from its records."""
 
     def __init__(self) -> None:
         """Starts without records."""
@@ -75,7 +75,7 @@ class Tables:
 
     @property
     def finished(self) -> set[RunKey]:
-        """The runs whose results are in."""
+        """Returns the runs that have results."""
         return self._tables[layout.RESULTS].runs
 
     def take(self, record: Record) -> None:
@@ -88,7 +88,7 @@ class Tables:
         self._tables[layout.TIMINGS].put(record.runs[0], [timings])
 
     def texts(self, place: Mapping[RunKey, int]) -> dict[str, str]:
-        """Returns every table by the name of its file, its runs sorted by their places."""
+        """Returns every table by the name of its file, with its runs sorted by their places."""
         return {name: table.text(place) for name, table in self._tables.items()}
 
 
@@ -111,7 +111,7 @@ def _words(run: RunKey) -> dict[str, str]:
 
 
 def _end(results: Columns, run: int) -> dict[str, str]:
-    """Returns how a run ended."""
+    """Returns the columns that say how a run ended."""
     return {
         name: (COLUMNS[name].text if name in COLUMNS else text)(values[run])
         for name, values in results.items()
@@ -143,7 +143,7 @@ def _read_metric(word: str) -> str:
     return word
 
 
-#: How the columns of the tables are read, besides those that name the run.
+#: The readers of the tables' columns, except those that identify the run.
 RESULTS: dict[str, Callable] = {name: column.read for name, column in COLUMNS.items()}
 HISTORY: dict[str, Callable] = {"step": read_count, "metric": _read_metric, "value": read_number}
 
@@ -152,11 +152,11 @@ def read(content: bytes, columns: dict[str, Callable]) -> list[dict]:
     """Reads the rows of a table as text, and checks every one of them.
 
     Args:
-      content: of a CSV file.
+      content: content of a CSV file.
       columns: :data:`RESULTS` or :data:`HISTORY`.
 
     Raises:
-      ContentError: it is no such table throughout.
+      ContentError: the content is no such table, or one of its rows is invalid.
     """
     try:
         reader = csv.DictReader(io.StringIO(content.decode(), newline=""), strict=True)
@@ -172,14 +172,14 @@ def read(content: bytes, columns: dict[str, Callable]) -> list[dict]:
 
 
 def read_readings(name: str, content: bytes) -> list[dict]:
-    """Reads the rows of a table that a study has besides: numbers of each run, step and place.
+    """Reads the rows of a table of readings: numbers of each run, step and place.
 
     Args:
-      name: of the table.
-      content: of a CSV file.
+      name: name of the table.
+      content: content of a CSV file.
 
     Raises:
-      ContentError: it is no such table throughout.
+      ContentError: the content is no such table, or one of its rows is invalid.
     """
     if not READING.fullmatch(name):
         raise ContentError("holds a table of a strange name")

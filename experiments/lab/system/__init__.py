@@ -1,1 +1,1 @@
-"""The machine and what users do to it: files, locks, memory, interrupts, versions, errors."""
+"""Handles the machine and its users: files, locks, memory, interrupts, versions, errors."""

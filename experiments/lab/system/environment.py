@@ -1,4 +1,4 @@
-"""What a study runs on: cores, versions, and the user's cache."""
+"""Describes what a study runs on: cores, versions, and the user's cache."""
 
 import importlib.metadata
 import os
@@ -9,7 +9,7 @@ from typing import Any
 
 PACKAGES = ("resnet_jax", "jax", "jaxlib", "flax", "optax", "numpy", "scikit-learn")
 
-#: The fields of /proc/cpuinfo that say what a processor can do, on x86 and on ARM.
+#: The fields of /proc/cpuinfo that describe a processor's abilities, on x86 and on ARM.
 _TELLING = {"vendor_id", "cpu family", "model", "model name", "stepping", "flags"} | {
     "CPU implementer",
     "CPU architecture",
@@ -20,17 +20,17 @@ _TELLING = {"vendor_id", "cpu family", "model", "model name", "stepping", "flags
 
 
 def usable_cores() -> int:
-    """Processor cores that this process may use."""
+    """Returns the number of processor cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
 def users_cache() -> pathlib.Path:
-    """Where this user's programs keep what they can make again.
+    """Returns the directory of this user's cache.
 
     Raises:
-      OSError: there is no such place.
+      OSError: there is no such directory.
     """
     import platformdirs
 
@@ -41,10 +41,10 @@ def users_cache() -> pathlib.Path:
 
 
 def describe(devices: list[str], jax_config: Any) -> dict:
-    """Versions, machine, source revision and compiler; what cannot be found out is None.
+    """Returns versions, machine, source revision and compiler; what cannot be determined is None.
 
     Args:
-      devices: their kinds, as JAX names them.
+      devices: kinds of the devices, as JAX names them.
       jax_config: ``jax.config``, whose settings change the last bits of results.
     """
     return {
@@ -69,7 +69,7 @@ def _version(package: str) -> str | None:
 
 
 def processor_features() -> list[str]:
-    """What tells processors apart whose programs differ: models, and the instructions they have."""
+    """Returns lines that differ between processors whose programs do: model and instruction set."""
     lines = {line for line in _cpuinfo() if line.partition(":")[0].strip() in _TELLING}
     return sorted(lines) or [platform.machine(), platform.processor()]
 

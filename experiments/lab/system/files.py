@@ -1,7 +1,7 @@
-"""What is written to disk: every file whole and lasting, or as it was before.
+"""Writes files atomically and durably: each is complete, or as it was before.
 
-The only module that changes the files and directories of a study, its lock apart.  Whatever it has
-done when it returns survives a crash of process or machine.
+No other module changes the files and directories of a study, except its lock.  When a function here
+returns, what it has done survives a crash of the process or the machine.
 """
 
 import contextlib
@@ -11,13 +11,13 @@ import os
 import pathlib
 import re
 
-#: Ends the name of a file that is being written: the process's number, and a word.  What a killed
-#: process leaves of it is no file.
+#: The ending of the name of a file that is being written: the process's id and a word.  If the
+#: process is killed, such a file stays behind incomplete.
 _PART = re.compile(r"\.\d+\.part$")
 
 
 def make_directory(path: pathlib.Path) -> None:
-    """Makes a directory, and those above it."""
+    """Makes a directory, and its parents."""
     for directory in reversed([path, *path.parents]):
         if not directory.exists():
             with contextlib.suppress(FileExistsError):  # another process was quicker
@@ -26,10 +26,10 @@ def make_directory(path: pathlib.Path) -> None:
 
 
 def write_bytes(path: pathlib.Path, content: bytes) -> None:
-    """Writes a file beside its place, and renames it into it.
+    """Writes a file under a temporary name in its directory, and renames it.
 
     Raises:
-      OSError: it cannot be written; the file is as it was, and no space is lost.
+      OSError: it cannot be written; the file is as it was, and no temporary file remains.
     """
     part = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:
@@ -58,7 +58,7 @@ def remove(path: pathlib.Path) -> None:
 
 
 def move(path: pathlib.Path, directory: pathlib.Path) -> pathlib.Path:
-    """Moves a file into a directory, under a name that is free there; returns where it is now."""
+    """Moves a file into a directory, under a name that is free there; returns its new path."""
     make_directory(directory)
     names = itertools.chain([path.name], (f"{path.name}.{number}" for number in itertools.count(1)))
     free = next(directory / name for name in names if not (directory / name).exists())
@@ -69,19 +69,19 @@ def move(path: pathlib.Path, directory: pathlib.Path) -> pathlib.Path:
 
 
 def is_part(path: pathlib.Path) -> bool:
-    """Whether a file is what a killed process left half written."""
+    """Returns whether a file is one that a process has not finished writing."""
     return bool(_PART.search(path.name))
 
 
 def remove_parts(directory: pathlib.Path) -> None:
-    """Removes what killed processes left half written."""
+    """Removes the incomplete files that killed processes left in a directory."""
     for path in directory.glob("*.part"):
         if is_part(path):
             remove(path)
 
 
 def sync(directory: pathlib.Path) -> None:
-    """Makes what a directory lists last, whoever put it there."""
+    """Makes the entries of a directory durable, whichever process made them."""
     descriptor = os.open(directory, os.O_RDONLY)
     try:
         os.fsync(descriptor)

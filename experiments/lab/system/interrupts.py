@@ -1,4 +1,4 @@
-"""Interrupts: a request to stop is heard at once, even while compiled code runs."""
+"""Handles interrupts: a request to stop is noticed at once, even while compiled code runs."""
 
 import contextlib
 import os
@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import NoReturn
 
-#: The status with which an interrupted command leaves: try again later.
+#: The exit status of an interrupted command: try again later.
 STATUS = 75
 
 _SIGNALS = [
@@ -17,23 +17,23 @@ _SIGNALS = [
 
 
 class Interrupted(Exception):  # noqa: N818, it is no error
-    """What was to be kept is kept, and the command may leave."""
+    """Signals that a request to stop was obeyed: what was to be kept is saved."""
 
 
 class Interrupts:
-    """Requests to stop.
+    """Handles requests to stop.
 
-    While something is under way that is worth finishing, the first request is noted, and a second
-    one leaves at once.  At any other moment there is nothing to lose, and the first leaves at once.
+    During work that is worth finishing, the first request is only noted, and a second one ends the
+    process at once.  At any other moment nothing can be lost, and the first one ends it at once.
 
     Attributes:
       asked: whether to stop at the next good moment.
-      line: what to say when leaving.
-      last: what to do before that, in no time.
+      line: line to print when the process ends.
+      last: function to call before that; it must be quick.
     """
 
     def __init__(self, line: str):
-        """Takes the line to say when leaving."""
+        """Takes the line to print when the process ends."""
         self.asked = False
         self.line = line
         self.last: Callable[[], None] = lambda: None
@@ -41,18 +41,18 @@ class Interrupts:
 
     @contextlib.contextmanager
     def heard(self) -> Iterator["Interrupts"]:
-        """Hears signals for as long as the block runs; only in a process's main thread."""
+        """Handles signals while the block runs; does nothing outside the process's main thread."""
         if threading.current_thread() is not threading.main_thread():
             yield self
             return
         # Python's handlers wait until compiled code returns.  A byte in a pipe does not, and a
-        # thread of its own hears it.
+        # separate thread reads it.
         hear, tell = os.pipe()
         os.set_blocking(tell, False)
         handlers = {number: signal.getsignal(number) for number in _SIGNALS}
         before = signal.set_wakeup_fd(tell, warn_on_full_buffer=False)
         for number, handler in handlers.items():
-            if handler is not signal.SIG_IGN:  # as nohup has it
+            if handler is not signal.SIG_IGN:  # nohup ignores SIGHUP
                 signal.signal(number, lambda *_: None)
         watch = threading.Thread(target=self._watch, args=(hear,), daemon=True)
         watch.start()
@@ -68,7 +68,7 @@ class Interrupts:
 
     @contextlib.contextmanager
     def deferred(self) -> Iterator[None]:
-        """Marks what is worth finishing."""
+        """Marks the block as work that is worth finishing."""
         self._busy = True
         try:
             yield
@@ -84,7 +84,7 @@ class Interrupts:
             self.asked = True
 
     def leave(self) -> NoReturn:
-        """Ends the process at once; XLA may be at work, and would crash an orderly exit."""
+        """Ends the process at once; XLA may still be running, and would crash an orderly exit."""
         cursor = "\r\x1b[K\x1b[?25h" if sys.stderr.isatty() else ""  # a bar may have hidden it
         with contextlib.suppress(OSError, ValueError):
             self.last()

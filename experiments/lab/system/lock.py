@@ -1,7 +1,7 @@
-"""The lock of a work directory: one process at a time, and none that is dead.
+"""Locks a work directory: one process at a time may use it.
 
-The kernel holds it for as long as the process lives, so it outlives no crash; the file only says
-who that is.
+The kernel holds the lock while the process lives, so that a crash releases it; the file only says
+which process that is.
 """
 
 import contextlib
@@ -18,14 +18,14 @@ from experiments.lab.system.errors import ContentError, UserError
 
 NAME = "lock"
 
-#: For how long the moment in which another process looks whether the lock is free is waited out.
+#: Seconds to wait, since another process may hold the lock for a moment to see whether it is free.
 _PATIENCE = 1.0
-#: Of what the holder says: so much, filled up with blanks, that no old word shows behind it.
+#: The holder's text is padded with blanks to the first, so that it covers any older text.
 _LEAST_BYTES, _MOST_BYTES = 1000, 10_000
 
 
 def holder(directory: pathlib.Path) -> dict:
-    """What the last process that held the lock of a directory said of itself; {} if unknown."""
+    """Returns what the last holder of a directory's lock wrote about itself; {} if unknown."""
     try:
         said = json.loads(sealed.read_at_most(directory / NAME, _MOST_BYTES))
     except (ContentError, ValueError, RecursionError):
@@ -34,7 +34,7 @@ def holder(directory: pathlib.Path) -> dict:
 
 
 def check(directory: pathlib.Path) -> None:
-    """Raises :class:`UserError`, naming the holder, where a lock is held; writes nothing."""
+    """Raises :class:`UserError`, which names the holder, if a lock is held; writes nothing."""
     try:
         descriptor = os.open(directory / NAME, os.O_RDONLY | os.O_NONBLOCK)
     except OSError:
@@ -48,7 +48,7 @@ def check(directory: pathlib.Path) -> None:
 
 
 class Lock:
-    """The lock of a directory, held from the moment it is made."""
+    """Holds the lock of a directory, from its construction on."""
 
     def __init__(self, directory: pathlib.Path):
         """Takes the lock.
@@ -73,15 +73,15 @@ class Lock:
         return False
 
     def say(self, **what: object) -> None:
-        """Says in the lock's file who holds it, and what it is doing."""
+        """Writes into the lock's file which process holds it, and what it is doing."""
         who = {"pid": os.getpid(), "host": socket.gethostname(), "since": self._since}
         content = json.dumps({**who, **what}).encode()
-        with contextlib.suppress(OSError):  # no space for a courtesy is no reason to stop
+        with contextlib.suppress(OSError):  # a full disk is no reason to stop here
             os.pwrite(self._descriptor, content.ljust(_LEAST_BYTES), 0)
             os.ftruncate(self._descriptor, max(len(content), _LEAST_BYTES))
 
     def release(self) -> None:
-        """Gives the lock back; what was being done is no longer."""
+        """Releases the lock, and clears what the file says that the process is doing."""
         self.say()
         os.close(self._descriptor)
         self._descriptor = -1  # the number may soon be another file's
@@ -90,7 +90,7 @@ class Lock:
 def _in_use(directory: pathlib.Path) -> UserError:
     deadline = time.monotonic() + _PATIENCE
     while not _is_alive(who := holder(directory)) and time.monotonic() < deadline:
-        time.sleep(0.01)  # it has the lock, and has not said so yet
+        time.sleep(0.01)  # the holder has the lock, but has not written its id yet
     named = f"process {who.get('pid')} on {who.get('host')} since {who.get('since')}"
     return UserError(
         f"--workdir={directory} is in use by {named if who else 'another process'}; wait for it, "
@@ -99,7 +99,7 @@ def _in_use(directory: pathlib.Path) -> UserError:
 
 
 def _is_alive(who: dict) -> bool:
-    """Whether the process that a lock's file names may be the one that holds it."""
+    """Returns whether the process that a lock's file names may be its holder."""
     if not isinstance(who.get("pid"), int) or who.get("host") != socket.gethostname():
         return bool(who)
     try:
@@ -112,6 +112,6 @@ def _is_alive(who: dict) -> bool:
 
 
 def is_ours(directory: pathlib.Path) -> bool:
-    """Whether the file of that name is one of ours, or empty."""
+    """Returns whether the file named ``lock`` in a directory is one of ours, or empty."""
     path = directory / NAME
     return path.is_file() and (path.stat().st_size == 0 or "pid" in holder(directory))

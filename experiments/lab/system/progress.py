@@ -1,4 +1,4 @@
-"""What a study says while it runs: a bar with time left on a terminal, and a line a cell always."""
+"""Shows progress: a bar with the time left if on a terminal, and always a line for each cell."""
 
 import contextlib
 import time
@@ -9,12 +9,12 @@ import rich.progress
 
 from experiments.lab.system.errors import printable
 
-#: How often a log, which has no bar, hears where the study is.
+#: Seconds between lines of progress in a log, which has no bar.
 LOG_SECONDS = 30.0
 
 
 class Progress:
-    """Progress over a known amount of work, counted in layer-steps, the unit that takes time."""
+    """Shows progress over a known amount of work, counted in layer-steps, which time goes with."""
 
     def __init__(self) -> None:
         """Shows nothing yet."""
@@ -33,7 +33,7 @@ class Progress:
 
     @contextlib.contextmanager
     def shown(self, total: int) -> Iterator["Progress"]:
-        """Shows the bar of so much work for as long as the block runs."""
+        """Shows a bar over ``total`` units of work while the block runs."""
         self._bar.update(self._task, total=max(total, 1))
         with self._bar:
             yield self
@@ -43,7 +43,7 @@ class Progress:
         self._console.print(printable(line), markup=False, soft_wrap=True)
 
     def now(self, description: str) -> None:
-        """Says what is being done."""
+        """Shows what is being done."""
         self._bar.update(self._task, description=description)
         if not self._console.is_terminal and time.monotonic() > self._said + LOG_SECONDS:
             self._said = time.monotonic()
@@ -53,5 +53,5 @@ class Progress:
             self.say(f"{description} ({share:.0%} of all, about {left:.0f} s left)")
 
     def done(self, work: int) -> None:
-        """Counts work as done."""
+        """Counts units of work as done."""
         self._bar.advance(self._task, work)

@@ -1,4 +1,4 @@
-"""Content under a checksum, so that damage is noticed and never believed."""
+"""Seals content with a checksum, so that damage is detected."""
 
 import hashlib
 import pathlib
@@ -10,15 +10,15 @@ _HEADER = len(_MAGIC) + 64 + 1
 
 
 def seal(content: bytes) -> bytes:
-    """Content behind a line with its SHA-256."""
+    """Returns content behind a line with its SHA-256."""
     return _line(content) + content
 
 
 def unseal(sealed: bytes) -> bytes:
-    """The content of :func:`seal`.
+    """Returns the content that :func:`seal` took.
 
     Raises:
-      ContentError: a byte of it is not what it was.
+      ContentError: the checksum does not match.
     """
     content = sealed[_HEADER:]
     if sealed[:_HEADER] != _line(content):
@@ -27,13 +27,13 @@ def unseal(sealed: bytes) -> bytes:
 
 
 def read_at_most(path: pathlib.Path, most: int) -> bytes:
-    """The bytes of a file that has at most so many.
+    """Returns the bytes of a file that has at most ``most`` of them.
 
     Raises:
       ContentError: it cannot be read, or is larger.
     """
     try:
-        if not path.is_file():  # a pipe would be waited for
+        if not path.is_file():  # reading a pipe would block
             raise ContentError("is no file")
         if path.stat().st_size > most:
             raise ContentError(f"has more than {most} bytes")

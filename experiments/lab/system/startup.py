@@ -1,4 +1,4 @@
-"""The start of JAX: devices, precision and kept programs are settled before it is imported."""
+"""Starts JAX with the devices, precision and compilation cache that a study asks for."""
 
 import functools
 import os
@@ -8,7 +8,7 @@ from typing import Any
 from experiments.lab.system import programs
 from experiments.lab.system.errors import UserError
 
-#: Settings of JAX that change numbers, or what can be traced, whatever the user's environment says:
+#: Settings of JAX that change numbers, or what can be traced.  They override the environment's:
 #: seeds and steps must give the same draws on every machine, and states have one width.
 PINNED = {
     "jax_enable_x64": False,
@@ -22,16 +22,16 @@ PINNED = {
 def import_jax(
     cores: int, compilation_cache: str = "none", matmul_precision: str = "default"
 ) -> None:
-    """Imports JAX with every core as a device: runs lie side by side, not the parts of one run.
+    """Imports JAX with every core as a device: runs are parallel, not the parts of one run.
 
     Args:
-      cores: how many there are.
+      cores: number of cores.
       compilation_cache: see :func:`experiments.lab.system.programs.directory`.
-      matmul_precision: of float32 products and convolutions, as JAX names it; ``"default"`` is
-        JAX's own, or what the user told it (``JAX_DEFAULT_MATMUL_PRECISION``).
+      matmul_precision: precision of float32 products and convolutions, as JAX names it;
+        ``"default"`` is JAX's own, or the user's (``JAX_DEFAULT_MATMUL_PRECISION``).
 
     Raises:
-      UserError: programs cannot be kept where they were asked to be, or there is no device.
+      UserError: the compilation cache that was asked for cannot be used, or there is no device.
     """
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
     kept = programs.directory(compilation_cache)
@@ -42,16 +42,16 @@ def import_jax(
     if compilation_cache == "none":
         jax.config.update("jax_enable_compilation_cache", False)
     _pin(jax.config)
-    # Of the whole process: programs are compiled in another thread than this one.
+    # For the whole process, since programs are compiled in another thread than this one.
     asked = _own_matmul_precision() if matmul_precision == "default" else matmul_precision
     jax.config.update("jax_default_matmul_precision", asked)
     try:
         jax.config.update("jax_num_cpu_devices", cores)
-    except RuntimeError:  # an own block's module has made arrays already
+    except RuntimeError:  # a custom block's module has made arrays already
         print("warning: JAX is in use already; its devices stay as they are", file=sys.stderr)
     try:
         jax.devices()
-    except (RuntimeError, AssertionError) as error:  # the latter for a platform not installed
+    except (RuntimeError, AssertionError) as error:  # the latter if a platform is not installed
         why = f" ({' '.join(str(error).split())[:200]})" if str(error) else ""
         raise UserError(
             f"JAX finds no device of JAX_PLATFORMS={os.environ.get('JAX_PLATFORMS', '')}{why}; "
@@ -60,7 +60,7 @@ def import_jax(
 
 
 def _pin(config: Any) -> None:
-    """Gives pinned settings their values, and says which of them were others."""
+    """Gives pinned settings their values, and prints a warning for each that was different."""
     for setting, value in PINNED.items():
         if (found := getattr(config, setting)) != value:
             print(f"warning: {setting} is {found} here; studies have it {value}", file=sys.stderr)
@@ -69,7 +69,7 @@ def _pin(config: Any) -> None:
 
 @functools.cache
 def _own_matmul_precision() -> str | None:
-    """What JAX or its user had chosen before the first study of this process."""
+    """Returns the precision that JAX or its user chose before the first study of this process."""
     import jax
 
     return jax.config.jax_default_matmul_precision

@@ -73,6 +73,7 @@ def init(layers, parts):
     return module, jax.jit(module.init)(jax.random.key(0), IMAGES, ONE)["params"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("layers", "power"), [(BASIC, -1 / 2), (BOTTLENECK, -1 / 4)])
 def test_weights_of_a_fixup_network(layers, power):
     """Against plain He weights of the same key, in a network of six blocks."""

@@ -157,6 +157,7 @@ def test_runs_are_packed_by_channels():
     assert together(7, 16) == 1 and together(6, 16) == 3
 
 
+@pytest.mark.slow
 def test_narrow_numbers_are_added_up_in_single_precision():
     """Against sums of the same numbers in single precision: one rounding, or that of three sums."""
     x, kernel = arguments(3, (8, 8), 16, (8, 8), jnp.bfloat16)

@@ -223,6 +223,7 @@ def test_other_floats_are_cast(small, tmp_path, dtype):
         np.testing.assert_array_equal(here, there.astype(np.float32), strict=True)
 
 
+@pytest.mark.slow
 def test_what_is_loaded_can_be_used(whole, small):
     network = functional.from_linen(SMALL["cifar8"])
     x = np.random.RandomState(1).randn(2, 8, 8, 3).astype(np.float32)
