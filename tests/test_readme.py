@@ -74,6 +74,18 @@ def test_ones_own_block_is_studied(program, tmp_path):
 
 
 @pytest.mark.slow
+def test_a_convolutional_block_of_ones_own_is_studied(tmp_path):
+    program = the_block_with("class Conv", ROOT / "docs" / "own-ideas.md")
+    (tmp_path / "conv.py").write_text(program, encoding="utf-8")
+    flags = "--family=cifar --depths=5 --num_seeds=1 --steps=3 --width=4 --learning_rates=0.1"
+    command = [sys.executable, "conv.py", *flags.split(), "--examples=100", "--batch_size=10"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    results = pd.read_csv(tmp_path / "runs" / "degradation" / "results.csv")
+    assert (results.status == "healthy").all() and set(results.shortcut_weight) == {0, 1}
+
+
+@pytest.mark.slow
 def test_a_study_of_ones_own_has_a_figure_of_its_own(tmp_path):
     program = the_block_with("STUDY = ", ROOT / "docs" / "new-study.md")
     assert len(program.splitlines()) < 60
