@@ -4,7 +4,7 @@ import importlib
 import sys
 
 from experiments import STUDIES
-from experiments.lab.run.command import USAGE_ERROR
+from experiments.lab.run.command import USAGE_ERROR, show_help
 from experiments.lab.system.errors import suggest
 
 COMMANDS = (*STUDIES, "networks", "report")
@@ -14,11 +14,13 @@ def main(argv: list[str] | None = None) -> int:
     """Runs the command and flags in ``argv``, and returns the exit status."""
     argv = sys.argv[1:] if argv is None else argv
     if not argv or argv[0] in ("--help", "-h", "help"):
-        print("usage: python -m experiments NAME [--flag=value ...]; NAME --help lists its flags\n")
+        lines = [
+            "usage: python -m experiments NAME [--flag=value ...]; NAME --help lists its flags\n"
+        ]
         for name in COMMANDS:
             about = _module(name).STUDY.question if name in STUDIES else _module(name).__doc__
-            print(f"  {name:12s}  {about.splitlines()[0]}")
-        return 0
+            lines.append(f"  {name:12s}  {(about or '').partition(chr(10))[0]}")
+        return show_help("\n".join(lines))
     name, *flags = argv
     if name not in COMMANDS:
         print(f"experiments: no study {name!r}; {suggest(name, COMMANDS)}", file=sys.stderr)

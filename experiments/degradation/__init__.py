@@ -1,4 +1,4 @@
-"""The study of degradation; :mod:`experiments.degradation.study` has its question."""
+"""Studies degradation; :mod:`experiments.degradation.study` has the question."""
 
 from experiments.degradation.study import STUDY as STUDY
 from experiments.degradation.study import main as main

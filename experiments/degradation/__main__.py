@@ -1,4 +1,4 @@
-"""``python -m experiments.degradation``."""
+"""Runs the study: ``python -m experiments.degradation``."""
 
 import sys
 

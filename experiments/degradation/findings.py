@@ -1,4 +1,4 @@
-"""What a study of degradation found, in words computed from its summary."""
+"""States the findings of a study of degradation, in sentences computed from its summary."""
 
 import pandas as pd
 
@@ -7,7 +7,7 @@ from experiments.lab.analysis.wording import percent
 
 
 def turning_point(curve: pd.DataFrame) -> tuple[pd.Series, pd.Series]:
-    """Where training error is least over depth (the shallowest of equals), and the deepest point.
+    """Returns the point of least training error (the shallowest of equals), and the deepest.
 
     Args:
       curve: the rows of a summary for one variant and shortcut weight.
@@ -17,19 +17,19 @@ def turning_point(curve: pd.DataFrame) -> tuple[pd.Series, pd.Series]:
 
 
 def rises(curve: pd.DataFrame) -> bool:
-    """Whether training error turns up with depth.
+    """Returns whether training error turns up with depth.
 
-    It does where the 95% interval at the deepest point lies wholly above that at the least error.
+    It does if the 95% interval at the deepest point lies wholly above that at the least error.
     """
     least, deepest = turning_point(curve)
     return bool(deepest.train_error_low > least.train_error_high)
 
 
 def falls(curve: pd.DataFrame) -> bool:
-    """Whether training error keeps falling with depth.
+    """Returns whether training error keeps falling with depth.
 
-    It does where it is least at the deepest point, and the 95% interval there lies wholly below
-    that at the shallowest.
+    It does if it is least at the deepest point, and the 95% interval there lies wholly below that
+    at the shallowest.
     """
     least, deepest = turning_point(curve)
     shallowest = curve.sort_values("depth").iloc[0]
@@ -38,7 +38,7 @@ def falls(curve: pd.DataFrame) -> bool:
 
 
 def sentences(summary: pd.DataFrame) -> list[str]:
-    """One sentence a variant: where each kind's training error turns up, if it does."""
+    """Returns one sentence a variant: where each kind's training error turns up, if it does."""
     lines = []
     for key, name in labels.variants(summary).items():
         variant = labels.of(summary, key)
@@ -76,7 +76,7 @@ def _clause(curve: pd.DataFrame) -> str:
 
 
 def _comparison(variant: pd.DataFrame) -> str:
-    """Plain against residual at the deepest point that both have."""
+    """Compares plain and residual networks at the deepest point that both have."""
     plain, residual = (
         variant[variant.shortcut_weight == weight].set_index("depth") for weight in (0.0, 1.0)
     )
@@ -94,11 +94,11 @@ def _comparison(variant: pd.DataFrame) -> str:
 
 
 def notes(summary: pd.DataFrame, held_out: bool) -> list[str]:
-    """What a reader of a summary has to know.
+    """Returns what a reader of a summary has to know.
 
     Args:
-      summary: of a study.
-      held_out: whether examples held out of the training set took the test set's place.
+      summary: summary of a study.
+      held_out: whether examples held out of the training set replace the test set.
     """
     lines = [
         "Rates: of those tried, the one with the lowest mean training error over all seeds, "

@@ -1,4 +1,4 @@
-"""Numbers that papers print, to put beside ours."""
+"""Lists numbers that papers print, and compares them with ours."""
 
 from typing import NamedTuple
 
@@ -6,18 +6,18 @@ import pandas as pd
 
 from experiments.lab.analysis import labels
 
-#: What He et al. 2016 write where the test error stays above 20 %.
+#: What He et al. 2016 print if the test error stays above 20 %.
 FAILS = "fails (> 20)"
 
 CURVES = "curves only"
 
 
 class Published(NamedTuple):
-    """One network of a paper.
+    """Describes one network of a paper.
 
     Attributes:
-      depth, block, order, shortcut, shortcut_weight: what it is, in the words of our tables.
-      test_error: on CIFAR-10, in percent, or what the paper says instead of a number.
+      depth, block, order, shortcut, shortcut_weight: the network, in the words of our tables.
+      test_error: test error on CIFAR-10 in percent, or what the paper says instead of a number.
     """
 
     depth: int
@@ -29,7 +29,7 @@ class Published(NamedTuple):
 
 
 class Paper(NamedTuple):
-    """A table of a paper, all of it on CIFAR-10."""
+    """Holds a table of a paper; all are on CIFAR-10."""
 
     source: str
     networks: tuple[Published, ...]
@@ -93,21 +93,21 @@ PAPERS = {
     ),
 }
 
-#: Columns that tell one network of a paper from another.
+#: The columns that distinguish the networks of a paper.
 _KEY = ("depth", "block", "order", "shortcut", "shortcut_weight")
 
-#: What all networks of these papers have in common.
+#: The settings that all networks of these papers share.
 _COMMON = {"family": "cifar", "norm": "batch", "init": "he", "branch_scale": "one"}
 _COMMON |= {"shortcut_schedule": "constant"}
 _COMMON_SETTINGS = {"width": (0, 16), "width_factor": (1,), "own_block": ("",)}
 
 
 def compare(paper: str, summary: pd.DataFrame) -> pd.DataFrame:
-    """Test errors in percent, the paper's and ours: a row a network of the paper.
+    """Returns test errors in percent, the paper's and ours: a row a network of the paper.
 
-    Where a network was trained in several ways, ours is that of the lowest training error, as for
-    rates.  Columns: those that tell networks apart, ``kind``, ``paper``, and ``ours, ours_low,
-    ours_high, seeds, learning_rate``, empty where we have not run it.
+    If a network was trained in several ways, ours is the one with the lowest training error, as for
+    rates.  Columns: those that distinguish networks, ``kind``, ``paper``, and ``ours, ours_low,
+    ours_high, seeds, learning_rate``, empty if we have not run it.
     """
     known = summary[(summary[list(_COMMON)] == pd.Series(_COMMON)).all(axis=1)]
     rows = []
@@ -128,7 +128,7 @@ def compare(paper: str, summary: pd.DataFrame) -> pd.DataFrame:
 
 
 def deviations(settings: dict) -> list[str]:
-    """What sets the networks of a study apart from the papers', in words; empty for nothing."""
+    """Returns the flags in which a study's networks differ from the papers'; empty for none."""
     return [
         f"--{name}={settings[name]}"
         for name, wanted in _COMMON_SETTINGS.items()
@@ -136,12 +136,12 @@ def deviations(settings: dict) -> list[str]:
     ]
 
 
-#: What :func:`texts` is a table of.
+#: The title of the table that :func:`texts` returns.
 TITLE = "Test error, %"
 
 
 def texts(beside: pd.DataFrame) -> tuple[list[str], list[list[str]]]:
-    """A comparison as people read it: its columns, and the texts of its rows."""
+    """Returns a comparison in words for people: its columns, and the texts of its rows."""
     varying = [name for name in ("block", "order", "shortcut") if beside[name].nunique() > 1]
     rows = []
     for row in beside.to_dict("records"):
@@ -162,7 +162,7 @@ def texts(beside: pd.DataFrame) -> tuple[list[str], list[list[str]]]:
 
 
 def notes(paper: str, settings: dict) -> list[str]:
-    """What a reader of a comparison has to know."""
+    """Returns what a reader of a comparison has to know."""
     measured_on = "validation" if settings["holdout"] else "test"
     lines = [
         f"Paper: {PAPERS[paper].source}, on CIFAR-10. Ours: {measured_on} set of "

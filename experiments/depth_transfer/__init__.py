@@ -1,4 +1,4 @@
-"""The study of depth transfer; :mod:`experiments.depth_transfer.study` has its question."""
+"""Studies depth transfer; :mod:`experiments.depth_transfer.study` has the question."""
 
 from experiments.depth_transfer.study import STUDY as STUDY
 from experiments.depth_transfer.study import main as main

@@ -1,4 +1,4 @@
-"""``python -m experiments.depth_transfer``."""
+"""Runs the study: ``python -m experiments.depth_transfer``."""
 
 import sys
 

@@ -1,8 +1,8 @@
-"""Optima: the best learning rate of every depth and parametrisation, and how it moves with depth.
+"""Finds the best learning rate of every depth and parametrisation, and how it moves with depth.
 
-Each seed has an optimum of its own: of the rates tried, the one with the lowest final training
-loss, moved to the vertex of the parabola through it and its two neighbours, in the logarithms of
-rate and loss.  Where a neighbour diverged, or there is none, it stays where it was tried.
+Each seed has its own optimum: of the rates tried, the one with the lowest final training loss,
+moved to the vertex of the parabola through it and its two neighbours, in the logarithms of rate and
+loss.  If a neighbour diverged, or there is none, the optimum stays at the rate tried.
 """
 
 import numpy as np
@@ -12,16 +12,16 @@ from experiments.lab.analysis import labels
 from experiments.lab.analysis.summary import KIND
 from resnet_jax.statistics import Interval, slope_interval, t_interval
 
-#: A loss below this is as good as any, and as good as 0.
+#: Losses below this count as equal to it, so that a loss of 0 has a logarithm.
 _LEAST_LOSS = 1e-12
 
 
 def of_seeds(results: pd.DataFrame) -> pd.DataFrame:
-    """The best rate of every seed: a row a seed, depth and parametrisation.
+    """Returns the best rate of every seed: a row a seed, depth and parametrisation.
 
     Columns: those of :data:`experiments.lab.analysis.summary.KIND`; ``seed``; ``log_rate``, to
-    base 2, NaN where every rate diverged; ``edge``, ``lowest`` or ``highest`` where no rate
-    beyond the best was tried; and ``loss``, the lowest.
+    base 2, NaN if every rate diverged; ``edge``, ``lowest`` or ``highest`` if no rate beyond the
+    best was tried; and ``loss``, the lowest.
     """
     rows = []
     for key, runs in results.groupby([*KIND, "seed"], sort=False):
@@ -34,7 +34,7 @@ def of_seeds(results: pd.DataFrame) -> pd.DataFrame:
 
 
 def _optimum(log_rates: np.ndarray, losses: np.ndarray) -> tuple[float, str]:
-    """Where the loss is least, and at which edge of several rates that is."""
+    """Returns the log rate at which the loss is least, and at which edge of the rates that is."""
     if not np.isfinite(losses).any():
         return np.nan, ""
     best, last = int(np.argmin(losses)), len(losses) - 1
@@ -48,11 +48,11 @@ def _optimum(log_rates: np.ndarray, losses: np.ndarray) -> tuple[float, str]:
 
 
 def over_seeds(best: pd.DataFrame) -> pd.DataFrame:
-    """The best rate of every depth and parametrisation.
+    """Returns the best rate of every depth and parametrisation.
 
     Columns: those of :data:`experiments.lab.analysis.summary.KIND`; ``kind``; ``seeds``;
     ``best_rate``, the geometric mean over seeds, with its 95% t-interval ``_low`` and ``_high``;
-    of how many seeds it is the ``lowest`` or ``highest`` rate tried, or none (``diverged``); and
+    for how many seeds it is the ``lowest`` or ``highest`` rate tried, or all ``diverged``; and
     ``train_loss``, the geometric mean of the lowest losses.
     """
     rows = []
@@ -69,19 +69,19 @@ def over_seeds(best: pd.DataFrame) -> pd.DataFrame:
 
 
 def geometric_mean(losses: pd.Series) -> float:
-    """Of losses, which may be infinite or as good as 0."""
+    """Returns the geometric mean of losses, which may be infinite or almost 0."""
     return float(np.exp(np.log(np.maximum(losses, _LEAST_LOSS)).mean()))
 
 
 def slope(runs: pd.DataFrame, column: str) -> Interval:
-    """How a logarithm to base 2 moves with that of depth, over the seeds of one parametrisation.
+    """Returns the slope of a logarithm to base 2 over that of depth, for one parametrisation.
 
-    Depth is that of the blocks: weight layers but stem and head.  Networks without blocks have none
-    and are left out, and so is what is not known.
+    Depth counts the weight layers of the blocks, without stem and head.  Networks without blocks
+    are left out, and so are values that are not finite.
 
     Args:
       runs: a row a seed and depth.
-      column: the logarithm.
+      column: column of the logarithm.
     """
     known = runs[(runs.depth > 2) & np.isfinite(runs[column])]
     if known.empty:
@@ -91,17 +91,17 @@ def slope(runs: pd.DataFrame, column: str) -> Interval:
 
 
 def price(runs: pd.DataFrame, best: pd.DataFrame) -> tuple[float, int, int]:
-    """What it costs the deepest networks of one parametrisation to keep the shallowest ones' rate.
+    """Returns what it costs a parametrisation's deepest networks to keep the shallowest's rate.
 
     Args:
-      runs: of its results.
+      runs: results of one parametrisation.
       best: their optima; see :func:`of_seeds`.
 
     Returns:
       The loss at that rate (the geometric mean of the seeds' best) over the lowest of those tried,
-      and the two depths.  Losses are geometric means over seeds, and lie between the rates tried on
-      straight lines in logarithms; infinite where one that diverges is next to the rate kept, NaN
-      where all do at one of the depths.
+      and the two depths.  Losses are geometric means over seeds, interpolated between the rates
+      tried on straight lines in logarithms.  The ratio is infinite if a rate next to the kept one
+      diverges, and NaN if all rates diverge at one of the depths.
     """
     shallow, deep = int(runs.depth.min()), int(runs.depth.max())
     losses = loss_by_rate(runs[runs.depth == deep]).loc[deep]
@@ -116,6 +116,6 @@ def price(runs: pd.DataFrame, best: pd.DataFrame) -> tuple[float, int, int]:
 
 
 def loss_by_rate(runs: pd.DataFrame) -> pd.Series:
-    """Final training loss by depth and learning rate: geometric means over seeds."""
+    """Returns the final training loss by depth and learning rate: geometric means over seeds."""
     loss = runs.train_loss.where(runs.status != "diverged", np.inf)
     return loss.groupby([runs.depth, runs.learning_rate]).agg(geometric_mean)

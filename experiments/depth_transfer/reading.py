@@ -1,7 +1,7 @@
-"""The coordinate check: by how much the first steps move the features, some way into the network.
+"""Reads the coordinate check: how far the first steps move features, along the network.
 
-Where a parametrisation transfers, that does not depend on depth (Yang et al. 2022, arXiv
-2203.03466, appendix D.1, over width; Bordelon et al. 2023, arXiv 2309.16620, over depth).
+If a parametrisation transfers, that does not depend on depth (Yang et al. 2022, arXiv 2203.03466,
+appendix D.1, over width; Bordelon et al. 2023, arXiv 2309.16620, over depth).
 """
 
 import jax.numpy as jnp
@@ -16,18 +16,18 @@ from resnet_jax import diagnostics
 from resnet_jax.nn.networks import ResidualNetwork
 from resnet_jax.training.run import Training
 
-#: The table.
+#: The name of the table.
 FEATURES = "features"
 
-#: Shares of the blocks behind which features are looked at.
+#: The places where features are measured, as shares of the blocks before them.
 SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
 
-#: The first so many training examples are looked at.
+#: The number of training examples, from the first, whose features are measured.
 EXAMPLES = 128
 
 
 def of_features(network: ResidualNetwork, training: Training, _: Config) -> Reader:
-    """Size and relative change of the features since the start, at some shares of the blocks."""
+    """Returns a reader of the features' size and relative change since the start."""
     blocks = sum(shape.blocks for shape in network.stages)
     places = np.array([round(share * blocks) for share in SHARES])
 
@@ -43,10 +43,10 @@ def of_features(network: ResidualNetwork, training: Training, _: Config) -> Read
 
 
 def at_lowest_rates(read: pd.DataFrame) -> pd.DataFrame:
-    """The last features' change at the lowest rate of each variant, a row a run and step.
+    """Returns the last features' change at the lowest rate of each variant, a row a run and step.
 
-    There a few steps are nearly straight, in networks of every depth.  Columns: those of the table,
-    ``log_change`` to base 2, and ``power``, the mean square of what entered the first block.
+    At that rate a few steps are nearly straight at every depth.  Columns: those of the table,
+    ``log_change`` to base 2, and ``power``, the mean square of the first block's input.
     """
     lowest = read.groupby(list(VARIANT_FIELDS)).learning_rate.transform("min")
     first, last = (read[(read.learning_rate == lowest) & (read.share == share)] for share in (0, 1))

@@ -1,9 +1,9 @@
 """Depth transfer: does the best learning rate move as networks get deeper?
 
-Residual networks of every depth are trained at a grid of rates: as they are, with branches scaled
-by 1/√blocks, and with branches and rates scaled by depth (depth-μP and CompleteP), by momentum and
-by Adam.  Beside the best rates stands the coordinate check: how far the first steps move the
-features at one rate.  Where a parametrisation transfers, neither depends on depth.
+Residual networks of every depth are trained at a grid of rates, with momentum and with Adam: as
+they are, with branches scaled by 1/√blocks, and with branches and rates scaled by depth (depth-μP
+and CompleteP).  Next to the best rates, the coordinate check shows how far the first steps move the
+features at one rate.  If a parametrisation transfers, neither depends on depth.
 """
 
 from collections.abc import Collection, Iterator
@@ -15,7 +15,7 @@ from experiments.lab.run.study import Study, later
 
 
 def _at_steps(config: Config) -> Collection[int]:
-    """After some first steps, of those that there are."""
+    """Reads after a few of the first steps, as far as training goes."""
     return [step for step in _STEPS if step <= config.steps]
 
 
@@ -26,7 +26,7 @@ def _problems(config: Config) -> Iterator[str]:
         yield "--learning_rates: no best one lies between two or fewer; give three or more"
 
 
-#: Updates after which the features are looked at.
+#: The numbers of updates after which the features are measured.
 _STEPS = (1, 5, 20)
 
 _PARAMETRISATIONS = tuple(

@@ -1,7 +1,7 @@
-"""Transfers: which parametrisations keep their best learning rate as depth grows, in words.
+"""States which parametrisations keep their best learning rate as depth grows.
 
-A parametrisation is a variant and a shortcut weight; optimisers are its rows in tables and figures,
-and whatever else tells it from others its columns.
+A parametrisation is a variant and a shortcut weight.  In tables and figures, rows are optimisers,
+and columns are the other differences between parametrisations.
 """
 
 from collections.abc import Iterator, Sequence
@@ -14,22 +14,22 @@ from experiments.depth_transfer import optima
 from experiments.lab.analysis import labels, predictions
 from experiments.lab.config.variants import VARIANT_FIELDS
 
-#: What tells a parametrisation from others.
+#: The columns that identify a parametrisation.
 SERIES = (*VARIANT_FIELDS, "shortcut_weight")
 
-#: A slope of the size of rounding errors is none.
+#: Slopes below this are rounding errors.
 _NO_SLOPE = 1e-9
 
 _PLACE = SERIES.index("optimizer")
 
 
 class Parametrisations(NamedTuple):
-    """The parametrisations of a table, side by side.
+    """Lays out the parametrisations of a table in rows and columns.
 
     Attributes:
       rows: optimisers.
-      columns: what else tells parametrisations apart.
-      keys: of each row and column, by :data:`SERIES`; not all are in the table.
+      columns: the other differences between parametrisations, in words.
+      keys: values of :data:`SERIES` for each row and column; not all are in the table.
     """
 
     rows: Sequence[str]
@@ -37,14 +37,14 @@ class Parametrisations(NamedTuple):
     keys: Sequence[Sequence[tuple]]
 
     def places(self) -> Iterator[tuple[int, int, tuple]]:
-        """Each row, column and key."""
+        """Yields each row, column and key."""
         for row, of_row in enumerate(self.keys):
             for column, key in enumerate(of_row):
                 yield row, column, key
 
 
 def parametrisations(table: pd.DataFrame) -> Parametrisations:
-    """How the parametrisations of a table are laid out."""
+    """Returns the layout of the parametrisations of a table."""
     rows = list(dict.fromkeys(table.optimizer))
     alike = table.assign(optimizer=rows[0])
     if table.shortcut_weight.nunique() > 1:
@@ -58,14 +58,14 @@ def parametrisations(table: pd.DataFrame) -> Parametrisations:
 
 
 def predicted(changes: pd.DataFrame, knows: bool) -> pd.DataFrame:
-    """What theory says: by how much a step at one rate moves the last features.
+    """Predicts by theory how far a step at one rate moves the last features.
 
-    A row a parametrisation and depth, with ``log_change`` to base 2, up to a constant; NaN where
-    theory has no word for it.
+    Returns a row a parametrisation and depth, with ``log_change`` to base 2, up to a constant; NaN
+    if theory does not cover it.
 
     Args:
       changes: see :func:`experiments.depth_transfer.reading.at_lowest_rates`.
-      knows: whether theory knows the networks' blocks.
+      knows: whether theory covers the networks' blocks.
     """
     rows = []
     for key, runs in changes.groupby([*SERIES, "depth"], sort=False):
@@ -82,15 +82,15 @@ def predicted(changes: pd.DataFrame, knows: bool) -> pd.DataFrame:
 def of_parametrisations(
     results: pd.DataFrame, best: pd.DataFrame, changes: pd.DataFrame, theory: pd.DataFrame
 ) -> pd.DataFrame:
-    """How each parametrisation moves with depth: a row each, in the order of figures.
+    """Returns how each parametrisation moves with depth: a row each, in the order of figures.
 
     Columns: those of :data:`SERIES`; ``optimiser`` and ``parametrisation``, in words; ``rate``, the
     slope of the logarithm of the best rate over that of depth, with its 95% interval ``_low`` and
-    ``_high``, and ``rate_theory``, which makes up for what theory says of the features' change;
-    ``change_1`` and so on, the slopes of that change after so many steps, and ``change_theory``,
-    that of theory at the depths that were tried; ``at_edge``, in how many of the seeds and depths
-    (``optima``) the best rate was the lowest or highest tried; and ``price``, ``kept_from``,
-    ``kept_at``, see :func:`experiments.depth_transfer.optima.price`.
+    ``_high``, and ``rate_theory``, which compensates the features' change that theory predicts;
+    ``change_1`` and so on, the slopes of the measured change after that many steps, and
+    ``change_theory``, the predicted one at the depths tried; ``at_edge``, in how many of the seeds
+    and depths (``optima``) the best rate was the lowest or highest tried; and ``price``,
+    ``kept_from``, ``kept_at``, see :func:`experiments.depth_transfer.optima.price`.
 
     Args:
       results: the results table.
@@ -132,7 +132,7 @@ def _with_interval(row: pd.Series, name: str) -> str:
 
 
 def rate_texts(slopes: pd.DataFrame, summary: pd.DataFrame) -> tuple[list[str], list[list[str]]]:
-    """Columns and rows of the table of best rates: ↓ and ↑ where some seeds' is at the edge."""
+    """Returns columns and rows of the table of best rates; ↓ and ↑ mark edges for some seeds."""
     depths = sorted(summary.depth.unique())
     columns = ["optimiser", "parametrisation", *(f"{depth} layers" for depth in depths)]
     rows = []
@@ -159,7 +159,7 @@ def _price(row: pd.Series) -> str:
 
 
 def change_texts(slopes: pd.DataFrame) -> tuple[list[str], list[list[str]]]:
-    """Columns and rows of the table of the coordinate check: slopes by number of steps."""
+    """Returns columns and rows of the coordinate check's table: slopes by number of steps."""
     names = _changes(slopes)
     steps = [int(name.removeprefix("change_")) for name in names]
     columns = ["optimiser", "parametrisation", *(f"{n} step{'s' * (n > 1)}" for n in steps)]
@@ -176,10 +176,10 @@ def _changes(slopes: pd.DataFrame) -> list[str]:
 
 
 def sentences(slopes: pd.DataFrame) -> list[str]:
-    """What moves with depth and what does not, from the data."""
+    """Returns sentences on what moves with depth and what does not, from the data."""
     lines = [_moves(optimiser, rows) for optimiser, rows in slopes.groupby("optimiser", sort=False)]
     lines += [_agreement(slopes, "rate", "rate_theory", "the best rate")]
-    first = _changes(slopes)[:1]  # theory is of one step
+    first = _changes(slopes)[:1]  # theory predicts only one step
     lines += [
         _agreement(slopes, name, "change_theory", "the features' change in the first step")
         for name in first
@@ -189,9 +189,9 @@ def sentences(slopes: pd.DataFrame) -> list[str]:
 
 
 def _moves(optimiser: str, rows: pd.DataFrame) -> str:
-    """In which parametrisations of an optimiser the best rate moves.
+    """Returns a sentence on the parametrisations of an optimiser in which the best rate moves.
 
-    Nothing is said of those whose best rates are mostly the lowest or highest tried.
+    Those whose best rates are mostly the lowest or highest tried are left out.
     """
     rows, clauses = rows[2 * rows.at_edge <= rows.optima], []
     falls, rises = rows.rate_high < -_NO_SLOPE, rows.rate_low > _NO_SLOPE

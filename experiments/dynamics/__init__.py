@@ -1,4 +1,4 @@
-"""The study of dynamics; :mod:`experiments.dynamics.study` has its question."""
+"""Studies dynamics; :mod:`experiments.dynamics.study` has the question."""
 
 from experiments.dynamics.study import STUDY as STUDY
 from experiments.dynamics.study import main as main

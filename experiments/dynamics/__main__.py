@@ -1,4 +1,4 @@
-"""``python -m experiments.dynamics``."""
+"""Runs the study: ``python -m experiments.dynamics``."""
 
 import sys
 

@@ -1,7 +1,7 @@
-"""Agreement: do verdicts on networks as initialised say which of them will train?
+"""Compares verdicts on networks as initialised with which of them train.
 
-A configuration trains where the mean training error at its chosen rate ends below 5%; its verdict
-(:mod:`experiments.lab.analysis.verdicts`) predicts that where it is *healthy*.
+A configuration trains if the mean training error at its chosen rate ends below 5%; its verdict
+(:mod:`experiments.lab.analysis.verdicts`) predicts this if it is *healthy*.
 """
 
 from collections.abc import Sequence
@@ -23,12 +23,12 @@ _KEY = [*VARIANT_FIELDS, "shortcut_weight", "depth"]
 
 
 class Score(NamedTuple):
-    """How well verdicts predict what trains.
+    """Holds how well verdicts predict which configurations train.
 
     Attributes:
-      counts: of configurations ``[2, 2]``: healthy ones and others, those that train and that fail.
+      counts: numbers of configurations ``[2, 2]``: rows healthy and not, columns train and fail.
       agreement: share of those that are healthy and train, or neither, with a 95% interval.
-      p_value: of Fisher's exact test that verdict and training have nothing to do with each other.
+      p_value: p-value of Fisher's exact test that verdict and training are independent.
     """
 
     counts: np.ndarray
@@ -39,12 +39,12 @@ class Score(NamedTuple):
 def of_configurations(
     summary: pd.DataFrame, first: Sequence[Configuration], last: Sequence[Configuration]
 ) -> pd.DataFrame:
-    """A summary's rows beside the verdicts on their configurations.
+    """Returns a summary's rows with the verdicts on their configurations.
 
     Args:
-      summary: of a study.
+      summary: summary of a study.
       first: its configurations as initialised.
-      last: the same at the last step.
+      last: its configurations at the last step.
 
     Returns:
       The rows with ``network, carries, verdict, verdict_at_end, trains``; networks without blocks
@@ -63,14 +63,14 @@ def of_configurations(
 
 
 def judged(table: pd.DataFrame) -> pd.DataFrame:
-    """The rows whose verdict predicts anything: of networks that pass on what enters."""
+    """Returns the rows whose verdict is a prediction: of networks through which signals pass."""
     return table[table.carries.eq(True)]
 
 
 def distinct(table: pd.DataFrame) -> pd.DataFrame:
-    """One row a network as initialised: of the ways it is trained, that which ends lowest.
+    """Returns one row a network as initialised: of its trainings, the one with the least error.
 
-    To a verdict on networks as initialised these are one, however many ways were tried.
+    A verdict on networks as initialised is one prediction, however many trainings were tried.
     """
     network = [*NETWORK_FIELDS, "shortcut_weight", "depth"]
     best_first = table.sort_values("train_error", kind="stable")
@@ -78,7 +78,7 @@ def distinct(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def score(table: pd.DataFrame) -> Score:
-    """How well the verdicts of judged and distinct rows predict; there must be some."""
+    """Returns how well the verdicts of judged and distinct rows predict; there must be some."""
     healthy, trains = table.verdict == HEALTHY, table.trains
     counts = np.array(
         [[(kind & end).sum() for end in (trains, ~trains)] for kind in (healthy, ~healthy)]
@@ -89,13 +89,13 @@ def score(table: pd.DataFrame) -> Score:
 
 
 def by_verdict(table: pd.DataFrame) -> pd.DataFrame:
-    """Of each verdict that was given, how many configurations there are, and how many train."""
+    """Counts for each verdict that was given the configurations, and those that train."""
     groups = table.groupby("verdict").trains.agg(configurations="size", train="sum")
     return groups.reindex([name for name in verdicts.VERDICTS if name in groups.index])
 
 
 def sentences(table: pd.DataFrame) -> list[str]:
-    """What the verdicts of judged rows predicted, and where they were wrong, by name."""
+    """Returns sentences on what the verdicts of judged rows predicted, and which were wrong."""
     if table.empty:
         return ["No network here passes on what enters: there is nothing to predict."]
     table = distinct(table)
@@ -123,5 +123,5 @@ def sentences(table: pd.DataFrame) -> list[str]:
 
 
 def full_name(row: pd.Series) -> str:
-    """What the networks of a row are called: with their normalisation and depth."""
+    """Returns the name of a row's networks, with their normalisation and depth."""
     return f"{row.network}, {labels.with_norm(row.norm)}, {row.depth} layers"

@@ -1,8 +1,8 @@
-"""Dynamics: when do plain networks fail while they train, and did networks as initialised foretell?
+"""Dynamics: when do plain networks fail while they train, and was it predicted at initialisation?
 
-The layers of plain and residual networks are read at chosen steps of their training: signals,
-gradients, updates, dead units.  The verdict on every configuration as initialised, that of
-``propagation``, is then held against whether it trains.
+At chosen steps of training, signals, gradients, updates and dead units are measured in each layer
+of plain and residual networks.  Every configuration gets the verdict of ``propagation`` as
+initialised, which is then compared with whether the configuration trains.
 """
 
 from experiments.lab.build import readings

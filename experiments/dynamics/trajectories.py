@@ -1,6 +1,6 @@
-"""Trajectories: what became of signals and gradients while networks trained, step by step.
+"""Follows signals and gradients step by step while networks train.
 
-Of the runs at the chosen rates; a diverged run has no numbers from then on, and is counted.
+Only runs at the chosen rates are used.  A diverged run has no numbers after that; it is counted.
 """
 
 import dataclasses
@@ -15,32 +15,32 @@ from experiments.lab.analysis.wording import percent
 from experiments.lab.config.grid import RUN_COLUMNS
 from experiments.lab.config.variants import Variant
 
-#: A network has begun to learn where its training error is below this, as for the warm-up of He et
+#: A network has begun to learn when its training error is below this, as in the warm-up of He et
 #: al. 2015 (section 4.2).
 BEGUN = 0.8
 
-#: What is followed over the steps.
+#: The measures that are followed over the steps.
 LOSS, ERROR = "train_loss", "train_error"
 FIRST, LAST, CORRELATION = "first_gradient", "last_gradient", "gradient_correlation"
 COSINE, DEAD, UPDATE = "cosine", "dead", "first_update"
 
 
 class Trajectory(NamedTuple):
-    """Of one configuration.
+    """Holds the trajectory of one configuration.
 
     Attributes:
       variant: how its networks are composed.
-      shortcut_weight: of theirs.
-      depth: of theirs.
-      name: what they are called, but for their normalisation.
-      steps: at which was read ``[steps]``.
-      measures: ``[steps, seeds]`` by name, NaN where a number is not finite: training loss (nats)
-        and error; norms of the loss's gradient at what enters the first block and leaves the last;
-        correlation of two inputs' gradients at the first; cosine of two inputs behind the last;
-        mean share of dead features over the layers behind the stem; by how much of their norm the
-        next step changes the stem's weights (where there are steps).
-      verdicts: on the networks as they then are ``[steps]``.
-      diverged: how many runs did.
+      shortcut_weight: weight of their shortcuts.
+      depth: their depth.
+      name: their name, without the normalisation.
+      steps: steps at which they were read ``[steps]``.
+      measures: measures ``[steps, seeds]`` by name, NaN where a number is not finite: training loss
+        (nats) and error; norms of the loss's gradient at the first block's input and the last
+        block's output; correlation of two inputs' gradients at the former; cosine of two inputs at
+        the latter; share of dead features, mean over the layers after the stem; relative change of
+        the stem's weights, as a norm, in the next step (if there are steps).
+      verdicts: verdicts on the networks at each step ``[steps]``.
+      diverged: number of runs that diverged.
     """
 
     variant: Variant
@@ -53,16 +53,16 @@ class Trajectory(NamedTuple):
     diverged: int
 
     def middle(self, name: str) -> np.ndarray:
-        """Median over the seeds that have a number ``[steps]``."""
+        """Returns the median over the seeds that have a number ``[steps]``."""
         return pd.DataFrame(self.measures[name]).median(axis=1).to_numpy()
 
     def growth(self) -> np.ndarray:
-        """The gradient at the first block over that at the last ``[steps, seeds]``."""
-        with np.errstate(divide="ignore", invalid="ignore"):  # where nothing is left of either
+        """Returns the gradient at the first block over that at the last ``[steps, seeds]``."""
+        with np.errstate(divide="ignore", invalid="ignore"):  # either may be zero
             return self.measures[FIRST] / self.measures[LAST]
 
     def begins(self) -> float:
-        """The first step read at which the median training error is below 80%; NaN for none."""
+        """Returns the first step read with a median training error below 80%; NaN for none."""
         below = self.steps[self.middle(ERROR) < BEGUN]
         return float(below[0]) if len(below) else np.nan
 
@@ -70,11 +70,11 @@ class Trajectory(NamedTuple):
 def of_runs(
     chosen: pd.DataFrame, history: pd.DataFrame, blocks: pd.DataFrame, layers: pd.DataFrame
 ) -> list[Trajectory]:
-    """The trajectory of every configuration that passes on what enters.
+    """Returns the trajectory of every configuration through which signals pass.
 
     Args:
       chosen: runs at the chosen rates.
-      history: theirs.
+      history: their history.
       blocks: their readings between blocks.
       layers: their readings of layers.
     """
@@ -104,11 +104,11 @@ def of_runs(
 
 
 def finite(table: pd.DataFrame, column: str) -> pd.DataFrame:
-    """Without numbers where the power of activations overflows: nothing said of these makes sense.
+    """Returns a table with NaN where the power of activations overflows and no number is valid.
 
     Args:
-      table: of the readings.
-      column: the root of that power, measured in single precision.
+      table: table of readings.
+      column: column with the square root of the power, measured in single precision.
     """
     measured = table.columns.difference([*RUN_COLUMNS, "step", "place"])
     with np.errstate(over="ignore"):
@@ -142,13 +142,13 @@ def _by_seed(table: pd.DataFrame, column: str) -> np.ndarray:
 
 
 def deepest(found: Sequence[Trajectory]) -> list[Trajectory]:
-    """Those of the greatest depth."""
+    """Returns the trajectories of the greatest depth."""
     depth = max((each.depth for each in found), default=0)
     return [each for each in found if each.depth == depth]
 
 
 def by_kind(found: Sequence[Trajectory]) -> dict[str, list[Trajectory]]:
-    """Those that differ in normalisation and shortcut weight alone, by what they share."""
+    """Groups trajectories that differ only in normalisation and shortcut weight."""
     kinds: dict[Variant, list[Trajectory]] = {}
     for each in found:
         kinds.setdefault(dataclasses.replace(each.variant, norm=""), []).append(each)
@@ -156,9 +156,9 @@ def by_kind(found: Sequence[Trajectory]) -> dict[str, list[Trajectory]]:
 
 
 def sentences(found: Sequence[Trajectory]) -> list[str]:
-    """When the deepest plain networks begin to learn, and how their gradients lie at that time.
+    """Returns sentences on when the deepest plain networks begin to learn, with gradients then.
 
-    Beside each stand networks with whole, or the strongest, shortcuts.
+    Each is compared with networks with whole, or the strongest, shortcuts.
     """
     here = deepest(found)
     lines = []
@@ -186,7 +186,7 @@ def _story(each: Trajectory) -> str:
 
 
 def _updates(each: Trajectory) -> str:
-    """How large the first update is in front, and one when the rate has not fallen to zero yet."""
+    """Words the first layer's first update, and one before the rate falls to zero."""
     if UPDATE not in each.measures:
         return ""
     first, later = each.middle(UPDATE)[[0, max(len(each.steps) - 3, 0)]]
@@ -202,7 +202,7 @@ def _beside(other: Trajectory) -> str:
 
 
 def _ratios(each: Trajectory) -> str:
-    """What they are over gradients at the last block, at both ends and as learning begins."""
+    """Words gradient ratios of first to last block, at both ends and as learning begins."""
     ratios = pd.DataFrame(each.growth()).median(axis=1).to_numpy()
     begins = each.begins()
     at = [0, len(ratios) - 1]
@@ -214,7 +214,7 @@ def _ratios(each: Trajectory) -> str:
 
 
 def _verdicts(each: Trajectory) -> str:
-    """Verdicts and the step from which they hold."""
+    """Words the verdicts, and the step from which each holds."""
     changes = [
         index
         for index, verdict in enumerate(each.verdicts)

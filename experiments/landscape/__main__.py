@@ -1,4 +1,4 @@
-"""``python -m experiments.landscape``."""
+"""Runs the study: ``python -m experiments.landscape``."""
 
 import sys
 

@@ -1,10 +1,10 @@
-"""Readings of the loss around a trained network: along lines, over a plane, and its curvature.
+"""Reads the loss around a trained network: along lines, over a plane, and its curvature.
 
-The loss is that of training, on the training set or its first :data:`EXAMPLES`, with normalisations
-that measure their statistics anew at every point, as training does on each batch.  Li et al. 2018
-(arXiv 1712.09913) hold these as they were at the trained network; along the lines that is measured
-as well.  Directions are drawn from the run's seed and so are the same for plain and residual
-networks, but for the normalisation by each network's own filters.
+The loss is that of training, on the training set or its first :data:`EXAMPLES`.  Normalisations
+measure their statistics anew at every point, as training does on each batch.  Li et al. 2018 (arXiv
+1712.09913) hold the statistics of the trained network; along the lines this is measured as well.
+Directions are drawn from the run's seed, and so are the same for plain and residual networks,
+except that they are normalised by each network's own filters.
 """
 
 import jax
@@ -17,28 +17,28 @@ from resnet_jax.nn.networks import ResidualNetwork
 from resnet_jax.training.losses import loss_and_error
 from resnet_jax.training.run import Training, reading_key
 
-#: Tables, and what their places are: points of lines, of a plane, and of the first line again.
+#: The tables.  Their places are points of lines, of a plane, and of the first line again.
 LINES, PLANE, CURVATURES = "lines", "plane", "curvatures"
 
-#: Directions of the lines; the first two span the plane.
+#: The number of directions of lines; the first two span the plane.
 DIRECTIONS = 2
 
-#: How far a slice reaches on either side, in units of the directions: there every filter has been
-#: changed by as much as it is long.
+#: The distance that a slice reaches on either side, in units of the directions: at 1 the change of
+#: every filter is as long as the filter.
 REACH = 1.0
 
-#: Points on a side of the slice: of a line, of the plane, and those at which curvature is measured.
+#: The number of points of a line, on a side of the plane, and of the line where curvature is read.
 LINE_POINTS, PLANE_POINTS, CURVATURE_POINTS = 61, 25, 9
 
-#: Products of the Hessian that its extreme eigenvalues take at each point.
+#: The number of products of the Hessian with vectors that its extreme eigenvalues take at a point.
 LANCZOS_STEPS = 20
 
-#: The loss is that of the first so many training examples, so that it takes bounded memory.
+#: The number of training examples, from the first, in the loss; it bounds the memory.
 EXAMPLES = 1500
 
 
 def of_network(network: ResidualNetwork, training: Training, _: Config) -> Reader:
-    """The loss of a run's network along random filter-normalised directions."""
+    """Returns a reader of the loss along random filter-normalised directions."""
     del network
 
     def read(state, run, data):
@@ -56,7 +56,7 @@ def of_network(network: ResidualNetwork, training: Training, _: Config) -> Reade
 
         def along(function, axes, places):
             found = directions.sliced(function, params, axes, places)
-            healthy = state.diverged_at < 0  # others have no landscape, whatever NaN turns into
+            healthy = state.diverged_at < 0  # a diverged run has no landscape, only NaN
             return jax.tree.map(lambda column: jnp.where(healthy, column, jnp.nan), found)
 
         return {
@@ -94,7 +94,7 @@ def _plane(along, of_batch, axes):
 
 
 def _curvatures(along, loss, axis):
-    """Of the whole Hessian along the line, and its part in the direction of the line itself."""
+    """Measures curvature at points of a line: of the Hessian, and along the line itself."""
     at = lambda params: curvature.of_function(loss, params, axis, LANCZOS_STEPS)._asdict()
     distances = jnp.linspace(-REACH, REACH, CURVATURE_POINTS)
     return {"distance": distances, **along(at, [axis], distances[:, None])}

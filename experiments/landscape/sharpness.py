@@ -1,6 +1,6 @@
-"""Sharpness: what slices of the loss around trained networks come to, as numbers over seeds.
+"""Measures the sharpness of slices of the loss around trained networks, as numbers over seeds.
 
-None of them has a theory beside it: for networks of finite width and depth there is none.
+None is compared with theory: for networks of finite width and depth there is none.
 """
 
 from collections.abc import Callable
@@ -14,17 +14,17 @@ from experiments.lab.analysis.summary import KIND
 from experiments.lab.analysis.wording import percent
 from resnet_jax.statistics import Interval, log_interval, t_interval
 
-#: The rise of the loss, in nats, that the width of a minimum is measured at.
+#: The rise of the loss, in nats, at which the width of a minimum is measured.
 RISE = 0.1
 
 
 class Measure(NamedTuple):
-    """A number of each run.
+    """Describes a number that is measured of each run.
 
     Attributes:
-      title: of its column in the table; None for one that is in summary.csv alone.
-      text: how a value is written.
-      interval: over seeds.
+      title: title of its column in the table; None if it is only in summary.csv.
+      text: function that writes a value.
+      interval: function that computes the interval over seeds.
     """
 
     title: str | None
@@ -65,12 +65,12 @@ NOTE = (
 
 
 def width(distances: np.ndarray, losses: np.ndarray, rise: float = RISE) -> float:
-    """Length of the part of a slice around its middle where the loss is at most ``rise`` above.
+    """Returns the length of the part of a slice around its middle where the loss is low.
 
     Args:
-      distances: of the points, the middle one 0.
-      losses: there; between points it is taken to be straight.
-      rise: from the loss in the middle.
+      distances: distances of the points; the middle one is 0.
+      losses: losses there, interpolated linearly between points.
+      rise: how far the loss may be above that in the middle.
     """
     middle = len(losses) // 2
     if not np.isfinite(losses[middle]):
@@ -91,7 +91,7 @@ def _reach(distances: np.ndarray, losses: np.ndarray, level: float) -> float:
 
 
 def excess(distances: np.ndarray, losses: np.ndarray) -> float:
-    """The furthest that a slice rises above its convex envelope, over its range: 0 if convex."""
+    """Returns how far a slice rises above its convex envelope, over its range: 0 if convex."""
     distances, losses = _finite_part(distances, losses)
     if len(losses) < 3 or np.ptp(losses) == 0:
         return np.nan
@@ -105,13 +105,13 @@ def excess(distances: np.ndarray, losses: np.ndarray) -> float:
 
 
 def _turns_up(distances: np.ndarray, losses: np.ndarray, corners: list[int]) -> bool:
-    """Whether the slope grows at the second of three points."""
+    """Returns whether the slope grows at the second of three points."""
     run, rise = np.diff(distances[corners]), np.diff(losses[corners])
     return bool(rise[0] * run[1] < rise[1] * run[0])
 
 
 def descent(losses: np.ndarray) -> float:
-    """The share of all change, on the way from the middle to both ends, that is downhill."""
+    """Returns the downhill share of all change on the way from the middle to both ends."""
     _, losses = _finite_part(np.arange(len(losses)), losses)
     middle = len(losses) // 2
     changes = np.concatenate([np.diff(losses[middle:]), np.diff(losses[middle::-1])])
@@ -120,7 +120,7 @@ def descent(losses: np.ndarray) -> float:
 
 
 def _finite_part(distances: np.ndarray, losses: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The widest part around the middle in which all losses are finite; empty where none is."""
+    """Returns the widest part around the middle with finite losses only; empty if it has none."""
     middle = len(losses) // 2
     lost = abs(np.flatnonzero(~np.isfinite(losses)) - middle)
     reach = int(lost.min()) if len(lost) else middle + 1
@@ -129,11 +129,11 @@ def _finite_part(distances: np.ndarray, losses: np.ndarray) -> tuple[np.ndarray,
 
 
 def of_runs(lines: pd.DataFrame, curvatures: pd.DataFrame) -> pd.DataFrame:
-    """A row a run: what its slices come to, means over its lines.
+    """Returns a row a run: the measures of its slices, as means over its lines.
 
     Args:
-      lines: of the readings.
-      curvatures: of the readings.
+      lines: table of readings along lines.
+      curvatures: table of readings of curvature.
     """
     keys = [*KIND, "seed"]
     rows = []
@@ -159,7 +159,7 @@ def _of_line(line: pd.DataFrame) -> dict[str, float]:
 
 
 def summarise(runs: pd.DataFrame, summary: pd.DataFrame) -> pd.DataFrame:
-    """The rows of a study's summary, each measure beside with its 95% interval over seeds.
+    """Returns the rows of a study's summary with each measure and its 95% interval over seeds.
 
     Diverged runs have no landscape, and are left out of the measures.
     """
@@ -176,7 +176,7 @@ def summarise(runs: pd.DataFrame, summary: pd.DataFrame) -> pd.DataFrame:
 
 
 def texts(table: pd.DataFrame) -> tuple[tuple[str, ...], list[list[str]]]:
-    """Columns and rows of the table that people read."""
+    """Returns columns and rows of the table for people."""
     names = labels.series(table)
     titles = tuple(measure.title for measure in MEASURES.values() if measure.title)
     rows = []
@@ -199,7 +199,7 @@ def _measures(row: pd.Series) -> list[str]:
     return cells
 
 
-#: What plain and residual networks are compared by, and the words around the two values.
+#: The measures by which plain and residual networks are compared, and the words for two values.
 _QUESTIONS = {
     "width": f"the loss stays within {RISE:g} nats over {{}} of a direction's length",
     "excess": "slices rise above their convex envelope by {} of their range",
@@ -208,7 +208,7 @@ _QUESTIONS = {
 
 
 def sentences(table: pd.DataFrame) -> list[str]:
-    """How plain and residual networks of a depth compare, and what held statistics do."""
+    """Returns sentences that compare plain and residual networks, and held statistics."""
     lines = []
     for key, name in labels.variants(table).items():
         for depth, here in labels.of(table, key).groupby("depth"):

@@ -1,7 +1,7 @@
 """Landscape: what does the loss look like around trained plain and residual networks?
 
-Slices along random filter-normalised directions (Li et al. 2018), the same for plain and residual
-networks of a seed: contours over a plane, lines of all seeds, and the curvature of the Hessian.
+The loss is measured along random filter-normalised directions (Li et al. 2018), the same for plain
+and residual networks of a seed: over a plane, on lines, and by the curvature of the Hessian.
 """
 
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ def _problems(config: Config) -> Iterator[str]:
     if not CONVOLUTIONS[config.convolution].twice:
         yield (
             f"--convolution={config.convolution}: its gradients cannot be differentiated again, as "
-            "the curvature of the loss asks for; leave it away"
+            "the curvature of the loss requires; omit it"
         )
 
 
@@ -28,8 +28,8 @@ STUDY = Study(
         depths=(8, 32),
         num_seeds=6,
         learning_rates=(0.05, 0.02),
-        # The Hessian's least eigenvalue is a few hundredths of its greatest or less, and in
-        # TF32 products err by some thousandths of that.
+        # The Hessian's least eigenvalue is a few hundredths of its greatest or less, and TF32
+        # products err by some thousandths of that.
         matmul_precision="highest",
     ),
     later("experiments.landscape.report", "report"),

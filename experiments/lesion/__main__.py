@@ -1,4 +1,4 @@
-"""``python -m experiments.lesion``."""
+"""Runs the study: ``python -m experiments.lesion``."""
 
 import sys
 

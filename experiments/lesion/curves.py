@@ -1,7 +1,7 @@
-"""Lesions in numbers: what blocks removed and exchanged cost, and along which paths gradients come.
+"""Computes what removing and exchanging blocks costs, and along which paths gradients come.
 
-Of each kind and depth of network, at its chosen rate; seeds are the sample, and random draws are
-averaged within each of them.
+Numbers are for each kind and depth of network, at its chosen rate.  Seeds are the sample; random
+draws are averaged within each seed.
 """
 
 from collections.abc import Iterator, Sequence
@@ -18,7 +18,7 @@ from resnet_jax.statistics import Interval, log_interval, t_interval
 
 
 class MeanCurve(NamedTuple):
-    """Means over seeds and their 95% intervals ``[places]``."""
+    """Holds means over seeds and their 95% intervals ``[places]``."""
 
     x: np.ndarray
     mean: np.ndarray
@@ -27,16 +27,16 @@ class MeanCurve(NamedTuple):
 
 
 class Paths(NamedTuple):
-    """The gradient by the number of branches ``[lengths]`` on its way, before or after training.
+    """Holds the gradient by the number of branches ``[lengths]`` on its path, at one time.
 
     Attributes:
-      single: norm of what comes along one path, over that of the path through shortcuts alone.
+      single: norm of the gradient along one path, over that along the path of shortcuts only.
       product: number of paths times that norm, as a share (Veit et al. 2016, Fig. 6c); NaN where
-        lengths are not told apart.
-      independent: number of paths times its square, as a share: what each length would bring if no
-        path had to do with another.
-      share: of the gradient, measured; it may be negative.
-      mean_length: of the paths, weighted by that share.
+        lengths are not distinguished.
+      independent: number of paths times the squared norm, as a share: what each length would
+        contribute if paths were independent.
+      share: measured share of the gradient; it may be negative.
+      mean_length: mean length of the paths, weighted by that share.
     """
 
     single: MeanCurve
@@ -47,14 +47,14 @@ class Paths(NamedTuple):
 
 
 class Lesioned(NamedTuple):
-    """One kind of network at one depth.
+    """Holds the readings of one kind of network at one depth.
 
     Attributes:
-      name: of the kind.
-      depth: in weight layers.
-      blocks: how many it has.
+      name: name of the kind.
+      depth: number of weight layers.
+      blocks: number of blocks.
       removed, swapped: the rows of its readings.
-      paths: as initialised and as trained; none of a plain network, which has one path.
+      paths: paths as initialised and as trained; empty for a plain network, which has one path.
     """
 
     name: str
@@ -66,45 +66,45 @@ class Lesioned(NamedTuple):
 
     @property
     def residual(self) -> bool:
-        """Whether it has shortcuts."""
+        """Returns whether the network has shortcuts."""
         return bool(self.removed.shortcut_weight.iloc[0])
 
     def single(self) -> pd.DataFrame:
-        """The rows of single blocks removed."""
+        """Returns the rows in which a single block is removed."""
         return self.removed[self.removed.which.notna()]
 
     def without(self, blocks: int, measure: str = "train_error") -> Interval:
-        """Mean over removals of so many blocks; the intact network's for none."""
+        """Returns the mean over removals of ``blocks`` blocks; with 0, of the intact network."""
         return over_seeds(self.removed[self.removed.removed == blocks], measure)
 
     def most_missed(self) -> tuple[int, float]:
-        """The block whose removal costs most, counted from 1, and the error without it."""
+        """Returns the block whose removal costs most, counted from 1, and the error without it."""
         means = self.single().groupby("which").train_error.mean()
         return int(means.idxmax()) + 1, float(means.max())
 
     def half(self) -> int:
-        """The tried number of removed blocks that is nearest to half of them."""
+        """Returns the number of removed blocks, of those tried, that is nearest to half of all."""
         tried = self.removed.removed.unique()
         return int(tried[abs(tried - self.blocks / 2).argmin()])
 
     def shuffled(self, measure: str = "train_error") -> Interval:
-        """After the most exchanges."""
+        """Returns the mean after the most exchanges."""
         return over_seeds(self.swapped[self.swapped.swaps == self.swapped.swaps.max()], measure)
 
 
 def over_seeds(rows: pd.DataFrame, measure: str) -> Interval:
-    """The mean of each seed's mean, and its interval."""
+    """Returns the mean of the seeds' means, and its interval."""
     return t_interval(rows.groupby("seed")[measure].mean().to_numpy())
 
 
 def curve(rows: pd.DataFrame, over: str, measure: str) -> MeanCurve:
-    """A measure over a column, where at least half of the seeds have it."""
+    """Returns a measure over a column, where at least half of the seeds have it."""
     table = rows.groupby(["seed", over])[measure].mean().unstack(over)
     return _curve(table.dropna(axis=1, thresh=-(-len(table) // 2)))
 
 
 def _curve(table: pd.DataFrame, interval=t_interval) -> MeanCurve:
-    """Of a table of seeds by places; NaN where no seed has a number."""
+    """Returns the curve of a table of seeds by places; NaN where no seed has a number."""
     columns = [table[x].dropna().to_numpy() for x in table.columns]
     nothing = Interval(np.nan, np.nan, np.nan)
     intervals = [interval(column) if len(column) else nothing for column in columns]
@@ -114,13 +114,13 @@ def _curve(table: pd.DataFrame, interval=t_interval) -> MeanCurve:
 def of_tables(
     removed: pd.DataFrame, swapped: pd.DataFrame, paths: pd.DataFrame, chosen: pd.DataFrame
 ) -> list[Lesioned]:
-    """The networks of the readings, at the chosen rates: by depth, then by kind.
+    """Returns the networks of the readings, at the chosen rates: by depth, then by kind.
 
     Args:
-      removed: the readings of removals.
-      swapped: those of exchanges.
-      paths: those along paths.
-      chosen: the runs at the chosen rates.
+      removed: readings of removals.
+      swapped: readings of exchanges.
+      paths: readings along paths.
+      chosen: runs at the chosen rates.
     """
     tables = [at_chosen_rates(table, chosen) for table in (removed, swapped, paths)]
     names = labels.series(chosen)
@@ -149,7 +149,7 @@ def _paths(rows: pd.DataFrame, blocks: int) -> Paths:
     single, square, share = table("path_norm"), table("path_rms") ** 2, table("length_share")
     counts = theory.path_lengths(blocks)[: single.shape[1]]
     lengths = share.columns.to_numpy(float)
-    if blocks > MOST:  # the last length stands for all from there on
+    if blocks > MOST:  # the last length stands for all longer paths
         counts, lengths = np.full((2, len(counts)), np.nan)
     as_share = lambda values: values.div(values.sum(axis=1, skipna=False), axis=0)
     return Paths(
@@ -162,12 +162,12 @@ def _paths(rows: pd.DataFrame, blocks: int) -> Paths:
 
 
 def at_depths(found: Sequence[Lesioned]) -> Iterator[tuple[int, list[Lesioned]]]:
-    """The networks of each depth that has blocks."""
+    """Yields each depth that has blocks, and its networks."""
     for depth in sorted({each.depth for each in found if each.blocks}):
         yield depth, [each for each in found if each.depth == depth]
 
 
 def least_length(paths: Paths, part: float) -> int:
-    """Up to which length paths bring a part of the sum of count times norm; -1 where unknown."""
+    """Returns the length up to which paths bring a part of all count times norm; -1 if unknown."""
     sums = np.cumsum(paths.product.mean)
     return int((sums < part).sum()) if np.isfinite(sums).all() else -1

@@ -1,4 +1,4 @@
-"""What lesions found, in words and in a table, computed from the readings."""
+"""States the findings of lesions, in sentences and in a table computed from the readings."""
 
 from collections.abc import Iterator
 
@@ -30,12 +30,12 @@ NOTES = (
     "gradient's way, of all.",
 )
 
-#: Of the sum of count times norm over lengths of paths, of which the sentences speak.
+#: The part of the sum of count times norm over lengths of paths that sentences report.
 _PART = 0.95
 
 
 def texts(found: list[Lesioned]) -> list[list[str]]:
-    """The rows of the table."""
+    """Returns the rows of the table."""
     return [_row(each) for _, these in at_depths(found) for each in these]
 
 
@@ -65,7 +65,7 @@ def _interval(value: Interval) -> str:
 
 
 def summary_columns(each: Lesioned) -> dict[str, float]:
-    """What the summary says of lesions; errors as fractions."""
+    """Returns the columns of the summary about lesions; errors are fractions."""
     half = {"half": each.half()} if each.blocks else {}
     removed = {"one": 1, **half} if each.blocks else {}
     row: dict[str, float] = {"blocks": each.blocks}
@@ -85,7 +85,7 @@ def _columns(name: str, value: Interval) -> dict[str, float]:
 
 
 def sentences(found: list[Lesioned]) -> list[str]:
-    """What was found, depth by depth."""
+    """Returns sentences on the findings, depth by depth."""
     lines = [line for depth, these in at_depths(found) for line in _of_depth(depth, these)]
     return lines or ["Networks of 2 layers have no blocks, so that none can be removed."]
 
@@ -116,7 +116,7 @@ def _of_residual(each: Lesioned) -> Iterator[str]:
     )
     initial, trained = each.paths
     if np.isnan([initial.mean_length.mean, trained.mean_length.mean]).any():
-        return  # as where networks diverge
+        return  # for example where networks diverge
     yield (
         f"Its gradient comes along {initial.mean_length.mean:.1f} branches on average at first and "
         f"along {trained.mean_length.mean:.1f} after training (the mean of all paths takes "

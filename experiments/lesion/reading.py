@@ -1,4 +1,4 @@
-"""Readings of trained networks with blocks removed and exchanged, and of gradients along paths."""
+"""Reads trained networks with blocks removed and exchanged, and gradients along paths."""
 
 import dataclasses
 from typing import NamedTuple
@@ -15,27 +15,27 @@ from resnet_jax.nn.functional import Network
 from resnet_jax.nn.networks import ResidualNetwork
 from resnet_jax.training.run import Data, Metrics, Run, State, Training, reading_key
 
-#: Tables: of removals, of exchanges, and by the length of paths.
+#: The tables: of removals, of exchanges, and by the length of paths.
 REMOVED, SWAPPED, PATHS = "removed", "swapped", "paths"
 
-#: Sets of blocks to remove, or orders, of each number, and paths of each length: drawn anew for
-#: every seed, and alike for its plain and residual runs.
+#: The draws of sets of blocks, or of orders, for each number, and of paths of each length.  They
+#: differ between seeds, and are the same for a seed's plain and residual runs.
 DRAWS, PATH_DRAWS = 6, 24
 
-#: The most blocks that are removed one at a time, and the length from which paths are one.
+#: The most blocks that are removed one at a time, and the length from which paths are one group.
 MOST = 64
 
-#: Of removals and exchanges, so many different numbers.
+#: How many different numbers of removals and of exchanges are tried.
 NUMBERS = 10
 
-#: The first so many training examples are differentiated by.
+#: The number of training examples, from the first, in the loss whose gradient is taken.
 EXAMPLES = 100
 
 
 class _Trained(NamedTuple):
-    """A run, trained: its network, where the blocks of that lie, and all that it was trained by.
+    """Holds a trained run: its network, the places of its blocks, and how it was trained.
 
-    The state holds what normalisations measured in the intact network, on the training set.
+    The state holds the statistics of normalisations in the intact network, on the training set.
     """
 
     module: ResidualNetwork
@@ -50,26 +50,26 @@ class _Trained(NamedTuple):
         return sum(place.blocks for place in self.where)
 
     def at(self, state: State) -> "_Trained":
-        """The same with another state, and what normalisations measure there."""
+        """Returns the same with another state, and the normalisations' statistics there."""
         if not self.training.running_statistics:
             statistics = self._statistics(self.training.network, state)
             state = state._replace(statistics=statistics)
         return self._replace(state=state)
 
     def held(self, network: Network, state: State) -> Metrics:
-        """Measures another network, by the statistics of the state."""
+        """Measures another network, with the statistics of the state."""
         training = dataclasses.replace(self.training, network=network, running_statistics=True)
         return training.measure(state, self.run, self.data)
 
     def anew(self, network: Network, state: State) -> Metrics:
-        """Measures another network, by statistics of its own."""
+        """Measures another network, with its own statistics."""
         training = dataclasses.replace(self.training, network=network)
         if training.running_statistics:
             state = state._replace(statistics=self._statistics(network, state))
         return training.measure(state, self.run, self.data)
 
     def _statistics(self, network: Network, state: State):
-        """Of the training set, or a batch of it where measurements take running averages."""
+        """Measures statistics on the training set; with running averages, on its first batch."""
         examples = self.training.batch_size if self.training.running_statistics else None
         x, weight = (
             self.data.x_train[:examples],
@@ -79,10 +79,10 @@ class _Trained(NamedTuple):
 
 
 def of_blocks(network: ResidualNetwork, training: Training, _: Config) -> Reader:
-    """Training error without some blocks and with blocks exchanged, and gradients along paths.
+    """Returns a reader of training error with blocks removed or exchanged, and of gradients' paths.
 
-    Normalisations hold the statistics of the intact network on the training set; what the error is
-    if they are measured anew stands beside it.  Paths are followed as initialised and as trained.
+    Normalisations hold the statistics of the intact network on the training set; the error with
+    statistics measured anew is read as well.  Paths are followed as initialised and as trained.
     """
 
     def read(state, run, data):
@@ -95,15 +95,15 @@ def of_blocks(network: ResidualNetwork, training: Training, _: Config) -> Reader
 
 
 def some(most: int) -> np.ndarray:
-    """Whole numbers from 1 up to ``most``, all of them or :data:`NUMBERS`, ever farther apart."""
+    """Returns whole numbers from 1 to ``most``: all, or :data:`NUMBERS` with growing distances."""
     return np.unique(np.geomspace(1, max(most, 1), NUMBERS).round().astype(int))[: max(most, 0)]
 
 
 def _lesions(trained: _Trained, key: jax.Array) -> dict[str, dict[str, jax.Array]]:
-    """The tables of removals and exchanges; both begin with the intact network."""
+    """Returns the tables of removals and exchanges; both begin with the intact network."""
     blocks = trained.blocks
     single = np.unique(np.linspace(0, blocks - 1, min(blocks, MOST)).round().astype(int))
-    sets = np.repeat(some(blocks)[1:], DRAWS)  # of one block each there are all
+    sets = np.repeat(some(blocks)[1:], DRAWS)  # removals of one block are in ``single``
     swaps = np.concatenate([[0], np.repeat(some(2 * blocks), DRAWS)])
     removing, swapping = jax.random.split(key)
     kept = [
@@ -134,7 +134,7 @@ def _lesions(trained: _Trained, key: jax.Array) -> dict[str, dict[str, jax.Array
 
 
 def _lesion(trained: _Trained, kept: jax.Array, order: jax.Array) -> dict[str, jax.Array]:
-    """The training set's loss and error with these blocks ``[blocks]`` in this order."""
+    """Measures training loss and error with blocks ``[blocks]`` kept or not, in an order."""
     state, where = trained.state, trained.where
     moved = state._replace(
         params=lesions.reorder(state.params, where, order),
@@ -151,7 +151,7 @@ def _lesion(trained: _Trained, kept: jax.Array, order: jax.Array) -> dict[str, j
 
 
 def _paths(trained: _Trained, key: jax.Array) -> dict[str, jax.Array]:
-    """Gradients along paths of each length, single ones and all of them, before and after."""
+    """Measures gradients along single and all paths of each length, before and after training."""
     module, where, training, _, run, data = trained
     most = min(trained.blocks, MOST)
     x, y = data.x_train[:EXAMPLES], data.y_train[:EXAMPLES]

@@ -1,8 +1,8 @@
 """Lesion: does a trained network need each of its blocks, their order, and its long paths?
 
 Blocks of trained networks are removed, one at a time and several at random, and exchanged (Veit et
-al. 2016); and the gradient is followed along paths through each number of branches, before training
-and after it.
+al. 2016).  The gradient along paths through each number of branches is measured before and after
+training.
 """
 
 from experiments.lab.build import readings

@@ -1,4 +1,4 @@
-"""``python -m experiments.propagation``."""
+"""Runs the study: ``python -m experiments.propagation``."""
 
 import sys
 

@@ -1,7 +1,7 @@
 """Propagation: what happens to signals and gradients, block by block, in networks as initialised?
 
-Measured over seeds beside what theory predicts for infinitely wide networks (lines), with a verdict
-for every configuration: vanishing, exploding, BN-explosion, angle collapse, shattered or healthy.
+Measurements over seeds are shown with predictions for infinitely wide networks (lines).  A verdict
+is given: vanishing, exploding, BN-explosion, angle collapse, shattered or healthy.
 """
 
 from experiments.lab.build import readings

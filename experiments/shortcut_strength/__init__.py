@@ -1,4 +1,4 @@
-"""The study of shortcut strength; :mod:`experiments.shortcut_strength.study` has its question."""
+"""Studies shortcut strength; :mod:`experiments.shortcut_strength.study` has the question."""
 
 from experiments.shortcut_strength.study import STUDY as STUDY
 from experiments.shortcut_strength.study import main as main

@@ -1,4 +1,4 @@
-"""``python -m experiments.shortcut_strength``."""
+"""Runs the study: ``python -m experiments.shortcut_strength``."""
 
 import sys
 

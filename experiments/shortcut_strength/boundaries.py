@@ -1,16 +1,15 @@
-"""Boundaries: to which depth networks of a shortcut weight train, and to which theory says they do.
+"""Compares the depth to which networks of a shortcut weight train with what theory says.
 
-By :mod:`experiments.lab.analysis.reach` of the mean training error at the chosen rates. Theory has
-one criterion for the study: where plain gradients explode, by theory, how much the squared gradient
-has grown on its way back through the network as initialised; where they do not, how much two inputs
-look alike behind its last block, which had nothing in common in front of the first. Of what goes
-with failure it is told by the plain networks alone (weight 0). As these are measured at some depths
-only, that is no number but two, from the last depth that trains and from the first that fails, and
-theory's boundary is a band at every weight. Criteria do not mix: where plain networks collapse, it
-is not looked at whether shortcuts make others explode.
+The measured boundary is the :mod:`experiments.lab.analysis.reach` of the mean training error at the
+chosen rates.  Theory uses one criterion for the whole study.  If plain gradients explode by theory,
+it is how much the squared gradient grows on its way back through the network as initialised.  If
+not, it is how alike two inputs, which have nothing in common before the first block, look after the
+last.  Only the plain networks (weight 0) say which value goes with failure.  They are measured at
+some depths only, which gives two values, at the last depth that trains and the first that fails, so
+theory's boundary is a band at every weight.  Criteria are not combined: if plain networks collapse,
+it is not tested whether shortcuts make others explode.
 
-Networks whose shortcuts are annealed are plain in the end, and have a boundary beside those whose
-shortcuts keep their weight.
+Networks with annealed shortcuts are plain in the end, and have a boundary of their own.
 """
 
 import dataclasses
@@ -29,16 +28,16 @@ from resnet_jax import theory
 from resnet_jax.theory.laws import Follow
 from resnet_jax.theory.propagation import Propagation, Setting
 
-#: Blocks at which the search for theory's boundary ends.
+#: The most blocks in the search for theory's boundary.
 _MOST = 512
 
 
 class Criterion(NamedTuple):
-    """By what theory finds networks as ill as plain ones are at their boundary.
+    """Describes a criterion by which theory finds networks as bad as plain ones at their boundary.
 
     Attributes:
-      words: what it sees there, in a clause.
-      value: of a network, the greater the worse; it grows with depth.
+      words: clause that says what theory finds there.
+      value: function of a network's propagation; greater is worse, and it grows with depth.
     """
 
     words: str
@@ -50,36 +49,36 @@ COLLAPSE = Criterion("two inputs look as much alike", lambda there: float(there.
 
 
 class Band(NamedTuple):
-    """Between which depths a boundary lies, in weight layers.
+    """Holds the depths between which a boundary lies, in weight layers.
 
     Attributes:
-      low: the deepest network known to train; 0 of none.
-      high: the shallowest known to fail; infinite of none.
+      low: depth of the deepest network known to train; 0 if none is.
+      high: depth of the shallowest network known to fail; infinite if none is.
     """
 
     low: float
     high: float
 
     def overlaps(self, other: "Band") -> bool:
-        """Whether one boundary can lie in both."""
+        """Returns whether one boundary can lie in both bands."""
         return max(self.low, other.low) < min(self.high, other.high)
 
     @property
     def words(self) -> str:
-        """``16 to 24``; ``≥ 16`` and ``< 24`` where it is open."""
+        """Returns the band in words: ``16 to 24``, or ``≥ 16`` or ``< 24`` if it is open."""
         if not self.low:
             return "anywhere" if self.high == np.inf else f"< {self.high:.0f}"
         return f"≥ {self.low:.0f}" if self.high == np.inf else f"{self.low:.0f} to {self.high:.0f}"
 
 
 class Boundary(NamedTuple):
-    """Of one shortcut weight.
+    """Holds the boundary of one shortcut weight.
 
     Attributes:
-      weight: of the shortcuts.
-      reach: to which depth its networks train.
-      theory: where it lies by theory; None where that says nothing.
-      criterion: of theory.
+      weight: shortcut weight.
+      reach: depth to which its networks train.
+      theory: boundary by theory; None if theory does not cover it.
+      criterion: criterion of theory.
     """
 
     weight: float
@@ -89,15 +88,15 @@ class Boundary(NamedTuple):
 
     @property
     def measured(self) -> Band:
-        """Where it lies by measurement."""
+        """Returns the measured boundary."""
         return Band(self.reach.order, self.reach.fails if self.reach.known else np.inf)
 
 
 def with_constant_shortcuts(table: pd.DataFrame) -> pd.DataFrame:
-    """The rows of the first variant, of those whose shortcuts keep their weight if there are any.
+    """Returns the rows of the first variant whose shortcuts keep their weight, if there is one.
 
     Args:
-      table: with the columns of a variant.
+      table: table with the columns of a variant; without such a variant, the first one is taken.
     """
     constant = table[table.shortcut_schedule == "constant"]
     first = labels.variant_of((constant if len(constant) else table).iloc[0])
@@ -105,10 +104,10 @@ def with_constant_shortcuts(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def with_annealed_shortcuts(table: pd.DataFrame) -> pd.DataFrame:
-    """The rows of the same variant with shortcuts annealed, and none where it is not there besides.
+    """Returns the rows of the same variant with annealed shortcuts; none if it is not compared.
 
     Args:
-      table: with the columns of a variant.
+      table: table with the columns of a variant.
     """
     beside = labels.variant_of(with_constant_shortcuts(table).iloc[0])
     if beside.shortcut_schedule == "annealed":
@@ -117,11 +116,11 @@ def with_annealed_shortcuts(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def of_weights(summary: pd.DataFrame, knows: bool = True) -> list[Boundary]:
-    """The boundary of every weight of a summary's first variant.
+    """Returns the boundary of every weight of a summary's first variant.
 
     Args:
-      summary: of a study.
-      knows: whether theory knows the networks' blocks.
+      summary: summary of a study.
+      knows: whether theory covers the networks' blocks.
     """
     table = with_constant_shortcuts(summary)
     first = labels.variant_of(table.iloc[0])
@@ -142,7 +141,7 @@ def of_weights(summary: pd.DataFrame, knows: bool = True) -> list[Boundary]:
 
 
 def measured_of(table: pd.DataFrame) -> list[Boundary]:
-    """The boundary of every weight of one variant, without theory; none of an empty table."""
+    """Returns the boundary of every weight of a variant, without theory; [] for an empty table."""
     return [
         Boundary(float(weight), reach(curve.set_index("depth").train_error))
         for weight, curve in table.groupby("shortcut_weight")
@@ -150,14 +149,14 @@ def measured_of(table: pd.DataFrame) -> list[Boundary]:
 
 
 def _criterion_of(follow: Follow, plain: Setting) -> Criterion:
-    """Explosion where plain gradients grow, by more than rounding; else collapse."""
+    """Returns explosion if plain gradients grow by more than rounding errors, else collapse."""
     return EXPLOSION if EXPLOSION.value(follow(8, plain)) > 1.001 else COLLAPSE
 
 
 def _values_at(
     band: Band, criterion: Criterion, follow: Follow, setting: Setting
 ) -> tuple[float, float]:
-    """Of the deepest network known to train and the shallowest known to fail; infinite of none."""
+    """Returns the criterion for both ends of a band; -∞ and ∞ where it is open."""
     value = lambda depth: criterion.value(follow(int(depth - 2) // 2, setting))
     return (
         value(band.low) if band.low else -np.inf,
@@ -168,13 +167,13 @@ def _values_at(
 def _band(
     criterion: Criterion, values: tuple[float, float], follow: Follow, setting: Setting
 ) -> Band:
-    """Between the deepest network no worse than what trains and the shallowest as ill as failures.
+    """Returns the band between the deepest network that should train and the shallowest to fail.
 
     Args:
-      criterion: by which networks are ill.
-      values: its values of the deepest plain network known to train, the shallowest to fail.
+      criterion: criterion by which networks are compared.
+      values: its values for the deepest plain network known to train and the shallowest to fail.
       follow: theory of the networks.
-      setting: of them, but for their depth.
+      setting: setting of the networks, without their depth.
     """
     trains, fails = values
     find = functools.partial(theory.depth_of, functools.cache(follow), setting, most=_MOST)
@@ -185,7 +184,7 @@ def _band(
 
 
 def sentences(found: list[Boundary]) -> list[str]:
-    """To which depth the weights train, and how theory's boundary lies to that, from the data."""
+    """Returns sentences on the depth to which each weight trains, and on theory's boundary."""
     depths = ", ".join(f"{each.weight:g}: {each.reach.words}" for each in found)
     return [
         f"Greatest depth with a training error below {percent(TRAINED)}, by shortcut weight: "
@@ -195,7 +194,7 @@ def sentences(found: list[Boundary]) -> list[str]:
 
 
 def _sentences_of_theory(found: list[Boundary]) -> list[str]:
-    """At how many weights theory's band overlaps with the measured one, and where not."""
+    """Returns sentences on the weights at which theory's band overlaps with the measured one."""
     plain = next((each for each in found if each.weight == 0), None)
     told = [(each, each.theory) for each in found if each.weight and each.theory]
     if plain is None or not plain.criterion or not told:
@@ -218,11 +217,11 @@ def _sentences_of_theory(found: list[Boundary]) -> list[str]:
 
 
 def sentences_annealed(found: list[Boundary], annealed: list[Boundary]) -> list[str]:
-    """To which depth annealed networks train, beside those whose shortcuts stay, from the data.
+    """Returns sentences on the depth to which annealed networks train, compared with others.
 
     Args:
-      found: with shortcuts that keep their weights.
-      annealed: by the weight that annealing begins at.
+      found: boundaries with shortcuts that keep their weights.
+      annealed: boundaries with annealed shortcuts, by the weight at which annealing begins.
     """
     plain = next((each for each in found if each.weight == 0), None)
     lines = []
@@ -242,7 +241,7 @@ def sentences_annealed(found: list[Boundary], annealed: list[Boundary]) -> list[
 
 
 def sentences_turned_down(turned: pd.DataFrame) -> list[str]:
-    """What turning down the shortcuts of trained residual networks does, from the data."""
+    """Returns sentences on turning down the shortcuts of trained residual networks."""
     residual = turned[turned.shortcut_weight == 1.0]
     if residual.empty:
         return []

@@ -1,4 +1,4 @@
-"""Readings of trained networks whose shortcuts are turned down."""
+"""Reads trained networks whose shortcuts are turned down."""
 
 import jax
 import jax.numpy as jnp
@@ -8,12 +8,12 @@ from experiments.lab.config.config import Config
 from resnet_jax.nn.networks import ResidualNetwork
 from resnet_jax.training.run import Training
 
-#: Shortcut weights, as shares of that of the training.
+#: The shortcut weights that are read, as shares of the weight in training.
 SHARES = tuple(step / 10 for step in range(10, -1, -1))
 
 
 def of_shortcuts(network: ResidualNetwork, training: Training, _: Config) -> Reader:
-    """Loss and error on the training set, with shortcuts at a share of their weight in training.
+    """Returns a reader of training loss and error with shortcuts at shares of their weight.
 
     Normalisations measure their statistics anew at every share, as training would.
     """

@@ -1,10 +1,10 @@
-"""Shortcut strength: how strong must shortcuts be for a network to become trainable, by its depth?
+"""Shortcut strength: how strong must shortcuts be, at each depth, for a network to be trainable?
 
-Every depth is trained with shortcut weights from 0 (plain) to 1 (residual), as one population, and
-beside the boundary stands theory's: where gradients explode as much as in plain networks at theirs,
-or inputs look as much alike where, as without batch normalisation, plain gradients do not explode.
-Others have whole shortcuts annealed to none while they train, so that in the end they are plain
-networks.  The trained networks then have their shortcuts turned down.
+Every depth is trained with shortcut weights from 0 (plain) to 1 (residual), as one population.  The
+measured boundary is shown next to theory's: where gradients explode as much as in plain networks at
+their boundary, or, if plain gradients do not explode (as without batch normalisation), where inputs
+look as much alike.  In other networks, whole shortcuts are annealed to none during training, so
+that they end as plain networks.  At last, the trained networks have their shortcuts turned down.
 """
 
 from experiments.lab.build import readings

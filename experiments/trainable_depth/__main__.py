@@ -1,4 +1,4 @@
-"""``python -m experiments.trainable_depth``."""
+"""Runs the study: ``python -m experiments.trainable_depth``."""
 
 import sys
 

@@ -1,8 +1,8 @@
-"""Trainable depth: how deep do networks train, plain and residual, with each of their remedies?
+"""Trainable depth: how deep do plain and residual networks train, with each proposed remedy?
 
-Shortcuts, normalisations, orders of a block, branches scaled down or silent at first,
-initialisations, a warm-up: to which depth does training error stay below 5%, with a learning rate
-chosen for each depth?  Beside it stands what theory says of the networks as initialised.
+The remedies are shortcuts, normalisations, orders of a block, branches scaled down or silent at
+first, initialisations, and a warm-up.  To which depth does training error stay below 5%, with a
+learning rate chosen for each depth?  Theory of the networks as initialised is shown next to it.
 """
 
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""Configurations as initialised: what was measured at every block, beside what theory says.
+"""Compares configurations as initialised with theory: what was measured at every block.
 
 A configuration is a variant at one depth and shortcut weight; its seeds are its sample.
 """
@@ -16,37 +16,37 @@ from experiments.lab.config.vocabulary import NORMS
 from resnet_jax.statistics import log_interval, t_interval
 from resnet_jax.theory.propagation import Propagation
 
-#: What is followed over the blocks, and how it reads in the table of what passes between them.
+#: The quantities that are followed over the blocks, as named in a table of curves.
 QUANTITIES = ("power", "gradient", "cosine", "gradient_correlation")
 
-#: The fields of a variant that networks are called by: all but their normalisation.
+#: The fields of a variant that make up the name of its networks: all but the normalisation.
 OF_KIND = tuple(field for field in VARIANT_FIELDS if field != "norm")
 
-#: Those that grow or shrink by factors: their logarithms are averaged.
+#: The quantities that grow or shrink by factors: their logarithms are averaged.
 FACTORS = ("power", "gradient")
 
 
-#: Of what single precision computes from block to block, in a curve.
+#: The rounding error in a curve that single precision computes from block to block.
 _ROUNDING = 1e-4
 
-#: By how much cosines and correlations of finite networks may be off.
+#: The deviation from theory that cosines and correlations of finite networks may have.
 OFF = 0.05
 
-#: Theory is held to a t-test that errs once in so many curves where it is right.
+#: The significance level of the t-test between theory and measurement: its rate of false alarms.
 FALSE_ALARMS = 1e-4
 
 
 class Curve(NamedTuple):
-    """A quantity over the blocks ``[blocks + 1]``.
+    """Holds a quantity over the blocks ``[blocks + 1]``.
 
     Attributes:
-      mean: over seeds; of a factor, the mean of the lognormal distribution that fits them.
-      low, high: its 95% interval.
-      theory: NaN where there is none.
+      mean: mean over seeds; for a factor, the mean of the lognormal distribution fitted to them.
+      low, high: 95% confidence interval of the mean.
+      theory: prediction of theory; NaN where there is none.
       z: standard errors between mean and theory; NaN where the seeds do not differ.
-      fit: "yes" where they are no farther apart than a t-test at :data:`FALSE_ALARMS` leaves
-        open, "near" where what finite networks are allowed (:func:`allowance`, of cosines
-        :data:`OFF`) is needed besides, "no" beyond; empty where there is no theory or no test.
+      fit: "yes" where a t-test at the level :data:`FALSE_ALARMS` does not reject theory; "near"
+        where it does not if the deviation of finite networks is added (:func:`allowance`; for
+        cosines :data:`OFF`); "no" elsewhere; empty where there is no theory or no test.
     """
 
     mean: np.ndarray
@@ -58,13 +58,13 @@ class Curve(NamedTuple):
 
 
 class Configuration(NamedTuple):
-    """What was found of one configuration.
+    """Holds the measurements of one configuration.
 
     Attributes:
       variant: how its networks are composed.
-      shortcut_weight: of theirs.
-      depth: of theirs.
-      curves: by quantity.
+      shortcut_weight: weight of their shortcuts.
+      depth: their depth.
+      curves: curves by quantity.
       verdict: see :mod:`experiments.lab.analysis.verdicts`.
     """
 
@@ -76,27 +76,27 @@ class Configuration(NamedTuple):
 
     @property
     def carries(self) -> bool:
-        """Whether anything passes: a plain network needs its branches at full size."""
+        """Returns whether signals pass: a plain network needs its branches at full size."""
         return self.variant.carries(self.shortcut_weight)
 
     @property
     def name(self) -> str:
-        """What its networks are called, but for their normalisation."""
+        """Returns the name of its networks, without their normalisation."""
         return name_of(self.shortcut_weight, self.variant)
 
 
 def name_of(shortcut_weight: float, variant: Variant) -> str:
-    """What networks are called, but for their normalisation."""
+    """Returns the name of networks, without their normalisation."""
     return ", ".join([labels.kind(shortcut_weight), *_unusual(variant)])
 
 
 def way(variant: Variant) -> str:
-    """How networks are composed and trained, but for shortcut weight and normalisation."""
+    """Returns in words how networks are made, without shortcut weight and normalisation."""
     return ", ".join(_unusual(variant)) or "the lecture's block"
 
 
 def _unusual(variant: Variant) -> list[str]:
-    """In which fields, but for the normalisation, a variant is not the usual one."""
+    """Returns in words the fields, except normalisation, in which a variant is unusual."""
     names = {field: getattr(variant, field) for field in OF_KIND}
     return [
         labels.words(field, name) for field, name in names.items() if name != getattr(USUAL, field)
@@ -104,15 +104,15 @@ def _unusual(variant: Variant) -> list[str]:
 
 
 def allowance(passed: np.ndarray, width: int, batch: int | None) -> np.ndarray:
-    """How far off theory of infinitely large networks may be in logarithms of power and gradient.
+    """Returns how far log power and log gradient may be from the theory of infinite networks.
 
-    One in the width a block, and one in the batch where that is normalised by: corrections to a
-    layer are of those orders, and add up over depth.
+    It is 1/width for each block, plus 1/batch where normalisations average over the batch:
+    corrections to a layer are of these orders, and add up over depth.
 
     Args:
-      passed: blocks, between where theory starts and each place.
-      width: of the layers, in units or channels.
-      batch: examples, None where normalisations do not see it.
+      passed: number of blocks between the start of theory and each place.
+      width: width of the layers, in units or channels.
+      batch: number of examples; None if normalisations do not average over them.
     """
     return passed * (1 / width + (1 / batch if batch else 0.0))
 
@@ -120,14 +120,14 @@ def allowance(passed: np.ndarray, width: int, batch: int | None) -> np.ndarray:
 def of_blocks(
     blocks: pd.DataFrame, follows_theory: bool, step: int = 0, width: int = 0, batch: int = 0
 ) -> list[Configuration]:
-    """The configurations of a table of blocks at a step.
+    """Returns the configurations in a table of readings between blocks, at one step.
 
     Args:
-      blocks: of the readings, of one rate of each configuration.
-      follows_theory: whether theory knows the networks' blocks, as initialised.
-      step: at which they were read.
-      width: of their layers, for what theory of infinite width is allowed to miss; 0 for nothing.
-      batch: examples that were looked at.
+      blocks: table of readings, with one rate for each configuration.
+      follows_theory: whether theory covers the networks' blocks, as initialised.
+      step: step at which they were read.
+      width: width of their layers, for :func:`allowance`; 0 for no allowance.
+      batch: number of examples in the batch that was read.
     """
     keys = [*VARIANT_FIELDS, "shortcut_weight", "depth"]
     then = blocks[blocks.step == step]
@@ -173,7 +173,7 @@ def _configuration(
 
 
 def _over_batch(variant: Variant) -> bool:
-    """Whether a variant's normalisation averages over the batch."""
+    """Returns whether a variant's normalisation averages over the batch."""
     norm = NORMS.get(variant.norm)
     return bool(norm and norm.over_batch)
 
@@ -190,10 +190,10 @@ def _theory(
 
 
 def spread(values: np.ndarray, factor: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Mean over seeds and its 95% interval, at every place ``[places]``.
+    """Returns the mean over seeds and its 95% interval, at every place ``[places]``.
 
     Args:
-      values: ``[seeds, places]``.
+      values: values ``[seeds, places]``.
       factor: whether they grow or shrink by factors, so that logarithms are averaged.
     """
     intervals = [(log_interval if factor else t_interval)(column) for column in values.T]
@@ -219,17 +219,17 @@ def _curve(
 
 
 def _quantile(seeds: int, error: float = 0.05) -> float:
-    """Of Student's distribution: half an interval that errs so often, in standard errors."""
+    """Returns half a t-interval of level 1 - ``error``, in standard errors; NaN for one seed."""
     from scipy import stats  # as in resnet_jax.statistics
 
     return float(stats.t.ppf(1 - error / 2, seeds - 1)) if seeds > 1 else np.nan
 
 
 def summary(found: list[Configuration]) -> pd.DataFrame:
-    """A row a configuration: both ends of every curve, and the verdict.
+    """Returns a row a configuration: one end of every curve, and the verdict.
 
-    Of ``power`` and ``cosine`` the last block's output, of power over the first one's input; of
-    gradients the first one's input.
+    ``cosine`` is at the last block's output, and so is ``power``, over that at the first block's
+    input; gradients and their correlation are at the first block's input.
     """
     return pd.DataFrame([_row(configuration) for configuration in found])
 
@@ -250,7 +250,7 @@ def _row(configuration: Configuration) -> dict:
 
 
 def curves(found: list[Configuration]) -> pd.DataFrame:
-    """Every curve of every configuration: a row a quantity and place between blocks."""
+    """Returns every curve of every configuration: a row a quantity and place between blocks."""
     tables = []
     for configuration in found:
         of: dict = {"norm": configuration.variant.norm, "network": configuration.name}
@@ -264,19 +264,19 @@ def curves(found: list[Configuration]) -> pd.DataFrame:
                 "high",
                 "theory",
                 "z",
-            ):  # no more digits than say something
+            ):  # no more digits than are meaningful
                 columns[column] = np.char.mod("%.5g", columns[column]).astype(float)
             tables.append(pd.DataFrame({**of, **places, **columns}))
     return pd.concat(tables, ignore_index=True)
 
 
 def worst_fit(curve: Curve) -> str:
-    """How well a whole curve fits theory: as it does at its worst place."""
+    """Returns how well a curve fits theory, at its worst place."""
     return max(curve.fit, key=("", "yes", "near", "no").index)
 
 
 def by_verdict(found: list[Configuration]) -> Iterator[tuple[str, list[Configuration]]]:
-    """The configurations of each verdict, in the order of :data:`verdicts.VERDICTS`."""
+    """Yields each verdict with its configurations, in the order of :data:`verdicts.VERDICTS`."""
     for name in verdicts.VERDICTS:
         these = [configuration for configuration in found if configuration.verdict == name]
         if these:

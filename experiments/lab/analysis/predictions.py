@@ -1,4 +1,4 @@
-"""Predictions: what theory says of a study's networks as initialised."""
+"""Predicts a study's networks as initialised, by theory."""
 
 import dataclasses
 import pkgutil
@@ -24,13 +24,13 @@ from resnet_jax.theory.propagation import Propagation, Setting, Start
 
 
 def knows(settings: dict) -> bool:
-    """Whether theory follows the networks of a study: fully connected, of blocks of ours."""
+    """Returns whether theory covers a study's networks: fully connected, without custom blocks."""
     family = FAMILIES.get(settings.get("family", ""))
     return bool(family and not family.convolutional) and not settings.get("own_block")
 
 
 def knows_images(settings: dict) -> bool:
-    """Whether theory follows plain networks of a study: convolutional, of basic blocks of ours."""
+    """Returns whether theory covers a study's plain convolutional networks: basic blocks only."""
     if knows(settings) or settings.get("own_block"):
         return False
     config = Config(family=settings["family"], block=settings["block"])
@@ -46,24 +46,24 @@ def of_blocks(
     gradient_correlation: float,
     sides: np.ndarray | None = None,
 ) -> Propagation | None:
-    """What theory says of a network, from what enters its first block; None where it says nothing.
+    """Predicts a network from the input of its first block; None if theory does not cover it.
 
     Args:
       variant: how the network is composed.
-      shortcut_weight: of its shortcuts.
-      blocks: of two layers each.
-      power: mean square of what enters the first.
-      cosine: mean over pairs of inputs of what enters the first.
-      gradient_correlation: of two inputs behind the last.
-      sides: of the images between convolutional blocks ``[blocks + 1]``, in pixels; None for fully
-        connected ones.
+      shortcut_weight: weight of its shortcuts.
+      blocks: number of blocks, of two layers each.
+      power: mean square of the first block's input.
+      cosine: cosine of the first block's inputs, mean over pairs of examples.
+      gradient_correlation: correlation of two examples' gradients after the last block.
+      sides: sides of the images between convolutional blocks ``[blocks + 1]``, in pixels; None for
+        fully connected blocks.
     """
     known = setting_of(variant, shortcut_weight, blocks)
     if known is None or not np.isfinite([power, cosine]).all() or power <= 0:
         return None
     follow, setting = known
     start = Start(power, cosine)
-    if ORDERS[variant.order].activated:  # theory begins in front of the first activation
+    if ORDERS[variant.order].activated:  # theory starts before the first activation
         centred = setting.norm.centres
         start = Start(2 * power, 0.0 if centred else _before_relu(cosine))
     setting = dataclasses.replace(setting, start=start, gradient_correlation=gradient_correlation)
@@ -71,7 +71,7 @@ def of_blocks(
 
 
 def _of_images(variant: Variant, setting: Setting, sides: np.ndarray) -> Propagation | None:
-    """The same of convolutional blocks; None but for plain ones without batch normalisation."""
+    """Predicts plain convolutional blocks without batch normalisation; None for any others."""
     is_plain = setting.shortcut_weight == 0 and setting.branch_weight == 1
     if not is_plain or setting.norm.centres or not (sides > 0).all():
         return None
@@ -83,9 +83,9 @@ def _of_images(variant: Variant, setting: Setting, sides: np.ndarray) -> Propaga
 def setting_of(
     variant: Variant, shortcut_weight: float, blocks: int
 ) -> tuple[Follow, Setting] | None:
-    """How theory follows networks of a variant through so many blocks, from a usual start.
+    """Returns the function and setting by which theory predicts networks, from a usual start.
 
-    None where it says nothing of them.
+    Returns None if theory does not cover them.
     """
     norm, order = NORMS.get(variant.norm), ORDERS.get(variant.order)
     weight, shortcut = _branch_weight(variant, blocks), SHORTCUTS.get(variant.shortcut)
@@ -98,30 +98,30 @@ def setting_of(
 
 
 def _branch_weight(variant: Variant, blocks: int) -> float | None:
-    """Returns what multiplies a branch at first; None where theory has no word for it."""
+    """Returns the factor on a branch at initialisation; None if theory does not cover it."""
     init, scale = INITS.get(variant.init), BRANCH_SCALES.get(variant.branch_scale)
     if variant.is_silent:
-        return 0.0  # the branch's last weights begin at zero
+        return 0.0  # the branch's last weights start at zero
     if not init or not init.theory or not scale:
         return None
     return scale.weight(blocks, *BRANCH_SCALES.parse(variant.branch_scale).numbers)
 
 
 def branches_are_silent(variant: Variant) -> bool:
-    """Whether branches begin at zero, so that networks pass on what enters as it is."""
+    """Returns whether branches start at zero, so that inputs pass through blocks unchanged."""
     return _branch_weight(variant, 1) == 0
 
 
 def feature_change(variant: Variant, shortcut_weight: float, blocks: int, power: float) -> float:
-    """How far a step at one learning rate moves the last features, up to a constant.
+    """Predicts how far a step at one learning rate moves the last features, up to a constant.
 
-    NaN where theory has no word for it.  See :func:`resnet_jax.theory.laws.feature_change`.
+    NaN if theory does not cover the network.  See :func:`resnet_jax.theory.laws.feature_change`.
 
     Args:
       variant: how the network is composed and trained.
-      shortcut_weight: of its shortcuts.
-      blocks: of two layers each.
-      power: mean square of what enters the first.
+      shortcut_weight: weight of its shortcuts.
+      blocks: number of blocks, of two layers each.
+      power: mean square of the first block's input.
     """
     branch, order = _branch_weight(variant, blocks), ORDERS[variant.order]
     known = bool(order.theory) and not order.activated and SHORTCUTS[variant.shortcut].identity
@@ -140,7 +140,7 @@ def feature_change(variant: Variant, shortcut_weight: float, blocks: int, power:
 
 
 def _before_relu(cosine: float) -> float:
-    """The cosine that a ReLU turns into the given one."""
+    """Returns the cosine that a ReLU maps to the given one."""
     from resnet_jax.nn.activations import cosine_map
 
     grid = np.linspace(-1, 1, 20001)

@@ -1,9 +1,9 @@
-"""Reach: to which depth networks train, by a written rule.
+"""Decides to which depth networks train, by a written rule.
 
-A depth *trains* where the training error lies below a limit, 5% if no other is named.  Networks
-train *to* the greatest depth up to which every depth that was tried trains: what trains again
-beyond a failure does not count, and is told.  Where no depth that was tried fails, the greatest is
-not known, only that it is no less than the deepest tried.
+A depth *trains* if the training error is below a limit, by default 5%.  Networks train *to* the
+greatest depth up to which every depth that was tried trains.  Depths beyond a failure that train
+again do not count, and are reported.  If no depth that was tried fails, the greatest is unknown: it
+is at least the deepest tried.
 """
 
 from typing import NamedTuple
@@ -16,12 +16,12 @@ TRAINED = 0.05
 
 
 class Reach(NamedTuple):
-    """To which depth networks train, in weight layers.
+    """Holds to which depth networks train, in weight layers.
 
     Attributes:
-      trains: the greatest depth up to which all that were tried train; NaN where the first fails.
-      fails: the next that was tried; NaN where none fails.
-      again: deeper ones that train all the same.
+      trains: greatest depth up to which all depths tried train; NaN if the first one fails.
+      fails: the next depth that was tried; NaN if none fails.
+      again: deeper ones that train nevertheless.
     """
 
     trains: float
@@ -30,28 +30,28 @@ class Reach(NamedTuple):
 
     @property
     def known(self) -> bool:
-        """Whether a depth that fails was found, so that the greatest that trains is known."""
+        """Returns whether a depth that fails was found, so that the greatest is known."""
         return not np.isnan(self.fails)
 
     @property
     def order(self) -> float:
-        """The deeper networks train, the greater; 0 where they train at no depth tried."""
+        """Returns a number to sort by: the depth to which networks train, or 0 if at none tried."""
         return 0.0 if np.isnan(self.trains) else self.trains
 
     @property
     def words(self) -> str:
-        """``16``; ``≥ 64`` where none fails; ``< 4`` where the first does."""
+        """Returns the depth in words: ``16``; ``≥ 64`` if none fails; ``< 4`` if the first does."""
         if np.isnan(self.trains):
             return f"< {self.fails:.0f}"
         return f"{self.trains:.0f}" if self.known else f"≥ {self.trains:.0f}"
 
 
 def reach(errors: pd.Series, below: float = TRAINED) -> Reach:
-    """To which depth networks train.
+    """Returns to which depth networks train.
 
     Args:
       errors: training errors (fractions) by depth, one or more.
-      below: the limit.
+      below: limit on the training error.
     """
     errors = errors.sort_index()
     depths, trains = errors.index.to_numpy(), (errors < below).to_numpy()

@@ -1,4 +1,4 @@
-"""From the rows of single runs to what they say together: a pure function of the results table.
+"""Summarises single runs, by pure functions of the results table.
 
 The learning rate of each depth, variant and kind is chosen on its own, by one criterion: the
 lowest mean final training error over all seeds; among equals, the lowest mean final training loss;
@@ -17,7 +17,7 @@ PLAIN = 0.0
 
 
 def choose_rates(results: pd.DataFrame) -> pd.DataFrame:
-    """The runs at the chosen rate of each depth, variant and kind."""
+    """Returns the runs at the chosen rate of each depth, variant and kind."""
     means = results.groupby([*KIND, "learning_rate"], as_index=False)[
         ["train_error", "train_loss"]
     ].mean()
@@ -29,18 +29,18 @@ def choose_rates(results: pd.DataFrame) -> pd.DataFrame:
 
 
 def at_chosen_rates(readings: pd.DataFrame, chosen: pd.DataFrame) -> pd.DataFrame:
-    """The rows of further tables that are about the runs of :func:`choose_rates`."""
+    """Returns the rows of a table of readings that belong to runs of :func:`choose_rates`."""
     keys = list(RUN_COLUMNS)
     return readings.merge(chosen[keys], on=keys)
 
 
 def summarise(results: pd.DataFrame) -> pd.DataFrame:
-    """One row for each depth, variant and kind, at its chosen rate.
+    """Returns one row for each depth, variant and kind, at its chosen rate.
 
     Columns: those of :data:`KIND`, ``kind, learning_rate, rate_at_edge`` (``lowest`` or ``highest``
-    where no rate beyond the chosen one was tried), ``seeds, diverged, dead``; for each of
+    if no rate beyond the chosen one was tried), ``seeds, diverged, dead``; for each of
     :data:`MEASURES` its mean and the 95% t-interval ``_low`` and ``_high`` (for errors cut to
-    [0, 1]); and ``p_value``, the paired sign-flip test of the training error against the plain
+    [0, 1]); and ``p_value``, from the paired sign-flip test of the training error against the plain
     network of the same cell, each kind at its own rate (empty for plain).
     """
     chosen = choose_rates(results)

@@ -1,14 +1,14 @@
-"""Verdicts: what is wrong with a network as initialised, by written criteria, if anything is.
+"""Gives verdicts: what is wrong with a network as initialised, if anything, by written criteria.
 
-From what enters its first block to what leaves its last, in this order:
+The criteria, tested in this order, compare the first block's input with the last block's output:
 
 * *vanishing*: activations shrink to less than a hundredth, or gradients do on their way back;
 * *BN-explosion*: gradients grow more than a hundredfold on their way back, while batch
-  normalisation keeps activations from it;
+  normalisation prevents this for activations;
 * *exploding*: activations grow more than a hundredfold, or gradients do on their way back;
-* *angle collapse*: different inputs look alike in the end, their mean cosine being above 0.95;
-* *shattered*: gradients of different inputs, alike behind the last block, are not in front of the
-  first: their correlation has fallen below a fiftieth;
+* *angle collapse*: different inputs look alike in the end: their mean cosine is above 0.95;
+* *shattered*: the correlation of different inputs' gradients falls below a fiftieth on the way
+  back from the last block's output to the first block's input;
 * *healthy*: none of these.
 """
 
@@ -23,13 +23,13 @@ VERDICTS = ("vanishing", "BN-explosion", "exploding", "angle collapse", "shatter
 
 
 class Ends(NamedTuple):
-    """What became of signals between the first block's input and the last one's output.
+    """Compares signals at the first block's input (the start) and the last's output (the end).
 
     Attributes:
       forward: root mean square of activations at the end, over that at the start.
       backward: norm of the gradient at the start, over that at the end.
-      cosine: of two inputs at the end.
-      correlation: of two inputs' gradients at the start, over that at the end.
+      cosine: cosine of two inputs at the end.
+      correlation: correlation of two inputs' gradients at the start, over that at the end.
       batch_norm: whether the network normalises by batches.
     """
 
@@ -47,7 +47,7 @@ def ends(
     correlation: np.ndarray,
     batch_norm: bool,
 ) -> Ends:
-    """The ends of curves over the blocks ``[blocks + 1]``; powers and gradients are squares."""
+    """Compares the ends of curves ``[blocks + 1]``; powers and gradients are squares."""
     with np.errstate(divide="ignore", invalid="ignore"):
         return Ends(
             float(np.sqrt(power[-1] / power[0])),
@@ -59,7 +59,7 @@ def ends(
 
 
 def verdict(ends: Ends) -> str:
-    """The first of :data:`VERDICTS` whose criterion is met; what is not finite has exploded."""
+    """Returns the first of :data:`VERDICTS` whose criterion is met; not finite is exploding."""
     if min(ends.forward, ends.backward) < 1 / FACTOR:
         return "vanishing"
     if not (math.isfinite(ends.forward) and math.isfinite(ends.backward)):

@@ -1,15 +1,15 @@
-"""Wording: how numbers and the rows of a summary are written for people."""
+"""Words numbers and the rows of a summary for people."""
 
 import pandas as pd
 
 
 def percent(fraction: float) -> str:
-    """An error as a percentage, with as many digits as it needs."""
+    """Returns an error as a percentage, with as many digits as it needs."""
     digits = 1 if round(fraction, 4) >= 0.1 else 2
     return f"{100 * fraction:.{digits}f}%"
 
 
-#: The columns of a summary as people read it.
+#: The columns of a summary in the words for people.
 COLUMNS = (
     "depth",
     "network",
@@ -22,12 +22,12 @@ COLUMNS = (
     "failed",
 )
 
-#: How a chosen rate is marked that is the lowest or highest of those tried.
+#: The marks of a chosen rate that is the lowest or highest of those tried.
 EDGES = {"lowest": "↓", "highest": "↑", "": " "}
 
 
 def texts(summary: pd.DataFrame) -> list[dict[str, str]]:
-    """The rows of a summary as texts, by :data:`COLUMNS`."""
+    """Returns the rows of a summary as texts, by :data:`COLUMNS`."""
     rows = []
     for row in summary.itertuples():
         interval = f"[{100 * row.train_error_low:.2f}, {100 * row.train_error_high:.2f}]"

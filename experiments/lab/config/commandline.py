@@ -1,6 +1,7 @@
 """Derives flags from the fields of a configuration, and parses them; presets are flag files."""
 
 import dataclasses
+import os
 import pathlib
 import textwrap
 import typing
@@ -96,9 +97,23 @@ def parse(defaults: ConfigType, argv: Sequence[str]) -> ConfigType:
         raise UserError(_reword(error, list(values))) from None
     if rest:
         raise UserError(f"{rest[0]!r} is not a flag; flags look like --depths=4,8")
+    found = {field.name: values[field.name].value for field in dataclasses.fields(defaults)}
     return dataclasses.replace(
-        defaults, **{field.name: values[field.name].value for field in dataclasses.fields(defaults)}
+        defaults, **{name: _place(name, value) for name, value in found.items()}
     )
+
+
+def _place(name: str, value: typing.Any) -> typing.Any:
+    """Returns a value; of a path, with the user's home for ``~``, which shells leave after ``=``.
+
+    Raises:
+      UserError: the value is an address on the network.
+    """
+    if not isinstance(value, str):
+        return value
+    if "://" in value:
+        raise UserError(f"--{name}={value}: is an address; take a path on this machine")
+    return os.path.expanduser(value) if value.startswith("~") else value  # noqa: PTH111
 
 
 def _expand_presets(argv: Sequence[str]) -> list[str]:
@@ -112,14 +127,31 @@ def _expand_presets(argv: Sequence[str]) -> list[str]:
             continue
         value = value if equals else next(arguments, "")
         if name.lstrip("-") == "flagfile":
-            if not pathlib.Path(value).is_file():
-                raise UserError(f"--flagfile={value}: there is no such file")
-            files.append(f"--flagfile={value}")
+            files += _flags_in(pathlib.Path(_place("flagfile", value)))
             continue
         if value not in presets():
             raise UserError(f"--preset={value}: {suggest(value, presets())}")
-        files.append(f"--flagfile={PRESETS / value}.flags")
+        files += _flags_in(PRESETS / f"{value}.flags")
     return files + others
+
+
+def _flags_in(path: pathlib.Path) -> list[str]:
+    """Returns the flags in a file, one a line; lines that begin with ``#`` or ``//`` are comments.
+
+    Raises:
+      UserError: there is no such file, it is no text, or it names a flag twice.
+    """
+    if not path.is_file():
+        raise UserError(f"--flagfile={path}: there is no such file")
+    lines = [line.strip() for line in path.read_text("utf-8-sig").splitlines()]
+    found = [line for line in lines if line and not line.startswith(("#", "//"))]
+    names = [line.partition("=")[0].lstrip("-") for line in found]
+    for name in names:
+        if names.count(name) > 1:
+            raise UserError(f"--flagfile={path}: --{name} stands there twice; give it once")
+        if name in ("preset", "flagfile"):
+            raise UserError(f"--flagfile={path}: a flag file names no other; give both as flags")
+    return found
 
 
 def _reword(error: flags.Error, known: Sequence[str]) -> str:

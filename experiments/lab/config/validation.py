@@ -46,6 +46,12 @@ def validate_data(config: Config, shape: tuple[int, ...], examples: int) -> None
             f"{flag}: needs images [height, width] or [height, width, channels], and the examples "
             f"of {config.dataset} are {list(shape)}"
         )
+    first, *rest = shape
+    if len(rest) == 2 and first in (1, 3, 4) and rest[0] == rest[1] > first:
+        raise UserError(
+            f"--dataset={config.dataset}: the examples are {list(shape)}, and seem to have their "
+            "channels first; transpose them to [height, width, channels]"
+        )
     least = family.least_image
     if images and min(shape[:2]) < least:
         raise UserError(

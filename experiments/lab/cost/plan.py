@@ -151,7 +151,7 @@ class Plan:
         )
 
     def _what_would_fit(self, cell: Cell) -> Iterator[str]:
-        """What to change, one thing at a time, so that the smallest group of a cell fits."""
+        """Yields single changes, each of which makes the smallest group of a cell fit."""
         devices = self._experiment.devices
 
         def needed(cell: Cell, **changes) -> int:
@@ -171,9 +171,9 @@ class Plan:
 
 
 def _greatest(values: Sequence[int], needed: Callable[[int], int], available: int) -> int:
-    """The greatest of rising values that needs no more than there is; 0 if all do.
+    """Returns the greatest of ascending values that needs at most ``available``; 0 if none does.
 
-    What is needed rises with them, nearly in proportion, so that a line finds it in a few steps.
+    The need grows almost linearly with the value, so that interpolation takes few steps.
     """
     low, high = 0, len(values) - 1
     if not values or (least := needed(values[low])) > available:

@@ -1,10 +1,10 @@
-"""Rates: how fast networks of a kind train and compile on this machine, kept in the user's cache.
+"""Stores rates: how fast networks of a kind train and compile here, in the user's cache.
 
-A *kind* is everything about a cell that costs time, but its depth: family, block, widths, batch,
-image, optimizer, how it is composed, the processors.  One rate of each kind is kept, that of the
-largest network seen; for others of the kind seconds grow with their multiply-adds.  (A line through
-two networks predicts others, 2 to 14 times as deep, no better: on two cores of an AMD EPYC 0.84 to
-0.97 of the seconds that were seen, where one rate predicts 0.82 to 1.00 of them.)
+A *kind* is everything about a cell that costs time, except its depth: family, block, widths, batch,
+image, optimiser, parts of the network, and processors.  One rate of each kind is kept, that of the
+largest network seen; the seconds of others of the kind are proportional to their multiply-adds.  (A
+line through two networks predicts others, 2 to 14 times as deep, no better: on two cores of an AMD
+EPYC it predicts 0.84 to 0.97 of the measured seconds, and one rate 0.82 to 1.00 of them.)
 """
 
 import dataclasses
@@ -21,8 +21,8 @@ from experiments.lab.store import manifest
 from experiments.lab.system import environment, files, sealed
 from experiments.lab.system.errors import ContentError
 
-#: Fields that change what is trained, but not how long a step takes, and the depth, by which times
-#: are kept.
+#: The fields that change what is trained, but not how long a step takes; and the depth, since a
+#: rate serves all depths.
 _FREE = {"depth", "steps", "schedule", "warmup", "warmup_depth", "shortcut_schedule"}
 _FREE |= {"weight_decay", "dataset", "holdout", "examples"}
 
@@ -30,13 +30,13 @@ _MOST_BYTES = 2**20
 
 
 class Rate(NamedTuple):
-    """What one network of a kind took, by which the times of others are predicted.
+    """Holds the measured times of one network of a kind, which predict those of others.
 
     Attributes:
-      multiply_adds: of one example's way through it.
+      multiply_adds: multiply-adds of one example's forward pass.
       step: seconds of a step of one run on one device.
-      compilation: seconds.
-      call: seconds that a call of the program takes for each run on a device, besides its steps.
+      compilation: seconds of compilation.
+      call: seconds of a call of the program for each run on a device, without its steps.
     """
 
     multiply_adds: float
@@ -45,19 +45,19 @@ class Rate(NamedTuple):
     call: float = 0.0
 
     def step_seconds(self, multiply_adds: float) -> float:
-        """Predicts the seconds of a step of another network: they grow with its multiply-adds."""
+        """Predicts the seconds of a step of another network, in proportion to its multiply-adds."""
         return self.step * multiply_adds / max(self.multiply_adds, 1)
 
 
 def kind(cell: Cell, config: Config, shape: Sequence[int], classes: int, more: dict) -> dict:
-    """What cells share whose times are in line with each other.
+    """Returns the kind of a cell: all that cells must share for one rate to predict their times.
 
     Args:
-      cell: one of them.
-      config: of the study.
-      shape: of an example.
-      classes: logits of the head.
-      more: what else they share: devices, versions, a block of the user's own.
+      cell: cell of the kind.
+      config: configuration of the study.
+      shape: shape of an example.
+      classes: number of logits.
+      more: further entries of the kind: devices, versions, custom block.
     """
     fields = [field.name for field in dataclasses.fields(config) if _costs(field)]
     return {
@@ -76,14 +76,14 @@ def _costs(field: dataclasses.Field) -> bool:
 
 
 class Rates:
-    """The rates that are kept in a directory."""
+    """Stores rates in a directory."""
 
     def __init__(self, directory: pathlib.Path | None):
-        """Reads nothing yet; without a directory nothing is known and nothing kept."""
+        """Reads nothing yet; without a directory, no rate is known or stored."""
         self._directory = directory or pathlib.Path(os.devnull)
 
     def get(self, kind: dict) -> Rate | None:
-        """Returns the rate of a kind; None where nothing is known, or it is damaged."""
+        """Returns the rate of a kind; None if it is unknown or damaged."""
         try:
             found = json.loads(sealed.unseal(sealed.read_at_most(self.path(kind), _MOST_BYTES)))
             rate = Rate(*map(float, found["rate"]))
@@ -93,12 +93,12 @@ class Rates:
         return rate if whole and found.get("kind") == _plain(kind) else None
 
     def keep(self, kind: dict, rate: Rate) -> None:
-        """Keeps a rate, unless that of a larger network is known, which predicts others better.
+        """Stores a rate, unless that of a larger network is known, which predicts others better.
 
-        A program that was compiled before is loaded in no time: the longest time stands.
+        A program in the compilation cache is loaded in no time, so the longest time is kept.
 
         Raises:
-          OSError: it cannot be kept.
+          OSError: it cannot be stored.
         """
         known = self.get(kind) or rate
         if known.multiply_adds > rate.multiply_adds:
@@ -110,10 +110,10 @@ class Rates:
         files.write_bytes(self.path(kind), sealed.seal(content.encode()))
 
     def path(self, kind: dict) -> pathlib.Path:
-        """The file that holds what is known of a kind."""
+        """Returns the path of the file that holds the rate of a kind."""
         return self._directory / f"{manifest.digest(_plain(kind))[:32]}.rate"
 
 
 def _plain(kind: dict) -> dict:
-    """A kind as JSON gives it back."""
+    """Returns a kind as JSON returns it."""
     return json.loads(json.dumps(kind))

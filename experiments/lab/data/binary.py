@@ -1,8 +1,8 @@
-"""The binary formats of CIFAR and MNIST, read from files for which nobody vouches.
+"""Reads the binary formats of CIFAR and MNIST, from files that are not trusted.
 
 Sizes are compared with what header and format allow before anything is allocated, compressed data
 are inflated no further than that, archives are read member by member and never extracted, and
-nothing is unpickled. Whatever the bytes: arrays come out, or one line that says what is wrong.
+nothing is unpickled.  Any bytes give either arrays, or an error of one line that says why not.
 """
 
 import contextlib
@@ -18,31 +18,31 @@ import numpy as np
 
 from experiments.lab.system.errors import UserError
 
-#: Records of the largest published file; a larger file is refused unread.
+#: The number of records of the largest published file; a larger file is refused without reading it.
 MOST_RECORDS = 50_000
-#: Bytes that an IDX file may unfold to, more than five times those of the published ones.
+#: The most bytes of an inflated IDX file, more than five times those of the published ones.
 MOST_IDX_BYTES = 2**28
 SIDE, CHANNELS = 32, 3
 _PIXELS = CHANNELS * SIDE * SIDE
-#: What an archive may hold besides the members asked for: its headers, a readme ...
+#: The most bytes of an archive outside the requested members: its headers, a readme ...
 _OTHER_BYTES = 2**20
 _BLOCK, _CHUNK = tarfile.BLOCKSIZE, 2**20
 _MEND = "put a whole copy in its place"
 
 
 def records(content: bytes, where: str, classes: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
-    """Images and labels of a CIFAR file: records of label bytes, then red, green and blue planes.
+    """Reads a CIFAR file: records of label bytes, then red, green and blue planes.
 
     Args:
-      content: of the file.
-      where: its name, for messages.
-      classes: how many classes each label byte tells apart; the last byte is the label.
+      content: content of the file.
+      where: name of the file, for messages.
+      classes: number of classes of each label byte; the last byte is the label.
 
     Returns:
       Images ``[count, 32, 32, 3]`` uint8, labels ``[count]`` uint8.
 
     Raises:
-      UserError: these are no such records.
+      UserError: the content is not made of such records.
     """
     size = record_size(classes)
     _check_record_count(len(content), where, size)
@@ -54,7 +54,7 @@ def records(content: bytes, where: str, classes: Sequence[int]) -> tuple[np.ndar
 
 
 def record_size(classes: Sequence[int]) -> int:
-    """Bytes of a CIFAR record with these label bytes."""
+    """Returns the bytes of a CIFAR record with these label bytes."""
     return len(classes) + _PIXELS
 
 
@@ -68,10 +68,10 @@ def check_labels(labels: np.ndarray, where: str, classes: int) -> None:
 
 
 def record_file(path: pathlib.Path, size: int) -> bytes:
-    """The content of a file of records of ``size`` bytes, read if it can be one.
+    """Returns the content of a file of records of ``size`` bytes.
 
     Raises:
-      UserError: it cannot.
+      UserError: the file's length shows that it is not made of such records; it is not read.
     """
     length = path.stat().st_size
     _check_record_count(length, str(path), size)
@@ -80,10 +80,10 @@ def record_file(path: pathlib.Path, size: int) -> bytes:
 
 
 def archived_records(path: pathlib.Path, members: Sequence[str], size: int) -> dict[str, bytes]:
-    """The contents of members of a .tar.gz file, each some records of ``size`` bytes.
+    """Returns the contents of members of a .tar.gz file, each made of records of ``size`` bytes.
 
-    Members are plain files found by their exact names. The rest is skipped, but read to the end,
-    where gzip's own checksum stands.
+    Members are plain files found by their exact names.  The rest is skipped, but the file is read
+    to its end, where gzip's own checksum is.
 
     Raises:
       UserError: it is no such archive, lacks a member or holds far more than it should.
@@ -113,10 +113,10 @@ def archived_records(path: pathlib.Path, members: Sequence[str], size: int) -> d
 
 
 def idx(path: pathlib.Path, rank: int) -> np.ndarray:
-    """The array of an IDX file of bytes, gzipped if its name ends in .gz.
+    """Reads an IDX file of bytes, gzipped if its name ends in .gz.
 
     Args:
-      path: of the file.
+      path: path of the file.
       rank: 3 for images ``[count, height, width]``, 1 for labels ``[count]``.
 
     Returns:
@@ -190,7 +190,7 @@ def _check_member(
 
 @contextlib.contextmanager
 def _reading(path: pathlib.Path) -> Iterator[io.BufferedIOBase]:
-    """Opens a file to read; what damage makes gzip raise becomes one line."""
+    """Opens a file to read, and turns gzip's errors on damage into a UserError of one line."""
     try:
         with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as stream:
             yield stream
@@ -201,7 +201,7 @@ def _reading(path: pathlib.Path) -> Iterator[io.BufferedIOBase]:
 
 
 def _take(stream: io.BufferedIOBase, count: int) -> bytes:
-    """The next ``count`` bytes; memory grows with what is there, not with what was promised."""
+    """Returns the next ``count`` bytes; memory grows with those that exist, not with ``count``."""
     content = bytearray()
     while len(content) < count:
         chunk = stream.read(min(_CHUNK, count - len(content)))

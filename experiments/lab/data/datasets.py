@@ -1,8 +1,8 @@
-"""Datasets, as NumPy arrays: read, checked and standardised, before JAX is imported.
+"""Reads, checks and standardises data sets, as NumPy arrays, before JAX is imported.
 
-Every dataset is standardised alike: the mean of each feature over the training set is subtracted
-(He et al. 2015, section 4.2), and everything is divided by one standard deviation, so that He's
-initialisation meets inputs of power one.
+Every data set is standardised in the same way: the mean of each feature over the training set is
+subtracted (He et al. 2015, section 4.2), and everything is divided by one standard deviation, so
+that He's initialisation gets inputs of power one.
 """
 
 import contextlib
@@ -20,12 +20,12 @@ from experiments.lab.system.errors import ContentError, UserError, suggest
 
 NAMES = ("digits", "digits_random_labels", "spirals", *images.NAMES, "a file.npz")
 SPIRAL_TURNS = 1.5
-#: Numbers standardised at a time, in double precision: 64 MB.
+#: The count of numbers that are standardised at a time, in double precision: 64 MB.
 _AT_ONCE = 2**23
 
 
 class Dataset(NamedTuple):
-    """Examples ``[count, ...]`` float32, labels ``[count]`` int32 from 0 to ``classes`` - 1."""
+    """Holds examples ``[count, ...]`` float32, and int32 labels ``[count]`` below ``classes``."""
 
     x_train: np.ndarray
     y_train: np.ndarray
@@ -36,18 +36,18 @@ class Dataset(NamedTuple):
 
 
 def load(name: str, data_dir: str = "", holdout: int = 0, examples: int = 0) -> Dataset:
-    """The dataset that ``--dataset`` names.
+    """Returns the data set that ``--dataset`` names.
 
     Args:
-      name: one of ``NAMES``; ``spirals:2.5`` has so many turns.
-      data_dir: where the files of the published image sets are; if empty, the user's cache, into
-        which they are fetched at need.
-      holdout: so many training examples, the same for all studies, take the test set's place.
-        They are no part of the mean and the deviation.
-      examples: so many of the other training examples are taken; 0 for all.
+      name: one of ``NAMES``; ``spirals:2.5`` has 2.5 turns.
+      data_dir: folder with the files of the published image sets; if empty, the user's cache, into
+        which they are downloaded when needed.
+      holdout: number of training examples, the same ones in all studies, that replace the test set.
+        They do not count in the mean and the deviation.
+      examples: number of the other training examples that are used, from the first; 0 for all.
 
     Raises:
-      UserError: there is no such dataset, the file is not one, or has not so many examples.
+      UserError: there is no such data set, the file is not one, or it has too few examples.
     """
     if holdout < 0:
         raise UserError(f"--holdout={holdout}: take 0, which holds nothing out, or more")
@@ -56,7 +56,7 @@ def load(name: str, data_dir: str = "", holdout: int = 0, examples: int = 0) -> 
 
 
 def digest(data: Dataset) -> str:
-    """A SHA-256 of the arrays, which tells data sets apart whatever they are called."""
+    """Returns a SHA-256 of the arrays, which identifies a data set whatever its name."""
     whole = hashlib.sha256()
     for array in data[:4]:
         whole.update(f"{array.dtype} {array.shape}".encode())
@@ -66,7 +66,7 @@ def digest(data: Dataset) -> str:
 
 def _read(name: str, data_dir: str) -> Dataset:
     kind, _, setting = name.partition(":")
-    if name.endswith(".npz"):
+    if name.lower().endswith(".npz"):
         return Dataset(*npz.read(pathlib.Path(name)))
     if kind == "spirals":
         return _spirals(_turns(setting) if setting else SPIRAL_TURNS)
@@ -80,7 +80,7 @@ def _read(name: str, data_dir: str) -> Dataset:
 
 
 def _held_out(data: Dataset, name: str, count: int) -> Dataset:
-    """The dataset with ``count`` of its training examples in the test set's place."""
+    """Returns the data set with its test set replaced by ``count`` training examples."""
     if not count:
         return data
     if count >= len(data.x_train):
@@ -88,7 +88,7 @@ def _held_out(data: Dataset, name: str, count: int) -> Dataset:
             f"--holdout={count}: {name} has {len(data.x_train)} training examples, and some must "
             f"remain; take {len(data.x_train) - 1} or fewer"
         )
-    # The generator's stream is frozen, and no setting of a study has a part in it.
+    # The generator's stream is frozen, and does not depend on any setting of a study.
     order = np.random.RandomState(0).permutation(len(data.x_train))
     held, kept = np.sort(order[:count]), np.sort(order[count:])
     return data._replace(
@@ -101,7 +101,7 @@ def _held_out(data: Dataset, name: str, count: int) -> Dataset:
 
 
 def _first(data: Dataset, name: str, count: int) -> Dataset:
-    """The dataset with the first ``count`` of its training examples, or all where it is 0."""
+    """Returns the data set with the first ``count`` of its training examples; 0 for all."""
     there = len(data.x_train)
     if count > there:
         raise UserError(
@@ -131,7 +131,7 @@ def _standardised(data: Dataset) -> Dataset:
 
 
 def _deviation(x: np.ndarray, mean: np.ndarray) -> float:
-    """The standard deviation of ``x - mean``, part by part: it is never held as a whole."""
+    """Returns the standard deviation of ``x - mean``, which is computed in chunks of examples."""
     shares, means, variances = [], [], []
     for part in _parts(x):
         centred = x[part] - mean
@@ -144,16 +144,16 @@ def _deviation(x: np.ndarray, mean: np.ndarray) -> float:
 
 
 def _parts(x: np.ndarray) -> Iterator[slice]:
-    """Slices of examples that go through double precision together."""
+    """Yields slices of examples that are computed together in double precision."""
     step = max(1, _AT_ONCE // x[0].size)
     for start in range(0, len(x), step):
         yield slice(start, start + step)
 
 
 def _digits() -> Dataset:
-    """Handwritten digits, 8x8, that come with scikit-learn (the test part of UCI's Optdigits).
+    """Reads the 8x8 handwritten digits of scikit-learn (the test part of UCI's Optdigits).
 
-    1,797 images by 13 writers, in their original order: the first 1,500 train, the last 297 test.
+    1,797 images by 13 writers, in their original order: the first 1,500 to train, 297 to test.
     """
     rows = np.frombuffer(_digits_bytes(), np.uint8).reshape(-1, _PIXELS + 1)
     x, y = rows[:, :_PIXELS].reshape(-1, 8, 8).astype(np.float64), rows[:, _PIXELS]
@@ -165,10 +165,10 @@ _DIGITS_SHA256 = "68aea062d35a127749050fa0e52dca09d6569ac08092c925610e0954e172dd
 
 
 def _digits_bytes() -> bytes:
-    """The pixels and the label of each image, a byte each.
+    """Returns the pixels and the label of each image, a byte each.
 
-    They are kept in the user's cache, since to import scikit-learn takes longer than most of what
-    comes before the first step.
+    They are kept in the user's cache, since importing scikit-learn takes longer than most of what
+    precedes the first step.
     """
     with contextlib.suppress(OSError, ContentError):
         kept = sealed.read_at_most(environment.users_cache() / "digits", 2**20)
@@ -184,7 +184,7 @@ def _digits_bytes() -> bytes:
 
 
 def _digits_random_labels() -> Dataset:
-    """The digits with their labels permuted: memorisation, where fitting is all there is."""
+    """Reads the digits and permutes their labels, so that a network can only memorise them."""
     data = _digits()
     shuffle = np.random.RandomState(0)  # its stream is frozen, unlike that of newer generators
     return data._replace(
@@ -208,9 +208,9 @@ def _turns(setting: str) -> float:
 
 
 def _spirals(turns: float) -> Dataset:
-    """Two interleaved spirals in the plane (after Lang & Witbrock 1988); more turns, harder.
+    """Makes two interleaved spirals in the plane (after Lang & Witbrock 1988); more turns, harder.
 
-    1,000 points train; the 500 test points lie between them on the same curves.
+    1,000 points are for training; the 500 test points lie between them on the same curves.
     """
     x_train, y_train = _spiral_points(turns, np.arange(0.0, 1.0, 1 / 500))
     x_test, y_test = _spiral_points(turns, np.arange(1 / 1000, 1.0, 1 / 250))

@@ -1,4 +1,4 @@
-"""Published data sets, fetched once into the user's cache and checked before they are opened."""
+"""Downloads published data sets once into the user's cache, and checks them before use."""
 
 import hashlib
 import pathlib
@@ -13,7 +13,7 @@ TIMEOUT = (10, 30)
 
 
 class File(NamedTuple):
-    """A published file: its name, bytes and SHA-256 in hexadecimal."""
+    """Describes a published file: its name, size in bytes, and SHA-256 in hexadecimal."""
 
     name: str
     size: int
@@ -21,7 +21,7 @@ class File(NamedTuple):
 
 
 class Source(NamedTuple):
-    """The files of a data set, and the addresses before their names, best first."""
+    """Lists the files of a data set, and the addresses to put before their names, best first."""
 
     mirrors: tuple[str, ...]
     files: tuple[File, ...]
@@ -71,19 +71,19 @@ SOURCES = {
 
 
 def fetch(name: str) -> pathlib.Path:
-    """The folder of the user's cache that holds a data set's files, whole.
+    """Returns the folder of the user's cache that holds all files of a data set.
 
-    Files that are there and right stay; those that lack or are not the published ones are fetched,
-    and get their names only after they were checked.
+    Correct files stay; files that are missing or differ from the published ones are downloaded, and
+    get their names only after they are checked.
 
     Args:
-      name: a key of ``SOURCES``.
+      name: key of ``SOURCES``.
 
     Raises:
-      UserError: no mirror gave a file; the line says how to get it otherwise.
-      OSError: it cannot be stored.
+      UserError: no mirror sent a file; the message says how to get it otherwise.
+      OSError: a file cannot be stored.
     """
-    import pooch  # here and not above: who has the files needs none of it
+    import pooch  # imported here, since it is not needed to read files that are there
 
     source = SOURCES[name]
     folder = pathlib.Path(pooch.os_cache("resnet_jax")) / name
@@ -100,14 +100,14 @@ def fetch(name: str) -> pathlib.Path:
 
 
 def addresses(mirrors: tuple[str, ...], files: list[File] | tuple[File, ...]) -> str:
-    """Where files can be had, and how to know them."""
+    """Returns the addresses of files, with the sizes and digests that identify them, as text."""
     return "; ".join(
         f"{mirrors[0]}{file.name} ({file.size} bytes, SHA-256 {file.sha256})" for file in files
     )
 
 
 def publisher(path: pathlib.Path) -> str | None:
-    """The data set among whose published files is one of this name and size, if there is any."""
+    """Returns the data set that has a published file of this name and size; None if none has."""
     for name, source in SOURCES.items():
         for file in source.files:
             if (file.name, file.size) == (path.name, path.stat().st_size):
@@ -124,11 +124,11 @@ def _is_whole(folder: pathlib.Path, file: File) -> bool:
 
 
 def _download(file: File, mirrors: tuple[str, ...], folder: pathlib.Path) -> list[str]:
-    """Fetches a file from the first mirror that has it; or returns what each did instead."""
+    """Downloads a file from the first mirror that has it, or returns how each of them failed."""
     import pooch
     import requests
 
-    pooch.get_logger().setLevel("CRITICAL")  # what it has to say is in our own line
+    pooch.get_logger().setLevel("CRITICAL")  # our own message says the same
     refusals = []
     for mirror in mirrors:
         url = mirror + file.name
@@ -140,7 +140,7 @@ def _download(file: File, mirrors: tuple[str, ...], folder: pathlib.Path) -> lis
         except requests.RequestException as error:
             status = getattr(error.response, "status_code", None)
             reason = f"status {status}" if status else type(error).__name__
-        except ValueError:  # pooch's word for a wrong checksum, and ours for a wrong size
+        except ValueError:  # raised by pooch for a wrong checksum, and here for a wrong size
             reason = "sent another file"
         except OSError as error:
             raise OSError(
@@ -152,7 +152,7 @@ def _download(file: File, mirrors: tuple[str, ...], folder: pathlib.Path) -> lis
 
 
 class _Downloader:
-    """Writes what an address sends into a file, up to the published size."""
+    """Downloads from an address into a file, up to the published size."""
 
     def __init__(self, size: int):
         self.size = size
@@ -160,7 +160,7 @@ class _Downloader:
     def __call__(self, url: str, path: str, _) -> None:
         import pooch
 
-        # Bytes as they are stored, and not compressed once more on the way.
+        # The bytes as they are stored, without further compression by the server.
         http = pooch.HTTPDownloader(
             chunk_size=2**16, timeout=TIMEOUT, headers={"Accept-Encoding": "identity"}
         )
@@ -169,7 +169,7 @@ class _Downloader:
 
 
 class _Bounded:
-    """A file that takes so many bytes and no more, and says where they come from."""
+    """Wraps a file so that it takes at most ``size`` bytes, and prints where they come from."""
 
     def __init__(self, file: BinaryIO, size: int, url: str):
         self.file, self.left, self.flush = file, size, file.flush

@@ -1,4 +1,4 @@
-"""The published image sets: where their files lie, and what they hold."""
+"""Finds the files of the published image sets, and reads them."""
 
 import pathlib
 from typing import NamedTuple
@@ -12,7 +12,7 @@ Arrays = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, int, str]
 
 
 class _Cifar(NamedTuple):
-    """A CIFAR set: its folder, the files of its parts, and the classes of each label byte."""
+    """Describes a CIFAR set: folder, files of both parts, and classes of each label byte."""
 
     folder: str
     train: tuple[str, ...]
@@ -49,22 +49,21 @@ NAMES = (*_CIFAR, *_MNIST)
 
 
 def read(name: str, data_dir: str) -> Arrays:
-    """The arrays ``x_train, y_train, x_test, y_test`` of a set, its count of classes, what it is.
+    """Returns ``x_train, y_train, x_test, y_test`` of a set, its number of classes, and its title.
 
     Args:
       name: one of ``NAMES``.
-      data_dir: a folder of the user's; if empty, the files are those in the user's cache, fetched
-        if need be and checked by SHA-256. In a folder, any files of the format will do. CIFAR is
-        looked for as the published archive, then as the folder within it, unpacked, then as that
-        folder's files. The files of MNIST and Fashion-MNIST, gzipped or not, have the same names:
-        each is looked for in the subfolder ``mnist`` or ``fashion_mnist`` first, then in the folder
-        itself.
+      data_dir: folder with the files; if empty, they are those in the user's cache, downloaded if
+        necessary and checked by SHA-256.  In a folder, any files of the format are accepted.  CIFAR
+        is searched as the published archive, then as the folder within it, unpacked, then as that
+        folder's files.  The files of MNIST and Fashion-MNIST, gzipped or not, have the same names:
+        they are searched first in the subfolder ``mnist`` or ``fashion_mnist``, then in the folder.
 
     Returns:
       Images uint8, ``[count, 32, 32, 3]`` or ``[count, height, width]``; labels ``[count]`` uint8.
 
     Raises:
-      UserError: the files are not to be had, or are not what they should be.
+      UserError: the files cannot be found or downloaded, or are not what they should be.
     """
     folder = pathlib.Path(data_dir) if data_dir else downloads.fetch(name)
     if not folder.is_dir():
@@ -79,7 +78,7 @@ def _cifar(name: str, folder: pathlib.Path) -> Arrays:
     def joined(files: tuple[str, ...]) -> tuple[np.ndarray, np.ndarray]:
         parts = []
         for file in files:
-            where, content = contents.pop(file)  # held no longer than needed: sets are large
+            where, content = contents.pop(file)  # not kept longer than needed: sets are large
             parts.append(binary.records(content, where, layout.classes))
         images, labels = zip(*parts, strict=True)
         return np.concatenate(images), np.concatenate(labels)
@@ -88,7 +87,7 @@ def _cifar(name: str, folder: pathlib.Path) -> Arrays:
 
 
 def _cifar_contents(name: str, folder: pathlib.Path) -> dict[str, tuple[str, bytes]]:
-    """For each file of a CIFAR set, what to call it in messages, and its content."""
+    """Returns the name in messages, and the content, of each file of a CIFAR set."""
     layout = _CIFAR[name]
     files, size = layout.train + layout.test, binary.record_size(layout.classes)
     archive = folder / downloads.SOURCES[name].files[0].name
@@ -135,7 +134,7 @@ def _mnist(name: str, folder: pathlib.Path) -> Arrays:
 
 
 def _mnist_paths(name: str, folder: pathlib.Path) -> dict[str, pathlib.Path]:
-    """The files of a set by their names without ``.gz``, from the first folder that holds any."""
+    """Returns the paths of a set's files by name without ``.gz``, in the first folder with any."""
     files = [file for part in _IDX for file in part]
     for place in (folder / name, folder):
         paths: dict[str, pathlib.Path] = {}
@@ -172,7 +171,7 @@ def _nothing(name: str, folder: pathlib.Path, sought: str) -> UserError:
 
 
 def _published(name: str, wanted: list[str] | None = None) -> str:
-    """Where the files are to be had: those wanted of them, or all."""
+    """Returns advice on where to get the ``wanted`` files of a set, or all of them."""
     source = downloads.SOURCES[name]
     files = [file for file in source.files if file.name in (wanted or ())] or source.files
     return f"get {downloads.addresses(source.mirrors, files)}, or let it be fetched: no --data_dir"

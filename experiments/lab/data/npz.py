@@ -43,7 +43,8 @@ def read(
         classes = _count_classes(y_train, y_test)
     except ContentError as error:
         raise UserError(f"--dataset={path}: {error}") from None
-    return x_train, y_train, x_test, y_test, classes, path.name
+    about = f"{path.name}{_empty_classes(y_train, classes)}"
+    return x_train, y_train, x_test, y_test, classes, about
 
 
 def _arrays(path: pathlib.Path) -> list[np.ndarray]:
@@ -116,4 +117,16 @@ def _count_classes(y_train: np.ndarray, y_test: np.ndarray) -> int:
             )
     if classes > len(y_train) or classes < 2:
         raise ContentError(f"y_train names {classes} classes for {len(y_train)} examples")
+    if 2 * len(np.unique(y_train)) < classes:
+        raise ContentError(
+            f"y_train has labels up to {classes - 1}, and of these {len(np.unique(y_train))} alone "
+            "have examples; number the classes from 0"
+        )
     return classes
+
+
+def _empty_classes(y_train: np.ndarray, classes: int) -> str:
+    """Returns what to say of classes without examples; nothing where each has some."""
+    empty = sorted({*range(classes)} - {*np.unique(y_train).tolist()})
+    names = ", ".join(map(str, empty[:5])) + ", ..." * (len(empty) > 5)
+    return f" (no examples of {len(empty)} of {classes} classes: {names})" if empty else ""

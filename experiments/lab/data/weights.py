@@ -1,7 +1,7 @@
-"""Weights in and out of safetensors files, under the names that torchvision gives them.
+"""Saves and loads weights as safetensors files, under the names that torchvision gives them.
 
-The networks of He et al. 2015 are kept here with their blocks stacked on a depth axis, and in
-torchvision, and so in most published files, one by one:
+Here the blocks of He et al.'s (2015) networks are stacked on a depth axis; in torchvision, and so
+in most published files, each is separate:
 
     stem, stem_norm                               conv1, bn1
     stage_2/first/conv_1, stage_2/first/norm_1    layer2.0.conv1, layer2.0.bn1
@@ -9,9 +9,9 @@ torchvision, and so in most published files, one by one:
     stage_2/stack/conv_1 [blocks, ...]            layer2.1.conv1, layer2.2.conv1, ...
     head                                          fc
 
-A stage without a ``first`` block counts its stack from 0.  Names and shapes say which weights these
-are, not what is done with them: order of operations, stride placement and shortcut weight are the
-network's, and its user's to know.
+A stage without a ``first`` block counts its stack from 0.  Names and shapes identify weights, not
+the computation: the user must choose a network with the right order of operations, placement of
+strides and shortcut weight.
 """
 
 import pathlib
@@ -45,23 +45,23 @@ _LEAVES = {
     "mean": "running_mean",
     "variance": "running_var",
 }
-#: By rank, our axes in torch's order.
+#: By rank, the order of our axes in torch's layout.
 _AXES = {1: (0,), 2: (1, 0), 4: (3, 2, 0, 1)}
 
-#: What torch counts beside its running statistics, and no network needs.
+#: A counter that torch stores next to its running statistics, and that no network needs.
 _IGNORED = ".num_batches_tracked"
 _FLOATS = ("F16", "BF16", "F32", "F64")
 
-#: Bytes of a header, fifty times that of 152 layers; it takes ten times as much when it is read.
+#: The most bytes of a header, fifty times that of 152 layers; reading it takes ten times as much.
 _MOST_HEADER = 2**22
 
 
 class Slot(NamedTuple):
-    """Where a tensor of a file lies in our trees.
+    """Locates a tensor of a file in our trees.
 
     Attributes:
-      path: of the leaf.
-      row: of the tensor on the leaf's depth axis; an ellipsis where it is the whole leaf.
+      path: path of the leaf.
+      row: index on the leaf's depth axis; an ellipsis if the tensor is the whole leaf.
     """
 
     path: LeafPath
@@ -69,13 +69,13 @@ class Slot(NamedTuple):
 
 
 def torch_name(path: LeafPath, block: int = 0) -> str:
-    """What torchvision calls a leaf of our trees.
+    """Returns torchvision's name for a leaf of our trees.
 
     ``("stem", "kernel")`` is ``conv1.weight``, and ``("stage_2", "stack", "norm_1", "mean")`` in
-    the block 3 of its stage ``layer2.3.bn1.running_mean``.
+    block 3 of its stage is ``layer2.3.bn1.running_mean``.
 
     Raises:
-      UserError: it has no name for it.
+      UserError: torchvision has no name for the leaf.
     """
     match path:
         case ("stem" | "stem_norm" | "head" as module, leaf) if leaf in _LEAVES:
@@ -90,7 +90,7 @@ def torch_name(path: LeafPath, block: int = 0) -> str:
 
 
 def places(tree: Tree) -> dict[str, Slot]:
-    """Where the tensors of a file, by name, lie in a tree of parameters or statistics.
+    """Returns by name where the tensors of a file belong in a tree of parameters or statistics.
 
     Raises:
       UserError: torchvision has no name for a leaf.
@@ -107,7 +107,7 @@ def places(tree: Tree) -> dict[str, Slot]:
 
 
 def in_torch_layout(array: np.ndarray) -> np.ndarray:
-    """A view of one tensor as torch has its axes.
+    """Returns a view of one tensor with its axes in torch's order.
 
     A kernel ``[height, width, in, out]`` becomes ``[out, in, height, width]``, one ``[in, out]``
     becomes ``[out, in]``, and a vector stays.
@@ -116,12 +116,12 @@ def in_torch_layout(array: np.ndarray) -> np.ndarray:
 
 
 def save(path: pathlib.Path | str, params: Tree, statistics: Tree) -> None:
-    """Writes a network's weights; the file is there whole, or as it was before.
+    """Writes a network's weights atomically: the file is complete, or as it was before.
 
     Args:
-      path: of the file.
-      params: of a network of the ImageNet or the CIFAR family.
-      statistics: what its normalisations measured, the variance as it shall be used.
+      path: path of the file.
+      params: parameters of a network of the ImageNet or the CIFAR family.
+      statistics: statistics of its normalisations, with the variance as it shall be used.
 
     Raises:
       UserError: torchvision has no names for such a network, or the file cannot be written.
@@ -140,10 +140,10 @@ def load(path: pathlib.Path | str, params_like: Tree, statistics_like: Tree) -> 
     """Reads a network's weights.
 
     Args:
-      path: of a file with torchvision's names, in any float type; what torch adds to count batches
-        is passed over.
-      params_like: shapes and dtypes of the network's parameters, as of ``jax.eval_shape``.
-      statistics_like: the same of its statistics.
+      path: path of a file with torchvision's names, in any float type; torch's counts of batches
+        are ignored.
+      params_like: shapes and dtypes of the network's parameters, as from ``jax.eval_shape``.
+      statistics_like: shapes and dtypes of its statistics.
 
     Returns:
       Parameters and statistics, NumPy arrays of those shapes and dtypes.
@@ -162,7 +162,7 @@ def load(path: pathlib.Path | str, params_like: Tree, statistics_like: Tree) -> 
 
 
 def _views(tree: Tree) -> dict[str, np.ndarray]:
-    """The tensors of a file, by name, as views of a tree's arrays in torch's layout."""
+    """Returns the tensors of a file, by name, as views of a tree's arrays in torch's layout."""
     leaves = dict(_leaves(tree))
     return {
         name: in_torch_layout(leaves[place.path][place.row]) for name, place in places(tree).items()
@@ -170,7 +170,7 @@ def _views(tree: Tree) -> dict[str, np.ndarray]:
 
 
 def _fill(path: pathlib.Path, slots: dict[str, np.ndarray]) -> None:
-    """Copies the tensors of a file into their slots."""
+    """Copies the tensors of a file into arrays by name."""
     if not path.is_file():
         raise ContentError("there is no such file")
     try:
@@ -188,7 +188,7 @@ def _fill(path: pathlib.Path, slots: dict[str, np.ndarray]) -> None:
 
 
 def _check(file: Any, slots: dict[str, np.ndarray]) -> None:
-    """Raises for a file whose header promises other tensors; none of them is read."""
+    """Raises ContentError if a file's header lists other tensors; reads none of them."""
     found = {name: file.get_slice(name) for name in file.keys() if not name.endswith(_IGNORED)}  # noqa: SIM118
     differences = [
         f"{what} {_few(names)}"
@@ -220,7 +220,7 @@ def _copy(name: str, tensor: np.ndarray, slot: np.ndarray) -> None:
 
 
 def _few(names: Iterable[str], most: int = 3) -> str:
-    """The first of many names, whatever they are made of, and how many more there are."""
+    """Returns the first of many names, made printable, and how many more there are."""
     names = sorted(names)
     shown = [name if name.isprintable() else ascii(name) for name in names[:most]]
     more = f" and {len(names) - most} more" if len(names) > most else ""

@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import io
+import os
 import pathlib
 import sys
 import traceback
@@ -53,10 +54,10 @@ def command(
     interrupts = Interrupts(f"{name}: interrupted; the same command goes on from here")
     try:
         with interrupts.heard(), _leaving(interrupts):
-            if any(argument == "-h" or argument.startswith("--help") for argument in argv):
-                print(commandline.help_text(f"experiments.{name}", question, defaults))
-                print(f"\n{EXIT_STATUSES}")
-                return 0
+            if any(argument in ("-h", "-help") or argument[:6] == "--help" for argument in argv):
+                # python -OO leaves no docstrings, and so no question.
+                told = commandline.help_text(f"experiments.{name}", question or name, defaults)
+                return show_help(f"{told}\n\n{EXIT_STATUSES}")
             words = [word for word in argv if word != "--debug"]
             config = parse(words) if parse else commandline.parse(defaults, words)
             return act(config, interrupts) or 0
@@ -64,6 +65,15 @@ def command(
         if debug:
             raise
         return _tell(name, error)
+
+
+def show_help(text: str) -> int:
+    """Prints a text, as far as anybody reads it; returns the exit status."""
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:  # as of "| head"; nor may Python write the rest when it ends
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 0
 
 
 def _tell(name: str, error: Exception) -> int:

@@ -1,4 +1,4 @@
-"""The sweep: trains the runs of a study that are not in its store yet."""
+"""Trains the runs of a study that are not in its store yet."""
 
 import concurrent.futures
 import dataclasses
@@ -37,16 +37,16 @@ def train(
     """Trains every run that is missing, group by group, and adds the results to the store.
 
     Args:
-      study: the study's name.
-      experiment: what it trains.
-      store: for the results.
-      interrupts: to heed.
-      report: drawn at the end, while the directory is still ours, if there are results.
-      reading: what is read besides losses and errors.
+      study: name of the study.
+      experiment: what the study trains.
+      store: store for the results.
+      interrupts: interrupts to obey.
+      report: function called at the end, while the directory is locked, if there are results.
+      reading: what is read in addition to losses and errors; None for nothing.
 
     Raises:
       UserError: a cell cannot fit into memory, or the directory is in use; nothing was trained.
-      Interrupted: asked to stop; what was done is kept.
+      Interrupted: an interrupt asked to stop; finished work is kept.
     """
     plan, progress = Plan(experiment), Progress()
     estimates = Estimates(experiment, plan.counts)
@@ -67,7 +67,7 @@ def train(
 
 @dataclasses.dataclass(frozen=True)
 class _Sweep:
-    """A study whose directory is held: what is to be trained in it, and how."""
+    """Trains a study whose directory is locked by this process."""
 
     study: str
     experiment: Experiment
@@ -78,7 +78,7 @@ class _Sweep:
     estimates: Estimates
 
     def prepare(self, lock: Lock) -> tuple[list[Group], dict[Group, Checkpoint]]:
-        """Returns the groups to train, in order, and the checkpoints that some go on from.
+        """Returns the groups to train, in order, and the checkpoints from which some continue.
 
         Raises:
           UserError: a group that was begun does not fit into the memory that is free.
@@ -107,7 +107,7 @@ class _Sweep:
         """Trains groups one after the other, while the next one is compiled.
 
         Raises:
-          Interrupted: asked to stop; a checkpoint is written.
+          Interrupted: an interrupt asked to stop; a checkpoint is written.
         """
         compiled = functools.partial(
             compilation.compile_group, experiment=self.experiment, reading=reading
@@ -131,7 +131,7 @@ class _Sweep:
         checkpoint: Checkpoint | None,
         followed: bool,
     ) -> None:
-        """Trains a group, or records that memory did not suffice for it."""
+        """Trains a group, or records that there was not enough memory for it."""
         try:
             compiled = ready.result()
             trainee = Trainee(compiled, self.experiment, self.store, self.interrupts, self.progress)
@@ -147,7 +147,7 @@ class _Sweep:
 
 
 def _note_killed(lock: Lock, groups: Iterable[Group], store: Store) -> None:
-    """Records the group at which the last process here was killed for memory, if it was."""
+    """If the last process here was killed for lack of memory, records its group as failed."""
     then, now = lock.before, memory.kills()
     killed = then.get("boot") == now["boot"] and then.get("memory_kills") != now["memory_kills"]
     for group in groups:
@@ -156,7 +156,7 @@ def _note_killed(lock: Lock, groups: Iterable[Group], store: Store) -> None:
 
 
 def _one_ahead(function: Callable, items: Iterable) -> Iterator[tuple]:
-    """Each item and the future of ``function(item)``, begun while its forerunner is used."""
+    """Yields each item and the future of ``function(item)``, started while the last one is used."""
     with concurrent.futures.ThreadPoolExecutor(max_workers=1) as background:
         last = None
         for item in items:

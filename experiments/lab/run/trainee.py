@@ -1,4 +1,4 @@
-"""The training of one group of runs: its calls, measurements, checkpoints and results."""
+"""Trains one group of runs: calls of its program, measurements, checkpoints and results."""
 
 import time
 
@@ -16,18 +16,18 @@ from experiments.lab.system.interrupts import Interrupted, Interrupts
 from experiments.lab.system.progress import Progress
 from resnet_jax.training.run import State
 
-#: A checkpoint waits until training has taken so many times as long as the last one took.
+#: The least time between checkpoints, as a multiple of the time that the last one took.
 CHECKPOINT_PATIENCE = 50
 
 
 def name_of(group: Group, config: Config) -> str:
-    """Returns what a group is called: its depth, and the names in which its variant differs."""
+    """Returns a group's name for users: its depth, and the names in which its variant differs."""
     telling = [getattr(group.cell.variant, name) for name in config.varying()]
     return ", ".join([f"depth {group.cell.depth}", *telling])
 
 
 class Trainee:
-    """A compiled group of runs on its way from their first step to the store."""
+    """Trains a compiled group of runs, from the first step to results in the store."""
 
     def __init__(
         self,
@@ -37,7 +37,7 @@ class Trainee:
         interrupts: Interrupts,
         progress: Progress,
     ):
-        """Trains nothing yet."""
+        """Takes what it needs; trains nothing yet."""
         self._ready, self._group, self._population = ready, ready.group, ready.population
         self._experiment, self._steps = experiment, experiment.config.steps
         self._store, self._interrupts, self._progress = store, interrupts, progress
@@ -48,7 +48,7 @@ class Trainee:
         """Trains to the last step, adds the results to the store, and returns seconds of training.
 
         Raises:
-          Interrupted: asked to stop before the last step; a checkpoint is written.
+          Interrupted: an interrupt asked to stop before the last step; a checkpoint is written.
         """
         now = self._begin(checkpoint)
         saved, pause = time.perf_counter(), 0.0
@@ -90,7 +90,7 @@ class Trainee:
         return [(step, self._ready.read(states))] if step in self._ready.at else []
 
     def _further(self, now: Course) -> Course:
-        """Some steps further, but not past a stop."""
+        """Trains some more steps, but not past a stop, and returns the new course."""
         stop = self._next_stop(now.step)
         steps = min(self._stride, stop - now.step, self._experiment.chunk)
         step, start = now.step + steps, time.perf_counter()
@@ -105,13 +105,13 @@ class Trainee:
         return Course(states, step, measured, now.seconds + time.perf_counter() - start, read)
 
     def _next_stop(self, step: int) -> int:
-        """Where losses are measured next: at regular steps, the last, and those of a reading."""
+        """Returns the next step to measure at: regular steps, the last, and those of a reading."""
         stride = self._experiment.measuring_stride
         regular = min((step // stride + 1) * stride, self._steps)
         return min([regular, *(at for at in self._ready.at if at > step)])
 
     def _save(self, now: Course) -> float:
-        """Writes a checkpoint; returns how long it took."""
+        """Writes a checkpoint, and returns the seconds that it took."""
         start = time.perf_counter()
         self._store.save(self._group, now.step, course.to_arrays(now, self._population))
         seconds = time.perf_counter() - start

@@ -34,7 +34,10 @@ def users_cache() -> pathlib.Path:
     """
     import platformdirs
 
-    path = pathlib.Path(platformdirs.user_cache_dir("resnet_jax"))
+    try:
+        path = pathlib.Path(platformdirs.user_cache_dir("resnet_jax"))
+    except RuntimeError as error:  # neither HOME nor an entry in the list of users
+        raise FileNotFoundError(f"{error}") from None
     if not path.is_absolute():  # no home
         raise FileNotFoundError(f"{path} is no place")
     return path

@@ -1,4 +1,4 @@
-"""What a study will need, predicted from shapes alone, so that what cannot fit is never started."""
+"""Compares the memory that a study will need with what is free, before anything is started."""
 
 import contextlib
 import os
@@ -12,14 +12,14 @@ if TYPE_CHECKING:
 
     from resnet_jax.training.population import Footprint
 
-#: Copies of the states that a checkpoint takes: on the devices, as arrays, and as bytes, twice.
+#: Copies of the states during a checkpoint: on the devices, as arrays, and twice as bytes.
 _SAVED = 4
 
-#: What a process takes besides: Python, JAX, and its compiler at work.
+#: The memory of the rest of a process: Python, JAX, and its compiler at work.
 BASE_BYTES = 2**29
 
-#: Where Linux says how much memory a container may use, how much it does, and how much of that are
-#: files that it would forget if need be, under which name.
+#: Files in which Linux says how much memory a container may use, and how much it uses; and the file
+#: and field for how much of that is cached files, which can be dropped.
 _CONTAINERS = (
     (
         "/sys/fs/cgroup/memory.max",
@@ -32,7 +32,7 @@ _CONTAINERS = (
         ("/sys/fs/cgroup/memory/memory.stat", "total_inactive_file"),
     ),
 )
-#: Where it says how often it killed for memory: in the container, or else in all.
+#: Files that count processes killed for lack of memory: in the container, or else in all.
 _KILLS = (
     "/sys/fs/cgroup/memory.events",
     "/sys/fs/cgroup/memory/memory.oom_control",
@@ -42,10 +42,10 @@ _BOOT = "/proc/sys/kernel/random/boot_id"
 
 
 def needed_bytes(footprint: "Footprint", runs: int, devices: Sequence["jax.Device"]) -> int:
-    """Bytes that training a group of runs in one program takes, on all devices together.
+    """Returns the bytes that training a group in one program takes, on all devices together.
 
-    Where the devices are cores, they share the machine's memory with the data set as it was read,
-    and with checkpoints.
+    Where devices are cores, they share the machine's memory with the data set as it was read, and
+    with checkpoints.
     """
     training = len(devices) * footprint.total(-(-runs // len(devices)))
     if devices[0].platform != "cpu":
@@ -54,18 +54,18 @@ def needed_bytes(footprint: "Footprint", runs: int, devices: Sequence["jax.Devic
 
 
 def saving_bytes(footprint: "Footprint", runs: int, devices: Sequence["jax.Device"]) -> int:
-    """Bytes of a group's checkpoint where devices are cores, whatever its batches; else 0."""
+    """Returns the bytes of a group's checkpoint if devices are cores, for any batch; else 0."""
     if devices[0].platform != "cpu":
         return 0
     return (1 + len(devices)) * footprint.data + _SAVED * runs * footprint.state
 
 
 class Room(NamedTuple):
-    """Bytes that training may take.
+    """Holds the bytes that training may take.
 
     Attributes:
-      whole: if nothing else ran here, so that it is the same at every launch.
-      now: beside whatever else runs; no more than the whole.
+      whole: bytes if nothing else ran here, the same at every launch.
+      now: bytes next to the other processes that run; at most the whole.
     """
 
     whole: int
@@ -73,7 +73,7 @@ class Room(NamedTuple):
 
 
 def room(devices: Iterable["jax.Device"] = ()) -> Room:
-    """That of the given accelerators; of this machine or container, where they have none."""
+    """Returns the memory of accelerators; of the machine or container, if they report none."""
     limits = [(device.memory_stats() or {}).get("bytes_limit", 0) for device in devices]
     if any(limits):
         return Room(sum(limits), sum(limits))
@@ -85,7 +85,7 @@ def room(devices: Iterable["jax.Device"] = ()) -> Room:
 
 
 def _free_bytes() -> int:
-    """What is left of the machine or container beside all that runs; 0 where nobody says."""
+    """Returns the bytes that are free in the machine or container; 0 if that is unknown."""
     free = _field("/proc/meminfo", "MemAvailable:")
     for limit_path, usage_path, cached in _CONTAINERS:
         limit, usage = _number_in(limit_path), _number_in(usage_path)
@@ -95,9 +95,9 @@ def _free_bytes() -> int:
 
 @contextlib.contextmanager
 def bounded() -> Iterator[None]:
-    """Within the block, to ask for more memory than there is fails, and kills no process.
+    """Makes allocations beyond the free memory fail within the block, so that no process is killed.
 
-    Linux promises memory that it does not have, and when it is used kills whoever is largest.
+    Linux grants memory that it does not have; when this is used, it kills the largest process.
     """
     free, used = _free_bytes(), _field("/proc/self/status", "VmData:")
     before = resource.getrlimit(resource.RLIMIT_DATA)
@@ -113,13 +113,13 @@ def bounded() -> Iterator[None]:
 
 
 def is_lack(error: BaseException) -> bool:
-    """Whether an error says that there was not enough memory."""
+    """Returns whether an error says that there was not enough memory."""
     words = ("RESOURCE_EXHAUSTED", "Out of memory", "out of memory")
     return isinstance(error, MemoryError) or any(word in str(error) for word in words)
 
 
 def kills() -> dict:
-    """When this machine was started, and how many processes were killed for memory since."""
+    """Returns the id of this boot, and how many processes have been killed for memory since."""
     try:
         boot = pathlib.Path(_BOOT).read_text(encoding="ascii").strip()
     except OSError:
@@ -129,7 +129,7 @@ def kills() -> dict:
 
 
 def _number_in(path: str) -> int | None:
-    """The number that a file holds; None where it does not."""
+    """Returns the number in a file; None if it holds none."""
     try:
         return int(pathlib.Path(path).read_text(encoding="ascii"))
     except (OSError, ValueError):
@@ -137,7 +137,7 @@ def _number_in(path: str) -> int | None:
 
 
 def _field(path: str, name: str, unit: int = 1024) -> int:
-    """A figure of a file of names and figures, in units; 0 where there is none."""
+    """Returns the number after a name in a file, times the unit; 0 if there is none."""
     with contextlib.suppress(OSError, ValueError):
         for line in pathlib.Path(path).read_text(encoding="ascii").splitlines():
             if line.split()[:1] == [name]:
@@ -146,6 +146,6 @@ def _field(path: str, name: str, unit: int = 1024) -> int:
 
 
 def text(count: int) -> str:
-    """Bytes in a unit that suits them."""
+    """Returns a number of bytes as text, in a suitable unit."""
     power = min(max(count.bit_length() - 1, 0) // 10, 3)
     return f"{count / 1024**power:,.1f} {('B', 'KiB', 'MiB', 'GiB')[power]}"

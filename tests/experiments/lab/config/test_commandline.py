@@ -1,4 +1,5 @@
 import dataclasses
+import os
 import subprocess
 import sys
 
@@ -88,3 +89,53 @@ def test_an_unknown_study_is_refused(tmp_path):
     command = [sys.executable, "-m", "experiments", "degradatoin"]
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
     assert done.returncode == 2 and "did you mean 'degradation'" in done.stderr
+
+
+def test_a_home_is_found_that_a_shell_left_alone(monkeypatch, tmp_path):
+    """Shells expand ``~`` at the beginning of a word, and not after ``=``."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for name in ("workdir", "data_dir", "dataset", "compilation_cache"):
+        config = commandline.parse(Config(), [f"--{name}=~/x.npz"])
+        assert getattr(config, name) == f"{tmp_path}/x.npz"
+    (tmp_path / "own.flags").write_text("--steps=7\n")
+    assert commandline.parse(Config(), ["--flagfile=~/own.flags"]).steps == 7
+
+
+@pytest.mark.parametrize("address", ["gs://bucket/x", "s3://bucket/x", "https://a.b/x.npz"])
+@pytest.mark.parametrize("name", ["workdir", "data_dir", "dataset", "compilation_cache"])
+def test_addresses_are_refused(name, address):
+    with pytest.raises(UserError, match=f"--{name}={address}: is an address"):
+        commandline.parse(Config(), [f"--{name}={address}"])
+
+
+def test_flag_files_as_editors_leave_them(tmp_path):
+    own = tmp_path / "own.flags"
+    own.write_bytes(b"\xef\xbb\xbf# mine\r\n--steps=7\r\n\r\n// and\r\n  --depths=2,4\r\n")
+    config = commandline.parse(Config(), [f"--flagfile={own}"])
+    assert (config.steps, config.depths) == (7, (2, 4))
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("--steps=7\n--width=3\n--steps=8\n", "--steps stands there twice"),
+        ("--flagfile=other.flags\n", "names no other"),
+        ("--preset=smoke\n", "names no other"),
+    ],
+)
+def test_what_a_flag_file_may_not_hold(tmp_path, text, said):
+    (tmp_path / "own.flags").write_text(text)
+    with pytest.raises(UserError, match=said):
+        commandline.parse(Config(), [f"--flagfile={tmp_path / 'own.flags'}"])
+
+
+@pytest.mark.parametrize("arguments", [["-help"], ["--help"], ["-h"], ["--helpfull"]])
+def test_help_is_shown_without_docstrings_and_to_nobody(arguments):
+    program = [sys.executable, "-OO", "-m", "experiments.degradation", *arguments]
+    done = subprocess.run(program, capture_output=True, text=True)
+    assert done.returncode == 0 and done.stdout.startswith("degradation\n"), done.stderr
+    read, write = os.pipe()
+    os.close(read)
+    unheard = subprocess.run(program, stdout=write, stderr=subprocess.PIPE, text=True)
+    os.close(write)
+    assert (unheard.returncode, unheard.stderr) == (0, "")

@@ -44,3 +44,12 @@ def test_the_revision_of_a_users_own_repository_is_none_of_ours(repository):
 def test_without_git_there_is_no_revision(monkeypatch):
     monkeypatch.setenv("PATH", "")
     assert environment._git_revision() is None
+
+
+def test_whoever_has_no_home_has_no_cache(monkeypatch):
+    def nobody(_):
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr("platformdirs.user_cache_dir", nobody)
+    with pytest.raises(OSError, match="home"):
+        environment.users_cache()
