@@ -1,8 +1,8 @@
-"""Remedies: ways to build and train deep networks, how deep they train, and what theory says.
+"""Compares remedies, ways to build and train deep networks: how deep they train, and theory.
 
-By :mod:`experiments.lab.analysis.reach` of the mean training error over seeds at the rate chosen
-for each depth (see :mod:`experiments.lab.analysis.summary`); of each seed alone the same is asked,
-at the same rates.
+The depth is the :mod:`experiments.lab.analysis.reach` of the mean training error over seeds at the
+rate chosen for each depth (see :mod:`experiments.lab.analysis.summary`).  It is also computed for
+each seed alone, at the same rates.
 """
 
 from collections.abc import Iterator, Sequence
@@ -18,27 +18,27 @@ from experiments.lab.analysis.wording import EDGES, percent
 from experiments.lab.config.variants import NETWORK_FIELDS, VARIANT_FIELDS, Variant
 from experiments.lab.config.vocabulary import NORMS
 
-#: Other limits than 5%, at which the same is asked to see how much the answer rests on it.
+#: Other limits than 5%, to show how much the answer depends on the limit.
 LIMITS = (0.01, 0.2)
 
-#: Verdicts that speak of neither explosion nor collapse.
+#: The verdicts that find neither explosion nor collapse.
 _SOUND = ("healthy", "shattered")
 
 _BEST_FIRST = verdicts.VERDICTS[::-1]
 
 
 class Remedy(NamedTuple):
-    """A way to build and train networks, with shortcuts of one weight, and how deep it trains them.
+    """Holds a way to build and train networks, of one shortcut weight, and how deep they train.
 
     Attributes:
       variant: how its networks are composed.
-      shortcut_weight: of theirs.
-      curve: the rows of the summary, shallow ones first.
-      runs: those at the chosen rates.
-      reach: of the mean over seeds.
-      seeds: that of each seed alone, the least first.
-      others: that of the mean, at each of :data:`LIMITS`.
-      theory: its verdict on the networks as initialised, by depth; empty where it is silent.
+      shortcut_weight: weight of their shortcuts.
+      curve: rows of the summary, shallow ones first.
+      runs: runs at the chosen rates.
+      reach: reach of the mean over seeds.
+      seeds: reach of each seed alone, the least first.
+      others: reach of the mean, at each of :data:`LIMITS`.
+      theory: theory's verdicts on the networks as initialised, by depth; empty if there are none.
     """
 
     variant: Variant
@@ -52,22 +52,22 @@ class Remedy(NamedTuple):
 
     @property
     def network(self) -> str:
-        """What its networks are called, but for their normalisation."""
+        """Returns the name of its networks, without their normalisation."""
         return configurations.name_of(self.shortcut_weight, self.variant)
 
     @property
     def name(self) -> str:
-        """What its networks are called."""
+        """Returns the name of its networks."""
         return f"{self.network}, {labels.norm(self.variant.norm)}"
 
     @property
     def failed_at_lowest_rate(self) -> bool:
-        """Whether the first depth that fails chose the lowest rate tried."""
+        """Returns whether the rate chosen at the first depth that fails is the lowest tried."""
         first = self.curve[self.curve.depth == self.reach.fails]
         return bool((first.rate_at_edge == "lowest").any())
 
     def failure(self) -> tuple[str, str]:
-        """Training error and chosen rate at the first depth that fails, in words; empty of none."""
+        """Returns error and rate at the first depth that fails, in words; empty if none fails."""
         for row in self.curve[self.curve.depth == self.reach.fails].itertuples():
             lost = f" ({row.diverged} of {row.seeds} diverged)" if row.diverged else ""
             return (
@@ -78,12 +78,12 @@ class Remedy(NamedTuple):
 
     @property
     def ill_from(self) -> float:
-        """The first depth tried at which theory finds explosion or collapse; NaN for none."""
+        """Returns the first depth tried with explosion or collapse by theory; NaN for none."""
         ill = [depth for depth, verdict in self.theory.items() if verdict not in _SOUND]
         return float(min(ill, default=np.nan))
 
     def foretold(self) -> str:
-        """Theory's verdicts in words, with the first depth tried that gets each but the first."""
+        """Returns theory's verdicts in words; from the second on, with their least depth."""
         first: dict[str, int] = {}
         for depth, verdict in self.theory.items():
             first.setdefault(verdict, depth)
@@ -92,13 +92,13 @@ class Remedy(NamedTuple):
 
 
 def of_results(results: pd.DataFrame, knows: bool) -> list[Remedy]:
-    """Every remedy of a results table, those that train deepest first.
+    """Returns every remedy in a results table, those that train deepest first.
 
-    Among equals the one with the lower training error at its deepest depth comes first.
+    Among equals, the one with the lower training error at its deepest depth comes first.
 
     Args:
-      results: of a study.
-      knows: whether theory knows the networks' blocks.
+      results: results of a study.
+      knows: whether theory covers the networks' blocks.
     """
     summary, chosen = summarise(results), choose_rates(results)
     found = [
@@ -127,9 +127,9 @@ def _remedy(curve: pd.DataFrame, runs: pd.DataFrame, knows: bool) -> Remedy:
 
 
 def foretold(variant: Variant, weight: float, depth: int) -> str:
-    """Theory's verdict on an infinitely wide dense network; empty where it is silent.
+    """Returns theory's verdict on an infinitely wide dense network; empty if it has none.
 
-    From a usual start: of inputs that have nothing in common behind the stem.
+    The start is the usual one: inputs have nothing in common after the stem.
     """
     blocks = (depth - 2) // 2
     known = predictions.setting_of(variant, weight, blocks) if blocks else None
@@ -148,7 +148,7 @@ def foretold(variant: Variant, weight: float, depth: int) -> str:
 
 
 def table(found: Sequence[Remedy]) -> pd.DataFrame:
-    """A row a remedy; depths are empty where there are none, as in :class:`Reach`."""
+    """Returns a row a remedy; depths are empty if there are none, as in :class:`Reach`."""
     return pd.DataFrame([_row(remedy) for remedy in found])
 
 
@@ -167,7 +167,7 @@ def _row(remedy: Remedy) -> dict:
 
 
 def sentences(found: Sequence[Remedy]) -> list[str]:
-    """Which remedies train deepest, how sure that is, and whether theory knows, from the data."""
+    """Returns sentences on which remedies train deepest, how sure that is, and on theory."""
     plain = [each for each in found if each.shortcut_weight == 0]
     shortcuts = [each for each in found if each.shortcut_weight != 0]
     lines = [
@@ -191,7 +191,7 @@ def _deepest(kind: str, found: list[Remedy]) -> str:
 
 
 def _doubts(found: Sequence[Remedy]) -> Iterator[str]:
-    """What the answer rests on: seeds, the limit, the rates, and failures that are final."""
+    """Yields sentences on what the answer depends on: seeds, limit, deeper successes, rates."""
     alike = sum(each.seeds[0].order == each.seeds[-1].order for each in found)
     yield f"In {alike} of {len(found)}, every seed alone comes to the same depth."
     for place, limit in enumerate(LIMITS):
@@ -211,7 +211,7 @@ def _doubts(found: Sequence[Remedy]) -> Iterator[str]:
 
 
 def _of_theory(found: Sequence[Remedy]) -> Iterator[str]:
-    """Of the networks that theory gives each verdict, how many train."""
+    """Yields a sentence on how many of the networks with each of theory's verdicts train."""
     trains: dict[tuple, bool] = {}
     for each in found:
         errors = each.curve.set_index("depth").train_error

@@ -7,7 +7,9 @@ networks are convolutional) and the call ``(a, shortcut_weight, branch_weight) -
 import dataclasses
 import functools
 import hashlib
+import pathlib
 import re
+import traceback
 from collections.abc import Iterator
 from typing import Any
 
@@ -78,7 +80,9 @@ def _program(experiment: Experiment, cell: Cell) -> Iterator[bytes]:
         raise
     except Exception as error:  # whatever Flax, JAX and the block itself raise
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-        raise broken(f"fails: {type(error).__name__}: {lines[0] if lines else ''}") from None
+        at = traceback.extract_tb(error.__traceback__)[-1]
+        where = f"{type(error).__name__} in {pathlib.Path(at.filename).name}:{at.lineno}"
+        raise broken(f"fails: {where}: {lines[0] if lines else ''}") from error
     count = len(jax.tree.leaves(params))
     _, used = partial_eval.dce_jaxpr(traced.jaxpr, [True] * len(traced.jaxpr.outvars))
     if cell.depth > 2 and not used[count + 1]:

@@ -147,7 +147,7 @@ class _Sweep:
 
 
 def _note_killed(lock: Lock, groups: Iterable[Group], store: Store) -> None:
-    """If the last process here was killed for lack of memory, records its group as failed."""
+    """Records a group as failed if the last process here was killed for lack of memory at it."""
     then, now = lock.before, memory.kills()
     killed = then.get("boot") == now["boot"] and then.get("memory_kills") != now["memory_kills"]
     for group in groups:

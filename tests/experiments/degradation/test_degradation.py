@@ -300,14 +300,15 @@ sys.exit(degradation.main(block=Broken))
 """
 
 
-def test_an_unforeseen_error_is_one_line_without_debug(tmp_path):
+def test_what_is_wrong_with_a_block_is_one_line_without_debug(tmp_path):
     (tmp_path / "broken.py").write_text(BROKEN)
     command = [sys.executable, "broken.py", "--depths=4"]
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
-    assert done.returncode == 70 and done.stderr.count("\n") == 1
+    assert done.returncode == 2 and done.stderr.count("\n") == 1
     assert "AttributeError in broken.py:13" in done.stderr and "no_such_thing" in done.stderr
+    assert done.stderr.startswith("degradation: your block Broken fails")
     shown = subprocess.run([*command, "--debug"], capture_output=True, text=True, cwd=tmp_path)
-    assert shown.returncode == 1 and "Traceback" in shown.stderr
+    assert shown.returncode == 1 and "return self.parts.no_such_thing(a)" in shown.stderr
 
 
 @pytest.mark.long

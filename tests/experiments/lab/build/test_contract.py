@@ -117,14 +117,17 @@ END = "return shortcut_weight * a + branch_weight * z"
             block_of("z = nn.BatchNorm(False)(a); " + END),
             "batch_stats",
         ),
-        (block_of("z = nn.Dropout(0.5, deterministic=False)(a); " + END), "fails: InvalidRngError"),
+        (
+            block_of("z = nn.Dropout(0.5, deterministic=False)(a); " + END),
+            "fails: InvalidRngError in ",
+        ),
         (block_of("z = nn.Dense(2 * self.width)(a); " + END), "fails: "),
         (block_of(LINEAR + "return a, z"), "fails: "),
         (block_of("z = self.parts.linaer(self.width)(a); " + END), "linaer"),
         (block_of("z = nn.Conv(self.width, (3, 3))(a); " + END), "fails: "),
-        (block_of(LINEAR + "return a + z", call="a, branch_weight"), "fails: TypeError"),
+        (block_of(LINEAR + "return a + z", call="a, branch_weight"), "fails: TypeError in "),
         (block_of(LINEAR + END, fields="parts: Parts"), "blocks"),
-        (block_of("raise RuntimeError('mine')"), "fails: RuntimeError: mine"),
+        (block_of("raise RuntimeError('mine')"), "mine"),
     ],
 )
 def test_what_breaks_the_contract_is_said_in_one_line(block, said):
