@@ -1,7 +1,7 @@
 """Networks: counts exactly the layers, parameters and multiply-adds of networks of each family.
 
 Without flags, lists the networks of He et al. 2015 and 2016, next to the numbers that the papers
-print.  With flags, lists the networks that they describe; of a single one, its layers as well.
+print.  With flags, lists the networks that they describe, and for a single one also its layers.
 """
 
 import dataclasses
@@ -17,7 +17,7 @@ from experiments.lab.system.errors import UserError
 from experiments.lab.system.interrupts import Interrupts
 from experiments.lab.system.startup import import_jax
 
-#: The flags of a study that describe a network.
+#: The flags that describe a network and that this command shares with the studies.
 _SHARED = ("block", "width", "width_factor", *NETWORK_FIELDS)
 
 
@@ -63,7 +63,7 @@ def _papers() -> typing.Iterator[Row]:
     for depth, parameters in {164: "1.7M", 1001: "10.2M"}.items():
         config = Config(depths=(depth,), block="bottleneck", **later)
         yield Row(f"ResNet-{depth}", config, parameters)
-    # Its name counts the three projections as layers, but not the head.
+    # The name WRN-28-10 counts the three projections as layers, but not the head.
     yield Row("WRN-28-10", Config(depths=(26,), width_factor=10, **later), "36.5M")
     for depth in (18, 34):
         config = Config(family="imagenet", depths=(depth,))
@@ -80,7 +80,7 @@ def tell(config: typing.Any, _: Interrupts) -> None:
     """Prints the table of networks.
 
     Raises:
-      UserError: there is no such network.
+      UserError: The flags describe no network that exists.
     """
     rows = _asked(config)
     for row in rows:

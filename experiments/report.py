@@ -14,7 +14,7 @@ from experiments.lab.system.interrupts import Interrupts
 
 @dataclasses.dataclass(frozen=True)
 class ReportConfig:
-    """Holds the flags of the command."""
+    """Holds the flags of the command ``report``."""
 
     workdir: str = dataclasses.field(
         default="runs/degradation",

@@ -1,4 +1,4 @@
-"""Studies degradation; :mod:`experiments.degradation.study` has the question."""
+"""Studies degradation; :mod:`experiments.degradation.study` states the question."""
 
 from experiments.degradation.study import STUDY as STUDY
 from experiments.degradation.study import main as main

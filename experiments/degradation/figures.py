@@ -1,4 +1,4 @@
-"""Figures of training over the steps, and of the choice of the rate."""
+"""Draws training curves over the steps, and training error over the learning rates tried."""
 
 from typing import Any
 
@@ -21,7 +21,7 @@ from experiments.lab.report.figures import (
 
 
 def training_curves(results: pd.DataFrame, history: pd.DataFrame, metric: str) -> Figure:
-    """A metric over the steps at the chosen rates: a panel a depth, a thin line a seed."""
+    """Draws a metric over the steps at the chosen rates: a panel a depth, a thin line a seed."""
     runs = choose_rates(results)[[*VARIANT_FIELDS, "depth", "shortcut_weight", "learning_rate"]]
     curves = history[history.metric == metric].merge(runs.drop_duplicates())
     depths = sorted(results.depth.unique())
@@ -47,7 +47,7 @@ def training_curves(results: pd.DataFrame, history: pd.DataFrame, metric: str) -
 
 
 def rates(results: pd.DataFrame) -> Figure:
-    """The choice of the rate: mean training error over the rate, a panel a depth."""
+    """Draws training error over the learning rate: a line for the mean, a panel a depth."""
     depths, tried = sorted(results.depth.unique()), sorted(results.learning_rate.unique())
     with wrapped_panels(len(depths), 2.4, 2.1) as (figure, row):
         for axes, depth in zip(row, depths, strict=True):

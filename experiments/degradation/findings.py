@@ -7,7 +7,7 @@ from experiments.lab.analysis.wording import percent
 
 
 def turning_point(curve: pd.DataFrame) -> tuple[pd.Series, pd.Series]:
-    """Returns the point of least training error (the shallowest of equals), and the deepest.
+    """Returns the point of least training error (among equals, the shallowest), and the deepest.
 
     Args:
       curve: the rows of a summary for one variant and shortcut weight.
@@ -19,7 +19,7 @@ def turning_point(curve: pd.DataFrame) -> tuple[pd.Series, pd.Series]:
 def rises(curve: pd.DataFrame) -> bool:
     """Returns whether training error turns up with depth.
 
-    It does if the 95% interval at the deepest point lies wholly above that at the least error.
+    It does if the 95% interval at the deepest point lies wholly above the one at the least error.
     """
     least, deepest = turning_point(curve)
     return bool(deepest.train_error_low > least.train_error_high)
@@ -28,8 +28,8 @@ def rises(curve: pd.DataFrame) -> bool:
 def falls(curve: pd.DataFrame) -> bool:
     """Returns whether training error keeps falling with depth.
 
-    It does if it is least at the deepest point, and the 95% interval there lies wholly below that
-    at the shallowest.
+    It does if it is least at the deepest point, and the 95% interval there lies wholly below the
+    one at the shallowest point.
     """
     least, deepest = turning_point(curve)
     shallowest = curve.sort_values("depth").iloc[0]
@@ -38,7 +38,7 @@ def falls(curve: pd.DataFrame) -> bool:
 
 
 def sentences(summary: pd.DataFrame) -> list[str]:
-    """Returns one sentence a variant: where each kind's training error turns up, if it does."""
+    """Returns one sentence for each variant: where each kind's training error rises, if it does."""
     lines = []
     for key, name in labels.variants(summary).items():
         variant = labels.of(summary, key)
@@ -76,7 +76,7 @@ def _clause(curve: pd.DataFrame) -> str:
 
 
 def _comparison(variant: pd.DataFrame) -> str:
-    """Compares plain and residual networks at the deepest point that both have."""
+    """Returns a clause that compares plain and residual networks at the deepest common depth."""
     plain, residual = (
         variant[variant.shortcut_weight == weight].set_index("depth") for weight in (0.0, 1.0)
     )
@@ -94,11 +94,11 @@ def _comparison(variant: pd.DataFrame) -> str:
 
 
 def notes(summary: pd.DataFrame, held_out: bool) -> list[str]:
-    """Returns what a reader of a summary has to know.
+    """Returns the notes below the table of a summary.
 
     Args:
       summary: summary of a study.
-      held_out: whether examples held out of the training set replace the test set.
+      held_out: whether examples held out from the training set replace the test set.
     """
     lines = [
         "Rates: of those tried, the one with the lowest mean training error over all seeds, "

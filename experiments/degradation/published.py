@@ -1,4 +1,4 @@
-"""Lists numbers that papers print, and compares them with ours."""
+"""Lists results published in papers, and compares them with those of a study."""
 
 from typing import NamedTuple
 
@@ -6,7 +6,7 @@ import pandas as pd
 
 from experiments.lab.analysis import labels
 
-#: What He et al. 2016 print if the test error stays above 20 %.
+#: The entry in tables of He et al. 2016 for a test error that stays above 20%.
 FAILS = "fails (> 20)"
 
 CURVES = "curves only"
@@ -16,8 +16,8 @@ class Published(NamedTuple):
     """Describes one network of a paper.
 
     Attributes:
-      depth, block, order, shortcut, shortcut_weight: the network, in the words of our tables.
-      test_error: test error on CIFAR-10 in percent, or what the paper says instead of a number.
+      depth, block, order, shortcut, shortcut_weight: the network, as in the columns of results.
+      test_error: test error on CIFAR-10 in percent, or the text that the paper gives instead.
     """
 
     depth: int
@@ -29,7 +29,7 @@ class Published(NamedTuple):
 
 
 class Paper(NamedTuple):
-    """Holds a table of a paper; all are on CIFAR-10."""
+    """Holds a paper's table of results on CIFAR-10."""
 
     source: str
     networks: tuple[Published, ...]
@@ -103,11 +103,11 @@ _COMMON_SETTINGS = {"width": (0, 16), "width_factor": (1,), "own_block": ("",)}
 
 
 def compare(paper: str, summary: pd.DataFrame) -> pd.DataFrame:
-    """Returns test errors in percent, the paper's and ours: a row a network of the paper.
+    """Returns the paper's and the study's test errors in percent: a row a network of the paper.
 
-    If a network was trained in several ways, ours is the one with the lowest training error, as for
-    rates.  Columns: those that distinguish networks, ``kind``, ``paper``, and ``ours, ours_low,
-    ours_high, seeds, learning_rate``, empty if we have not run it.
+    If the study trained a network in several ways, the one with the lowest training error is taken,
+    as for rates.  Columns: those that distinguish networks, ``kind``, ``paper``, and ``ours,
+    ours_low, ours_high, seeds, learning_rate``, empty if the study did not train it.
     """
     known = summary[(summary[list(_COMMON)] == pd.Series(_COMMON)).all(axis=1)]
     rows = []
@@ -128,7 +128,7 @@ def compare(paper: str, summary: pd.DataFrame) -> pd.DataFrame:
 
 
 def deviations(settings: dict) -> list[str]:
-    """Returns the flags in which a study's networks differ from the papers'; empty for none."""
+    """Returns the flags in which a study's networks differ from the papers'; [] if none does."""
     return [
         f"--{name}={settings[name]}"
         for name, wanted in _COMMON_SETTINGS.items()
@@ -141,7 +141,7 @@ TITLE = "Test error, %"
 
 
 def texts(beside: pd.DataFrame) -> tuple[list[str], list[list[str]]]:
-    """Returns a comparison in words for people: its columns, and the texts of its rows."""
+    """Returns a comparison as a table for people: its column titles, and its rows of texts."""
     varying = [name for name in ("block", "order", "shortcut") if beside[name].nunique() > 1]
     rows = []
     for row in beside.to_dict("records"):
@@ -162,7 +162,7 @@ def texts(beside: pd.DataFrame) -> tuple[list[str], list[list[str]]]:
 
 
 def notes(paper: str, settings: dict) -> list[str]:
-    """Returns what a reader of a comparison has to know."""
+    """Returns the notes below the table of a comparison."""
     measured_on = "validation" if settings["holdout"] else "test"
     lines = [
         f"Paper: {PAPERS[paper].source}, on CIFAR-10. Ours: {measured_on} set of "

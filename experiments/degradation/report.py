@@ -1,4 +1,4 @@
-"""The report of :mod:`experiments.degradation`."""
+"""Builds the report of :mod:`experiments.degradation`."""
 
 from experiments.degradation import figures, findings, published
 from experiments.lab.analysis import labels, summary, wording
@@ -6,19 +6,19 @@ from experiments.lab.report import depth_curves, page
 from experiments.lab.report.presentation import Presentation
 from experiments.lab.store.results import Results
 
-#: The table of a paper's numbers and ours.
+#: The name of the table that compares a paper's test errors with the study's.
 PAPER = "paper.csv"
 
 _CAPTIONS = {
     "error_over_depth": "Error over depth: mean line, 95% interval, a point a seed.",
     "loss_over_depth": "Cross-entropy over depth, in nats.",
     "training_curves": "Training error over the steps, a panel a depth, a thin line a seed.",
-    "learning_rates": "The choice of the rate: final training error over the rates tried.",
+    "learning_rates": "Choice of the learning rate: final training error over the rates tried.",
 }
 
 
 def report(results: Results) -> Presentation:
-    """Says what the study found."""
+    """Returns the study's findings, tables and figures."""
     settings, runs, history = results.settings, results.runs, results.history
     table, held_out = summary.summarise(runs), bool(settings.get("holdout"))
     shown = [

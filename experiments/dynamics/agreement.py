@@ -23,11 +23,12 @@ _KEY = [*VARIANT_FIELDS, "shortcut_weight", "depth"]
 
 
 class Score(NamedTuple):
-    """Holds how well verdicts predict which configurations train.
+    """Holds how well verdicts predict training.
 
     Attributes:
       counts: numbers of configurations ``[2, 2]``: rows healthy and not, columns train and fail.
-      agreement: share of those that are healthy and train, or neither, with a 95% interval.
+      agreement: share of configurations that are healthy and train, or are not healthy and fail,
+        with a 95% interval.
       p_value: p-value of Fisher's exact test that verdict and training are independent.
     """
 
@@ -63,14 +64,14 @@ def of_configurations(
 
 
 def judged(table: pd.DataFrame) -> pd.DataFrame:
-    """Returns the rows whose verdict is a prediction: of networks through which signals pass."""
+    """Returns the rows whose verdict is a prediction: networks through which signals pass."""
     return table[table.carries.eq(True)]
 
 
 def distinct(table: pd.DataFrame) -> pd.DataFrame:
-    """Returns one row a network as initialised: of its trainings, the one with the least error.
+    """Returns one row for each network as initialised: its training with the least error.
 
-    A verdict on networks as initialised is one prediction, however many trainings were tried.
+    A verdict on a network as initialised is one prediction, however many trainings were tried.
     """
     network = [*NETWORK_FIELDS, "shortcut_weight", "depth"]
     best_first = table.sort_values("train_error", kind="stable")
@@ -78,7 +79,7 @@ def distinct(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def score(table: pd.DataFrame) -> Score:
-    """Returns how well the verdicts of judged and distinct rows predict; there must be some."""
+    """Returns the score of the verdicts of judged and distinct rows; there must be some rows."""
     healthy, trains = table.verdict == HEALTHY, table.trains
     counts = np.array(
         [[(kind & end).sum() for end in (trains, ~trains)] for kind in (healthy, ~healthy)]
@@ -89,15 +90,15 @@ def score(table: pd.DataFrame) -> Score:
 
 
 def by_verdict(table: pd.DataFrame) -> pd.DataFrame:
-    """Counts for each verdict that was given the configurations, and those that train."""
+    """Counts, for each verdict given, all its configurations and those that train."""
     groups = table.groupby("verdict").trains.agg(configurations="size", train="sum")
     return groups.reindex([name for name in verdicts.VERDICTS if name in groups.index])
 
 
 def sentences(table: pd.DataFrame) -> list[str]:
-    """Returns sentences on what the verdicts of judged rows predicted, and which were wrong."""
+    """Returns sentences on how well the verdicts of judged rows predicted, and the wrong ones."""
     if table.empty:
-        return ["No network here passes on what enters: there is nothing to predict."]
+        return ["Signals pass through no network here: there is nothing to predict."]
     table = distinct(table)
     found = score(table)
     (sound, broken), (spared, lost) = found.counts
@@ -111,7 +112,7 @@ def sentences(table: pd.DataFrame) -> list[str]:
     counts = "; ".join(
         f"{name}: {row.train} of {row.configurations}" for name, row in by_verdict(table).iterrows()
     )
-    lines.append(f"That train, by verdict: {counts}.")
+    lines.append(f"Networks that train, by verdict: {counts}.")
     healthy = table.verdict == HEALTHY
     for title, which in (
         ("Healthy as initialised, and failed", table[healthy & ~table.trains]),

@@ -1,4 +1,4 @@
-"""Evolution: figures of signals and gradients in training, over layers and over steps."""
+"""Draws signals and gradients in training, over layers and over steps."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -19,22 +19,22 @@ from experiments.lab.analysis.reach import TRAINED
 from experiments.lab.analysis.verdicts import VERDICTS
 from experiments.lab.report.figures import color_of, error_axis, legend_above, panels, within
 
-#: Steps that a figure over layers shows at most.
+#: The most steps that a figure over layers shows.
 _MOST_STEPS = 6
 
-#: Of logarithmic axes: what is smaller or larger is cut off.
+#: The limits of logarithmic axes; smaller and larger values are cut off.
 _SMALLEST, _LARGEST = 1e-9, 1e9
 
 
 class Quantity(NamedTuple):
-    """A quantity over the layers.
+    """Describes how a quantity is drawn over the layers.
 
     Attributes:
-      title: of its axis.
-      table: ``blocks`` or ``layers``.
-      column: of the table.
-      power: that it is raised to.
-      logarithmic: how it is drawn.
+      title: title of its axis.
+      table: table of readings that holds it, ``blocks`` or ``layers``.
+      column: its column in the table.
+      power: power to which it is raised.
+      logarithmic: whether its axis is logarithmic.
     """
 
     title: str
@@ -54,13 +54,13 @@ ROWS = (
 
 
 def over_layers(tables: Mapping[str, pd.DataFrame], found: Sequence[Trajectory]) -> Figure:
-    """Every quantity over the layers at some steps: a row a quantity, a column a network.
+    """Draws every quantity over the layers at some steps: a row a quantity, a column a network.
 
-    A line is the median over seeds, its band reaches from the lowest seed to the highest.
+    A line is the median over seeds; its band reaches from the lowest seed to the highest.
 
     Args:
       tables: readings of blocks and layers at the chosen rates, by name.
-      found: the networks.
+      found: trajectories of the networks.
     """
     rows = [row for row in ROWS if row.column in tables[row.table].columns]
     tables = {
@@ -94,7 +94,7 @@ def over_layers(tables: Mapping[str, pd.DataFrame], found: Sequence[Trajectory])
 
 
 def _some(steps: np.ndarray) -> np.ndarray:
-    """The first and last step, and some between them."""
+    """Returns the first and last step, and some between them."""
     places = np.linspace(0, len(steps) - 1, min(_MOST_STEPS, len(steps)))
     return steps[places.round().astype(int)]
 
@@ -114,7 +114,7 @@ def _draw(
 ) -> None:
     values = runs.pivot(index="place", columns="seed", values=row.column) ** row.power
     values = values.where(np.isfinite(values) & ((values > 0) | (not row.logarithmic)))
-    last = depth - (row.table == "blocks")  # blocks begin behind the stem and end at the head
+    last = depth - (row.table == "blocks")  # blocks begin after the stem and end at the head
     places = np.linspace(1, last, len(values))
     look: dict[str, Any] = {"color": color, "lw": 1.2, "label": label}
     axes.plot(places, values.median(axis=1), **look)
@@ -129,7 +129,7 @@ def _logarithmic(axes: Axes) -> None:
 
 
 def _positive(values: np.ndarray) -> np.ndarray:
-    """What a logarithmic axis can show; NaN elsewhere."""
+    """Returns the values that a logarithmic axis can show, and NaN instead of the others."""
     return np.where(values > 0, values, np.nan)
 
 
@@ -145,13 +145,13 @@ _LOGARITHMIC = tuple(_CURVES)[:3]
 
 
 def over_steps(found: Sequence[Trajectory], names: Sequence[str]) -> Figure:
-    """Every quantity over the steps: a row a quantity, a column a normalisation.
+    """Draws every quantity over the steps: a row a quantity, a column a normalisation.
 
     A thin line is a seed, a thick one the median.
 
     Args:
-      found: the networks.
-      names: of theirs and others, in the order of their colours in all figures.
+      found: trajectories of the networks.
+      names: names of these and other networks, in the order of their colours in all figures.
     """
     norms = list(dict.fromkeys(each.variant.norm for each in found))
     with panels(
@@ -191,12 +191,12 @@ def _step_axis(axes: Axes, steps: np.ndarray) -> None:
 
 
 def errors_by_verdict(table: pd.DataFrame, runs: pd.DataFrame, names: Sequence[str]) -> Figure:
-    """Final training error of every run, by the verdict on its configuration as initialised.
+    """Draws the final training error of every run by the verdict on it as initialised.
 
     Args:
-      table: judged rows of :mod:`experiments.dynamics.agreement`.
-      runs: at the chosen rates.
-      names: as above.
+      table: rows from :func:`experiments.dynamics.agreement.judged`.
+      runs: runs at the chosen rates.
+      names: names of the networks, as in :func:`over_steps`.
     """
     depths, norms = sorted(table.depth.unique()), list(dict.fromkeys(table.norm))
     verdicts = [name for name in VERDICTS if name in set(table.verdict)]
@@ -231,7 +231,7 @@ _MARKERS = ("o", "s", "^", "D")
 
 
 def _spread(count: int) -> np.ndarray:
-    """Places side by side around 0."""
+    """Returns places next to each other around 0."""
     return (np.arange(count) - (count - 1) / 2) * min(0.1, 0.8 / max(count, 1))
 
 

@@ -1,4 +1,4 @@
-"""The report of :mod:`experiments.dynamics`."""
+"""Builds the report of :mod:`experiments.dynamics`."""
 
 import functools
 from collections.abc import Callable
@@ -32,12 +32,12 @@ _NOTES = (
     "Verdicts: see propagation. Rates: of those tried, the one with the lowest mean training error "
     "over all seeds; ↓ was the lowest tried and ↑ the highest. A diverged run classifies nothing: "
     "its error counts as 100%. Configurations are no independent sample; intervals and tests over "
-    "them tell how far so few can be trusted.",
+    "them show how far so few of them can be trusted.",
 )
 
 
 def report(results: Results) -> Presentation:
-    """Says what the study found."""
+    """Returns the study's findings, tables and figures."""
     settings = results.settings
     runs, history = results.runs, results.history
     chosen = summary.choose_rates(runs)
@@ -50,7 +50,7 @@ def report(results: Results) -> Presentation:
     judged = agreement.judged(table)
     drawn, captions = _figures(tables, found, judged, chosen)
     return Presentation(
-        title="When do plain networks fail, and was it foretold?",
+        title="When do plain networks fail, and was it predicted?",
         about=f"{settings.get('num_seeds')} seeds of each configuration and rate, on "
         f"{settings.get('dataset')}, read at chosen steps of their training.",
         found=[*trajectories.sentences(found), *agreement.sentences(judged)],
@@ -67,7 +67,7 @@ def _figures(
     judged: pd.DataFrame,
     chosen: pd.DataFrame,
 ) -> tuple[dict[str, Callable[[], Figure]], dict[str, str]]:
-    """Returns figures and their captions by name; none where there is nothing to draw."""
+    """Returns figures and their captions by name; none if there is nothing to draw."""
     deepest = trajectories.deepest(found)
     if not deepest:
         return {}, {}
@@ -85,14 +85,14 @@ def _figures(
         name = "over_layers" if number == 1 else f"over_layers_{number}"
         drawn[name] = functools.partial(figures.over_layers, tables, these)
         captions[name] = (
-            f"Over the layers, {depth} of them, {kind}: median over seeds, from the lowest to the "
-            "highest."
+            f"Over the layers, {depth} of them, {kind}: median over seeds; bands reach from the "
+            "lowest to the highest."
         )
     return drawn, captions
 
 
 def _texts(judged: pd.DataFrame) -> list[list[str]]:
-    """The rows of the table, by :data:`_COLUMNS`."""
+    """Returns the rows of the table, with the columns :data:`_COLUMNS`."""
     rank = lambda values: values.map(NORMS.rank) if values.name == "norm" else values
     ranked = judged.sort_values(["depth", "norm"], key=rank, kind="stable")
     shown = ("training error", "95% interval", "rate", "failed")

@@ -1,6 +1,6 @@
 """Follows signals and gradients step by step while networks train.
 
-Only runs at the chosen rates are used.  A diverged run has no numbers after that; it is counted.
+Only runs at the chosen rates are used.  After a run diverges it has no numbers, and is counted.
 """
 
 import dataclasses
@@ -15,8 +15,8 @@ from experiments.lab.analysis.wording import percent
 from experiments.lab.config.grid import RUN_COLUMNS
 from experiments.lab.config.variants import Variant
 
-#: A network has begun to learn when its training error is below this, as in the warm-up of He et
-#: al. 2015 (section 4.2).
+#: The training error below which a network has begun to learn, as in the warm-up of He et al. 2015
+#: (section 4.2).
 BEGUN = 0.8
 
 #: The measures that are followed over the steps.
@@ -33,12 +33,12 @@ class Trajectory(NamedTuple):
       shortcut_weight: weight of their shortcuts.
       depth: their depth.
       name: their name, without the normalisation.
-      steps: steps at which they were read ``[steps]``.
+      steps: steps at which they were measured ``[steps]``.
       measures: measures ``[steps, seeds]`` by name, NaN where a number is not finite: training loss
-        (nats) and error; norms of the loss's gradient at the first block's input and the last
+        (nats) and error; norms of the loss's gradient at the first block's input and at the last
         block's output; correlation of two inputs' gradients at the former; cosine of two inputs at
-        the latter; share of dead features, mean over the layers after the stem; relative change of
-        the stem's weights, as a norm, in the next step (if there are steps).
+        the latter; share of dead features, mean over the layers after the stem; norm of the stem's
+        weight update in the next step over the norm of its weights (if there are steps).
       verdicts: verdicts on the networks at each step ``[steps]``.
       diverged: number of runs that diverged.
     """
@@ -62,7 +62,7 @@ class Trajectory(NamedTuple):
             return self.measures[FIRST] / self.measures[LAST]
 
     def begins(self) -> float:
-        """Returns the first step read with a median training error below 80%; NaN for none."""
+        """Returns the first step measured with a median training error below 80%, or NaN."""
         below = self.steps[self.middle(ERROR) < BEGUN]
         return float(below[0]) if len(below) else np.nan
 
@@ -104,7 +104,7 @@ def of_runs(
 
 
 def finite(table: pd.DataFrame, column: str) -> pd.DataFrame:
-    """Returns a table with NaN where the power of activations overflows and no number is valid.
+    """Returns a table with NaN in the rows where the power of activations overflows.
 
     Args:
       table: table of readings.
@@ -156,9 +156,9 @@ def by_kind(found: Sequence[Trajectory]) -> dict[str, list[Trajectory]]:
 
 
 def sentences(found: Sequence[Trajectory]) -> list[str]:
-    """Returns sentences on when the deepest plain networks begin to learn, with gradients then.
+    """Returns sentences on when the deepest plain networks begin to learn, and their gradients.
 
-    Each is compared with networks with whole, or the strongest, shortcuts.
+    Each is compared with the same network with the greatest shortcut weight trained.
     """
     here = deepest(found)
     lines = []
@@ -186,7 +186,7 @@ def _story(each: Trajectory) -> str:
 
 
 def _updates(each: Trajectory) -> str:
-    """Words the first layer's first update, and one before the rate falls to zero."""
+    """Returns a clause on the first layer's first update, and one before the rate is zero."""
     if UPDATE not in each.measures:
         return ""
     first, later = each.middle(UPDATE)[[0, max(len(each.steps) - 3, 0)]]
@@ -202,7 +202,7 @@ def _beside(other: Trajectory) -> str:
 
 
 def _ratios(each: Trajectory) -> str:
-    """Words gradient ratios of first to last block, at both ends and as learning begins."""
+    """Returns the gradient ratios of first to last block at both ends and as learning begins."""
     ratios = pd.DataFrame(each.growth()).median(axis=1).to_numpy()
     begins = each.begins()
     at = [0, len(ratios) - 1]
@@ -214,7 +214,7 @@ def _ratios(each: Trajectory) -> str:
 
 
 def _verdicts(each: Trajectory) -> str:
-    """Words the verdicts, and the step from which each holds."""
+    """Returns the verdicts in words, and the step from which each holds."""
     changes = [
         index
         for index, verdict in enumerate(each.verdicts)

@@ -1,4 +1,4 @@
-"""Profiles: figures of what happens over the blocks of a network, beside what theory says."""
+"""Draws diagnostics over the blocks of networks, next to the predictions of theory."""
 
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -18,15 +18,15 @@ from resnet_jax.diagnostics.layers import POINTS, REACH
 
 
 class Quantity(NamedTuple):
-    """How a quantity is drawn; what lies beyond the limits is cut off.
+    """Describes how a quantity is drawn; values beyond the limits are cut off.
 
     Attributes:
-      title: of its axis.
-      limits: of its axis.
-      logarithmic: how it is drawn.
-      shared: whether the panels of all normalisations have one axis.
-      table: that it is read from, for quantities without theory.
-      over: a column of that table that it is divided by.
+      title: title of its axis.
+      limits: limits of its axis.
+      logarithmic: whether its axis is logarithmic.
+      shared: whether the panels of all normalisations share one axis.
+      table: table of readings that holds it, for quantities without theory.
+      over: column of that table by which it is divided.
     """
 
     title: str
@@ -39,7 +39,7 @@ class Quantity(NamedTuple):
 
 _WIDE = (1e-12, 1e38)
 
-#: Those that theory speaks of.  Explosions would flatten the panels beside them.
+#: The quantities that theory predicts.  On a shared axis, explosions would flatten other panels.
 PREDICTED = {
     "power": Quantity("activation power", _WIDE, shared=False),
     "gradient": Quantity("squared gradient,\nover that at the last block", _WIDE, shared=False),
@@ -47,7 +47,7 @@ PREDICTED = {
     "gradient_correlation": Quantity("gradient correlation\nof two inputs", (1e-2, 1.5)),
 }
 
-#: The others.
+#: The quantities without theory.
 MEASURED = {
     "branch_to_shortcut": Quantity("branch over shortcut", (1e-4, 1e4)),
     "rank": Quantity("effective rank", (0.9, 1e4)),
@@ -60,7 +60,7 @@ _DASHES = (0, (4, 2))
 
 
 class Line(NamedTuple):
-    """A curve to draw ``[places]``; theory may be NaN."""
+    """Holds a curve to draw, with its interval and theory ``[places]``; theory may be NaN."""
 
     mean: np.ndarray
     low: np.ndarray
@@ -69,7 +69,7 @@ class Line(NamedTuple):
 
 
 def over_blocks(found: Sequence[Configuration]) -> Figure:
-    """What theory speaks of: a row a quantity, a column a normalisation.
+    """Draws the quantities that theory predicts: a row a quantity, a column a normalisation.
 
     A line is the mean over seeds, its band the 95% interval, and the thin dark line theory.
     """
@@ -87,12 +87,12 @@ def over_blocks(found: Sequence[Configuration]) -> Figure:
 def over_layers(
     found: Sequence[Configuration], blocks: pd.DataFrame, layers: pd.DataFrame
 ) -> Figure:
-    """The other diagnostics, in the same way.
+    """Draws the diagnostics without theory, in the same way as :func:`over_blocks`.
 
     Args:
       found: the configurations.
-      blocks: of the readings.
-      layers: of the readings.
+      blocks: readings between blocks.
+      layers: readings of layers.
     """
     tables = {"blocks": blocks, "layers": layers}
 
@@ -102,7 +102,7 @@ def over_layers(
         runs = runs.assign(**{name: runs[name] / (runs[quantity.over] if quantity.over else 1)})
         values = runs.pivot(index="seed", columns="place", values=name).to_numpy()
         if quantity.table == "layers":
-            values = values[:, 1:-1]  # those of blocks: neither stem nor head
+            values = values[:, 1:-1]  # only the layers of blocks, without stem and head
         mean, low, high = configurations.spread(values, factor=True)
         return Line(mean, low, high, np.full(len(mean), np.nan))
 
@@ -110,7 +110,7 @@ def over_layers(
 
 
 def _of(table: pd.DataFrame, each: Configuration) -> pd.DataFrame:
-    """The rows of a configuration."""
+    """Returns the rows of a configuration."""
     rows = labels.of(table, (*each.variant.names(), each.shortcut_weight))
     return rows[rows.depth == each.depth]
 
@@ -122,7 +122,7 @@ def _profiles(
     axis_under: dict[str, str],
     more: dict[str, Artist],
 ) -> Figure:
-    """A grid of panels: a row a quantity, a column a normalisation; ``more`` is in the legend."""
+    """Draws a row of panels a quantity and a column a norm; ``more`` is added to the legend."""
     norms = list(dict.fromkeys(each.variant.norm for each in found))
     with panels(
         len(quantities), len(norms), (2.7 * len(norms) + 1, 1.75 * len(quantities) + 0.8)
@@ -142,13 +142,13 @@ def _profiles(
 
 
 def _color(found: Sequence[Configuration], each: Configuration) -> str:
-    """One for each kind of network, whatever its normalisation."""
+    """Returns the colour of a kind of network, the same for every normalisation."""
     names = list(dict.fromkeys(other.name for other in found))
     return color_of(names.index(each.name))
 
 
 def _draw(axes: Axes, line: Line, color: str, label: str, quantity: Quantity) -> None:
-    # On a logarithmic axis a mean that may be zero is noise, and so are its fragments.
+    # On a logarithmic axis, a mean whose interval includes zero is noise, and is not drawn.
     certain = (line.low > 0) | np.isnan(line.low) & (line.mean > 0) | (not quantity.logarithmic)
     shown = lambda values: np.where(certain & np.isfinite(values), values, np.nan)
     places = np.arange(len(line.mean))
@@ -175,20 +175,20 @@ def _style(row: Sequence[Axes], quantity: Quantity) -> None:
 
 
 def _a_decade(axes: Axes) -> None:
-    """Widens a logarithmic axis to whole powers of ten where it would show none or one of them."""
+    """Widens a logarithmic axis to whole powers of ten if it would show at most one of them."""
     low, high = np.log10(axes.get_ylim())
     if high - low < 1.5:
         low, high = np.floor(low + 0.05), np.ceil(high - 0.05)
-        level = low == high  # the line lies on a power of ten
+        level = low == high  # the whole line lies on a power of ten
         axes.set_ylim(10 ** (low - level), 10 ** (high + level))
 
 
 def along_lines(found: Sequence[Configuration], line: pd.DataFrame) -> Figure:
-    """How fast the gradient of the input turns along a line of inputs: a quantity a normalisation.
+    """Draws the autocorrelation of the input's gradient along a line of inputs: a panel a norm.
 
     Args:
       found: the configurations.
-      line: of the readings.
+      line: readings along the line of inputs.
     """
     norms = list(dict.fromkeys(each.variant.norm for each in found))
     step = 2 * REACH / (POINTS - 1)

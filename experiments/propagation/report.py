@@ -1,4 +1,4 @@
-"""The report of :mod:`experiments.propagation`."""
+"""Builds the report of :mod:`experiments.propagation`."""
 
 import pandas as pd
 
@@ -15,16 +15,16 @@ from experiments.propagation import figures
 _CAPTIONS = {
     "propagation": "Over the blocks: mean over seeds, 95% interval, and theory for infinite width.",
     "layers": "Over the blocks and their layers: mean over seeds, 95% interval. Branch over "
-    "shortcut: what each makes of what leaves a block. Effective rank: of a batch's activations. "
-    "Response: standard deviation behind a layer and its normalisation, as in Fig. 7 of He et al. "
-    "2015. Gradient: of the loss, with respect to a layer's weights, over their size.",
+    "shortcut: ratio of their parts in a block's output. Effective rank: of a batch's activations. "
+    "Response: standard deviation after a layer and its normalisation, as in Fig. 7 of He et al. "
+    "2015. Gradient: of the loss with respect to a layer's weights, over the weights' size.",
     "shattering": "Gradient of one logit along a line of inputs: autocorrelation over distance, in "
     "units of the distance between two of them; mean over seeds, 95% interval.",
 }
 
 
 def report(results: Results) -> Presentation:
-    """Says what the study found."""
+    """Returns the study's findings, tables and figures."""
     settings = results.settings
     knows = predictions.knows(settings) or predictions.knows_images(settings)
     blocks, layers, line = (results.readings(name) for name in ("blocks", "layers", "line"))
@@ -49,7 +49,7 @@ def report(results: Results) -> Presentation:
     )
 
 
-#: Measures in the table, and how they are called there.
+#: The measures in the table, with their column titles.
 _MEASURES = {
     "power": "power",
     "gradient": "gradient²",
@@ -59,34 +59,34 @@ _MEASURES = {
 
 
 def _is_predicted(table: pd.DataFrame) -> bool:
-    """Whether theory says anything of any network."""
+    """Returns whether theory covers any of the networks."""
     return bool(table.power_theory.notna().any())
 
 
 def _notes(table: pd.DataFrame) -> str:
-    """What a reader of the table has to know."""
+    """Returns the notes below the table."""
     theory = (
-        "Theory is drawn for fully connected networks and plain convolutions, of our own blocks."
+        "Theory is shown for fully connected networks and plain convolutions, with built-in blocks."
     )
     if _is_predicted(table):
         theory = (
-            "*: theory for infinite width, ~ where it is off by more than noise (a t-test that "
-            "errs once in 10,000), ≠ where by more than finite networks may be besides. "
+            "*: theory for infinite width; ~: it is off by more than noise (a t-test that errs "
+            "once in 10,000); ≠: also by more than the tolerance for finite networks. "
             "summary.csv and curves.csv say by how many standard errors."
         )
     return (
-        "Power: of what leaves the last block, over that of what enters the first. Gradient² and "
-        "correlation: at the first block, the one over that at the last, the other between two "
-        f"inputs. Cosine: of two inputs behind the last. {theory}"
+        "Power: at the last block's output, over that at the first block's input. Gradient²: at "
+        "the first block, over that at the last. Correlation: between the gradients of two inputs, "
+        f"at the first block. Cosine: of two inputs, after the last. {theory}"
     )
 
 
 def _texts(table: pd.DataFrame) -> tuple[list[str], list[list[str]]]:
-    """Columns and rows of the table, those of theory where there is any."""
+    """Returns columns and rows of the table, with columns of theory if theory covers anything."""
     ends = {"": "", "_theory": "*"} if _is_predicted(table) else {"": ""}
     measured = [f"{name}{mark}" for name in _MEASURES.values() for mark in ends.values()]
     ranked = table.sort_values("norm", key=lambda norms: norms.map(NORMS.rank), kind="stable")
-    number = lambda value: "" if value != value else f"{value:.2g}"  # NaN where there is none
+    number = lambda value: "" if value != value else f"{value:.2g}"  # NaN if there is no value
     marks = {"near": "~", "no": "≠"}
     mark = lambda row, name, end: marks.get(row[f"{name}_fit"], "") if end else ""
     rows = [
@@ -99,7 +99,7 @@ def _texts(table: pd.DataFrame) -> tuple[list[str], list[list[str]]]:
 
 
 def _sentences(found: list[Configuration]) -> list[str]:
-    """What was found, in words computed from it."""
+    """Returns sentences that list the configurations by verdict."""
     lines = []
     for verdict, these in configurations.by_verdict(found):
         names = [f"{each.name} {labels.with_norm(each.variant.norm)}" for each in these]
@@ -109,7 +109,7 @@ def _sentences(found: list[Configuration]) -> list[str]:
 
 
 def _fits(found: list[Configuration], width: int, batch: int) -> list[str]:
-    """How many curves theory fits from the first block to the last, and which not."""
+    """Returns a sentence on how many curves theory fits at every block, and on the others."""
     parted, counts = [], dict.fromkeys(("yes", "near", "no"), 0)
     for each in found:
         for name, curve in each.curves.items():
@@ -132,7 +132,7 @@ def _fits(found: list[Configuration], width: int, batch: int) -> list[str]:
 
 
 def _sizes(settings: dict) -> tuple[int, int]:
-    """The width of the layers, and how many examples were looked at."""
+    """Returns the width of the layers, and the number of examples measured."""
     config = Config(family=settings["family"], width=settings["width"])
     width = config.base_width() * settings.get("width_factor", 1)
     return width, min(EXAMPLES, settings.get("examples") or EXAMPLES)

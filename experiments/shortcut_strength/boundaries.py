@@ -1,15 +1,15 @@
-"""Compares the depth to which networks of a shortcut weight train with what theory says.
+"""Compares the depth to which networks of each shortcut weight train with theory's prediction.
 
 The measured boundary is the :mod:`experiments.lab.analysis.reach` of the mean training error at the
-chosen rates.  Theory uses one criterion for the whole study.  If plain gradients explode by theory,
-it is how much the squared gradient grows on its way back through the network as initialised.  If
-not, it is how alike two inputs, which have nothing in common before the first block, look after the
-last.  Only the plain networks (weight 0) say which value goes with failure.  They are measured at
-some depths only, which gives two values, at the last depth that trains and the first that fails, so
-theory's boundary is a band at every weight.  Criteria are not combined: if plain networks collapse,
-it is not tested whether shortcuts make others explode.
+chosen rates.  Theory uses one criterion for the whole study.  If theory predicts that plain
+gradients explode, it is the growth of the squared gradient on its way back through the network as
+initialised.  If not, it is the cosine after the last block of two inputs that have nothing in
+common before the first.  The value that goes with failure is taken from the plain networks (weight
+0) alone.  They are measured at some depths only, which gives two values, at the last depth that
+trains and the first that fails, so theory's boundary is a band at every weight.  Criteria are not
+combined: if plain networks collapse, it is not tested whether shortcuts make others explode.
 
-Networks with annealed shortcuts are plain in the end, and have a boundary of their own.
+Networks with annealed shortcuts are plain in the end, and have a separate boundary.
 """
 
 import dataclasses
@@ -28,12 +28,12 @@ from resnet_jax import theory
 from resnet_jax.theory.laws import Follow
 from resnet_jax.theory.propagation import Propagation, Setting
 
-#: The most blocks in the search for theory's boundary.
+#: The greatest number of blocks in the search for theory's boundary.
 _MOST = 512
 
 
 class Criterion(NamedTuple):
-    """Describes a criterion by which theory finds networks as bad as plain ones at their boundary.
+    """Describes a criterion that compares networks with plain ones at their boundary.
 
     Attributes:
       words: clause that says what theory finds there.
@@ -52,15 +52,15 @@ class Band(NamedTuple):
     """Holds the depths between which a boundary lies, in weight layers.
 
     Attributes:
-      low: depth of the deepest network known to train; 0 if none is.
-      high: depth of the shallowest network known to fail; infinite if none is.
+      low: depth of the deepest network known to train; 0 if none is known.
+      high: depth of the shallowest network known to fail; infinite if none is known.
     """
 
     low: float
     high: float
 
     def overlaps(self, other: "Band") -> bool:
-        """Returns whether one boundary can lie in both bands."""
+        """Returns whether the two bands have depths in common."""
         return max(self.low, other.low) < min(self.high, other.high)
 
     @property
@@ -77,7 +77,7 @@ class Boundary(NamedTuple):
     Attributes:
       weight: shortcut weight.
       reach: depth to which its networks train.
-      theory: boundary by theory; None if theory does not cover it.
+      theory: boundary that theory predicts; None if theory does not cover it.
       criterion: criterion of theory.
     """
 
@@ -104,7 +104,7 @@ def with_constant_shortcuts(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def with_annealed_shortcuts(table: pd.DataFrame) -> pd.DataFrame:
-    """Returns the rows of the same variant with annealed shortcuts; none if it is not compared.
+    """Returns the rows of the same variant with annealed shortcuts; none if it was not trained.
 
     Args:
       table: table with the columns of a variant.
@@ -149,14 +149,14 @@ def measured_of(table: pd.DataFrame) -> list[Boundary]:
 
 
 def _criterion_of(follow: Follow, plain: Setting) -> Criterion:
-    """Returns explosion if plain gradients grow by more than rounding errors, else collapse."""
+    """Returns explosion if plain gradients grow by more than rounding error, else collapse."""
     return EXPLOSION if EXPLOSION.value(follow(8, plain)) > 1.001 else COLLAPSE
 
 
 def _values_at(
     band: Band, criterion: Criterion, follow: Follow, setting: Setting
 ) -> tuple[float, float]:
-    """Returns the criterion for both ends of a band; -∞ and ∞ where it is open."""
+    """Returns the criterion's values at both ends of a band; -∞ and ∞ if they are open."""
     value = lambda depth: criterion.value(follow(int(depth - 2) // 2, setting))
     return (
         value(band.low) if band.low else -np.inf,
@@ -173,7 +173,7 @@ def _band(
       criterion: criterion by which networks are compared.
       values: its values for the deepest plain network known to train and the shallowest to fail.
       follow: theory of the networks.
-      setting: setting of the networks, without their depth.
+      setting: setting of the networks, apart from their depth.
     """
     trains, fails = values
     find = functools.partial(theory.depth_of, functools.cache(follow), setting, most=_MOST)
@@ -220,7 +220,7 @@ def sentences_annealed(found: list[Boundary], annealed: list[Boundary]) -> list[
     """Returns sentences on the depth to which annealed networks train, compared with others.
 
     Args:
-      found: boundaries with shortcuts that keep their weights.
+      found: boundaries with shortcuts that keep their weight.
       annealed: boundaries with annealed shortcuts, by the weight at which annealing begins.
     """
     plain = next((each for each in found if each.weight == 0), None)
@@ -248,13 +248,13 @@ def sentences_turned_down(turned: pd.DataFrame) -> list[str]:
     means = residual.groupby(["depth", "share"]).train_error.mean().unstack("share")
     kept = means[means[1.0] < TRAINED]
     if kept.empty:
-        return ["No network with whole shortcuts trained, so that none can be turned down."]
+        return ["No network with shortcuts of weight 1 trained, so none can be turned down."]
     words = []
     for depth, row in kept.iterrows():
         sound = [share for share in sorted(row.index, reverse=True) if row[share] < TRAINED]
         least = next((a for a, b in zip(sound, [*sound[1:], -1], strict=True) if a - b > 0.11), 0.0)
         words.append(f"{least:g} at {depth} layers")
     return [
-        f"Trained with whole shortcuts, networks stay below {percent(TRAINED)} when these are "
+        f"Networks trained with shortcut weight 1 stay below {percent(TRAINED)} when it is "
         f"turned down to {', '.join(words)}."
     ]

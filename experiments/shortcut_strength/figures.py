@@ -1,4 +1,4 @@
-"""Figures over shortcut weight and depth."""
+"""Draws training error over shortcut weight and depth."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -19,14 +19,14 @@ _RED = to_rgb("r")
 
 
 def over_weight_and_depth(summary: pd.DataFrame, found: Sequence[Boundary]) -> Figure:
-    """Training error by shortcut weight and depth, with the boundary, and theory's band.
+    """Draws training error by shortcut weight and depth, with the boundary and theory's band.
 
     Both run between cells: the boundary between the last depth that trains and the next tried, the
-    band around the depths that theory leaves open.  Networks whose shortcuts are annealed stand on
-    the right, where theory is silent.
+    band around the depths that theory leaves open.  Networks with annealed shortcuts are on the
+    right, without theory.
 
     Args:
-      summary: of a study.
+      summary: summary of a study.
       found: boundaries of the weights of its first variant.
     """
     constant = boundaries.with_constant_shortcuts(summary)
@@ -68,7 +68,7 @@ def _draw_theory(axes: Axes, found: Sequence[Boundary], depths: pd.Index) -> Non
 
 
 def _draw_measured(axes: Axes, found: Sequence[Boundary], left: int, depths: pd.Index) -> None:
-    """The last depth that trains lies below the line, the next that was tried above it."""
+    """Draws a line above the last depth that trains and below the next that was tried."""
     sides = left - 0.5 + np.arange(len(found) + 1)
     heights = [_edges(each.measured, depths)[0] for each in found]
     around = [withStroke(linewidth=3.5, foreground="k")]
@@ -78,7 +78,7 @@ def _draw_measured(axes: Axes, found: Sequence[Boundary], left: int, depths: pd.
 
 
 def _edges(band: Band, depths: pd.Index) -> tuple[float, float]:
-    """The edges of the cells of depths that lie within a band, the deepest known on either side."""
+    """Returns the lower and upper edge of the cells whose depths lie strictly within a band."""
     known_to_train = np.searchsorted(depths, band.low, side="right")
     not_known_to_fail = np.searchsorted(depths, band.high, side="left")
     return known_to_train - 0.5, not_known_to_fail - 0.5
@@ -89,7 +89,7 @@ def _by_depth(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _write(axes: Axes, table: np.ndarray) -> None:
-    """Writes every error into its place, in per cent."""
+    """Writes every error into its cell, in percent."""
     for row, errors in enumerate(table):
         for column, error in enumerate(errors):
             text = f"{100 * error:.2g}" if np.isfinite(error) else ""
@@ -100,7 +100,7 @@ def _write(axes: Axes, table: np.ndarray) -> None:
 
 
 def turned_down(turned: pd.DataFrame) -> Figure:
-    """Training error of networks trained with whole shortcuts, by what is left of these."""
+    """Draws the training error of residual networks by the share of the weight that is left."""
     residual = turned[turned.shortcut_weight == turned.shortcut_weight.max()]
     with panels(1, 1, (5.2, 3.6)) as (figure, grid):
         axes = grid[0, 0]

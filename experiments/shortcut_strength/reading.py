@@ -1,4 +1,4 @@
-"""Reads trained networks whose shortcuts are turned down."""
+"""Measures trained networks whose shortcuts are turned down."""
 
 import jax
 import jax.numpy as jnp
@@ -8,14 +8,14 @@ from experiments.lab.config.config import Config
 from resnet_jax.nn.networks import ResidualNetwork
 from resnet_jax.training.run import Training
 
-#: The shortcut weights that are read, as shares of the weight in training.
+#: The shortcut weights that are measured, as shares of the weight in training.
 SHARES = tuple(step / 10 for step in range(10, -1, -1))
 
 
 def of_shortcuts(network: ResidualNetwork, training: Training, _: Config) -> Reader:
     """Returns a reader of training loss and error with shortcuts at shares of their weight.
 
-    Normalisations measure their statistics anew at every share, as training would.
+    Normalisations recompute their statistics at every share, as training would.
     """
     del network
 

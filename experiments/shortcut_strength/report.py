@@ -1,4 +1,4 @@
-"""The report of :mod:`experiments.shortcut_strength`."""
+"""Builds the report of :mod:`experiments.shortcut_strength`."""
 
 import pandas as pd
 
@@ -20,7 +20,7 @@ _CAPTIONS = {
 }
 
 
-#: Of theory's band, with what its criterion sees.
+#: The caption of theory's band, with a place for the words of its criterion.
 _SHADED = (
     " Shaded: depths that theory leaves open; above them {} as in the shallowest plain network "
     "that fails, below them no more than in the deepest that trains."
@@ -28,7 +28,7 @@ _SHADED = (
 
 
 def report(results: Results) -> Presentation:
-    """Says what the study found."""
+    """Returns the study's findings, tables and figures."""
     settings = results.settings
     runs = results.runs
     table = summary.summarise(runs)
@@ -63,7 +63,7 @@ def report(results: Results) -> Presentation:
 
 
 def _plain_in_the_end(runs: pd.DataFrame) -> pd.DataFrame:
-    """The runs whose shortcuts are annealed, and beside them those without and with whole ones."""
+    """Returns the runs with annealed shortcuts, and those with weight 0 or their first weight."""
     constant = boundaries.with_constant_shortcuts(runs)
     annealed = boundaries.with_annealed_shortcuts(runs)
     beside = constant[constant.shortcut_weight.isin([0, *annealed.shortcut_weight.unique()])]
@@ -73,8 +73,8 @@ def _plain_in_the_end(runs: pd.DataFrame) -> pd.DataFrame:
 def _texts(
     found: list[Boundary], annealed: list[Boundary]
 ) -> tuple[tuple[str, ...], list[list[str]]]:
-    """Columns and rows of the table of boundaries."""
-    depth = lambda value: "" if value != value else f"{value:.0f}"  # NaN where it is not known
+    """Returns columns and rows of the table of boundaries."""
+    depth = lambda value: "" if value != value else f"{value:.0f}"  # NaN if it is not known
     theory = lambda each: each.theory.words if each.theory else ""
     columns = ("shortcut weight", "trains to", "next tried", "theory says")
     rows = [

@@ -3,8 +3,8 @@
 Every depth is trained with shortcut weights from 0 (plain) to 1 (residual), as one population.  The
 measured boundary is shown next to theory's: where gradients explode as much as in plain networks at
 their boundary, or, if plain gradients do not explode (as without batch normalisation), where inputs
-look as much alike.  In other networks, whole shortcuts are annealed to none during training, so
-that they end as plain networks.  At last, the trained networks have their shortcuts turned down.
+look as much alike.  In other networks, shortcut weights are annealed to 0 during training, so that
+they end as plain networks.  Finally, the shortcuts of the trained networks are turned down.
 """
 
 from experiments.lab.build import readings

@@ -3,8 +3,7 @@
 To add one, write its function or class in the library, its row here, and its test.
 """
 
-from typing import Any
-
+from experiments.lab.config import rules
 from experiments.lab.config.entries import (
     Block,
     BranchScale,
@@ -17,71 +16,6 @@ from experiments.lab.config.entries import (
     Order,
     Shortcut,
 )
-
-
-def _probability(number: float) -> str:
-    return "" if 0 < number < 1 else "a probability lies between 0 and 1"
-
-
-def _exponent(number: float) -> str:
-    return "" if 0 <= number <= 1 else "an exponent lies between 0 and 1, such as depth:0.5"
-
-
-def _fraction(number: float) -> str:
-    return "" if 0 < number <= 1 else "take a fraction, such as error:0.8"
-
-
-def _runs(number: float) -> str:
-    whole = number >= 1 and number % 1 == 0
-    return "" if whole else "take a whole number of runs, such as vmap:8"
-
-
-def _needs_a_batch(config: Any, _: Any) -> str:
-    if config.batch_size != 1:
-        return ""
-    return "--batch_size=1 leaves batch normalisation nothing to average; take 2 or more"
-
-
-def _never_learns(_: Any, variant: Any) -> str:
-    if not variant.is_silent:
-        return ""
-    return (
-        "--order=activation_before_addition: a branch that starts at zero and ends with a ReLU "
-        "never learns; take another order, --init or --branch_scale"
-    )
-
-
-def _brings_its_own(_: Any, variant: Any) -> str:
-    if (variant.norm, variant.init) == ("none", "he"):
-        return ""
-    return (
-        "--branch_scale=fixup has an initialisation of its own and goes without normalisation: add "
-        "--norm=none, and omit --init"
-    )
-
-
-def _cuts_plain_networks(config: Any, variant: Any) -> str:
-    plain = config.silent_plain and 0 in config.shortcut_weights
-    if not plain and variant.shortcut_schedule != "annealed":
-        return ""
-    return (
-        f"--branch_scale={variant.branch_scale}: a plain network is cut where a branch is left "
-        "out; add --shortcut_weights=1 --shortcut_schedule=constant"
-    )
-
-
-def _depth_weight(blocks: int, alpha: float) -> float:
-    from resnet_jax.nn.branches import growth
-
-    return growth(blocks) ** -alpha
-
-
-def _depth_rate(blocks: int, adaptive: bool, alpha: float) -> float:
-    from resnet_jax import theory
-    from resnet_jax.nn.branches import growth
-
-    return theory.depth_multipliers(growth(blocks), alpha, adaptive)[1]
-
 
 _NN, _OPS, _THEORY = "resnet_jax.nn.", "resnet_jax.ops.", "resnet_jax.theory."
 _OPTIMIZERS = "resnet_jax.training.optimizers:"
@@ -102,7 +36,7 @@ NORMS = Names(
         clause="with batch norm",
         theory=_THEORY + "propagation:BATCH",
         over_batch=True,
-        problem=_needs_a_batch,
+        problem=rules.needs_a_batch,
     ),
     Norm(
         "layer",
@@ -128,7 +62,7 @@ ORDERS = Names(
         "activation_before_addition",
         _NN + "orders:activation_before_addition",
         "ReLU before addition",
-        problem=_never_learns,
+        problem=rules.never_learns,
     ),
     Order("activation_first", _NN + "orders:activation_first", "ReLU-only pre-activation"),
     Order(
@@ -147,7 +81,9 @@ SHORTCUTS = Names(
     Shortcut("constant", _NN + "shortcuts:constant", "shortcut/branch ×", (0.5, 0.5)),
     Shortcut("exclusive_gate", _NN + "shortcuts:exclusive_gate", "exclusive gate", (-6.0,)),
     Shortcut("shortcut_gate", _NN + "shortcuts:shortcut_gate", "shortcut-only gate", (-6.0,)),
-    Shortcut("dropout", _NN + "shortcuts:dropout", "dropout on the shortcut", (0.5,), _probability),
+    Shortcut(
+        "dropout", _NN + "shortcuts:dropout", "dropout on the shortcut", (0.5,), rules.probability
+    ),
 )
 
 BRANCH_SCALES = Names(
@@ -168,14 +104,14 @@ BRANCH_SCALES = Names(
         _NN + "branches:stochastic_depth",
         "stochastic depth",
         (0.5,),
-        _probability,
-        _cuts_plain_networks,
+        rules.probability,
+        rules.cuts_plain_networks,
     ),
     BranchScale(
         "fixup",
         _NN + "branches:fixup",
         "Fixup",
-        problem=_brings_its_own,
+        problem=rules.brings_its_own,
         weight=lambda blocks: 0.0,
         silent=True,
         norm=_OPS + "normalization:ScalarBias",
@@ -186,9 +122,9 @@ BRANCH_SCALES = Names(
         _NN + "branches:depth_scaled",
         "depth-scaled, α =",
         (1.0,),
-        _exponent,
-        weight=_depth_weight,
-        rate=_depth_rate,
+        rules.exponent,
+        weight=rules.depth_weight,
+        rate=rules.depth_rate,
         bounded=lambda alpha: alpha >= 0.5,
     ),
 )
@@ -215,7 +151,7 @@ OPTIMIZERS = Names(
 WARM_UPS = Names(
     "warmup",
     Entry("none", words="no warm-up"),
-    Entry("error", words="warm-up to error", numbers=(0.8,), wrong=_fraction),
+    Entry("error", words="warm-up to error", numbers=(0.8,), wrong=rules.fraction),
 )
 
 #: The values are functions of the steps of a training; None if the shortcut weights stay constant.
@@ -267,7 +203,7 @@ STATISTICS = Names("statistics", Entry("auto"), Entry("whole"), Entry("running")
 MAPS = Names(
     "map",
     Entry("auto"),
-    Entry("vmap", numbers=(0.0,), wrong=_runs),  # all runs
+    Entry("vmap", numbers=(0.0,), wrong=rules.runs),  # all runs
     Entry("map"),
 )
 

@@ -1,4 +1,4 @@
-"""A user's own arrays, in a .npz file: read without pickles, and checked."""
+"""Reads a user's own arrays from a .npz file, without pickles, and checks them."""
 
 import math
 import pathlib
@@ -10,19 +10,12 @@ from experiments.lab.system.errors import ContentError, UserError, printable
 
 NEEDED = ("x_train", "y_train", "x_test", "y_test")
 
-#: What the four arrays may unfold to.
-MOST_BYTES = 2**32
-
-_HEADERS = {
-    (1, 0): np.lib.format.read_array_header_1_0,
-    (2, 0): np.lib.format.read_array_header_2_0,
-}
+#: The most bytes that the four arrays may have, and that deflate makes of one byte of a file.
+MOST_BYTES, _UNFOLDED = 2**32, 1032
 
 
-def read(
-    path: pathlib.Path,
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, int, str]:
-    """The arrays ``x_train, y_train, x_test, y_test`` of a file, the count of classes, its name.
+def read(path: pathlib.Path) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, int, str]:
+    """Returns ``x_train, y_train, x_test, y_test`` of a file, the count of classes, and its name.
 
     Examples are numbers ``[count, ...]``, labels whole numbers ``[count]`` from 0.
 
@@ -31,10 +24,8 @@ def read(
     """
     try:
         x_train, y_train, x_test, y_test = _arrays(path)
-        for name, x in (("x_train", x_train), ("x_test", x_test)):
-            _check_examples(name, x)
-        for name, y, x in (("y_train", y_train, x_train), ("y_test", y_test, x_test)):
-            _check_labels(name, y, x)
+        _check("train", x_train, y_train)
+        _check("test", x_test, y_test)
         if x_train.shape[1:] != x_test.shape[1:]:
             raise ContentError(
                 "examples of x_train and x_test differ in shape: "
@@ -48,14 +39,20 @@ def read(
 
 
 def _arrays(path: pathlib.Path) -> list[np.ndarray]:
+    """Returns the arrays that are needed; of members with the same name the last counts."""
     if not path.is_file():
         raise ContentError("there is no such file")
     if not zipfile.is_zipfile(path):
         raise ContentError("is no .npz file, or not a whole one")
     try:
-        # NumPy leaves a file that it opened open where the archive is damaged.
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-            return [archive[member] for member in _members(archive.zip)]
+        with zipfile.ZipFile(path) as archive:
+            if missing := [name for name in NEEDED if f"{name}.npy" not in archive.namelist()]:
+                raise ContentError(f"lacks {', '.join(missing)}; needed are {', '.join(NEEDED)}")
+            size = sum(archive.getinfo(f"{name}.npy").file_size for name in NEEDED)
+            most = min(MOST_BYTES, _UNFOLDED * path.stat().st_size)
+            if size > most:
+                raise ContentError(f"unfolds to {size} bytes; {most} are the most")
+            return [_array(archive, name) for name in NEEDED]
     except ContentError:
         raise
     except Exception as error:  # whatever a damaged archive makes zipfile, zlib and NumPy raise
@@ -63,70 +60,62 @@ def _arrays(path: pathlib.Path) -> list[np.ndarray]:
         raise ContentError(f"cannot be read as .npz without pickles ({reason})") from None
 
 
-def _members(archive: zipfile.ZipFile) -> list[str]:
-    """Returns the names of the arrays' members, whose headers promise as many bytes as they have.
+def _array(archive: zipfile.ZipFile, name: str) -> np.ndarray:
+    """Returns an array of numbers, if its header promises all bytes that its member has.
 
-    NumPy allocates what a header promises before it reads, and reads objects as pickles.
+    NumPy allocates what a header promises before it reads, and zipfile compares checksums only as
+    the last byte is read.  Both hold any header of a later format in memory, and all that other
+    compressions than deflate make of a chunk.
     """
-    there = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
-    if missing := [name for name in NEEDED if name not in there]:
-        raise ContentError(f"lacks {', '.join(missing)}; needed are {', '.join(NEEDED)}")
-    promised = sum(there[name].file_size for name in NEEDED)
-    if promised > MOST_BYTES:
-        raise ContentError(f"unfolds to {promised} bytes; {MOST_BYTES} are the most")
-    for name in NEEDED:
-        with archive.open(there[name]) as stream:
-            header = _HEADERS.get(np.lib.format.read_magic(stream))
-            if header is None:
-                raise ContentError(f"{name} is in a later format than 2.0 of NumPy's")
-            shape, _, dtype = header(stream)
-            size, there_are = math.prod(shape) * dtype.itemsize, there[name].file_size
-            if dtype.hasobject:
-                raise ContentError(f"{name} holds Python objects, not read without pickles")
-            if size != there_are - stream.tell():
-                raise ContentError(f"{name} promises {size} bytes and has others")
-    return [there[name].filename for name in NEEDED]
+    info = archive.getinfo(f"{name}.npy")
+    if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise ContentError(f"{name} is compressed in another way than np.savez_compressed does")
+    with archive.open(info) as stream:
+        if np.lib.format.read_magic(stream) != (1, 0):
+            raise ContentError(f"{name} is in a later format than 1.0 of NumPy's")
+        shape, _, dtype = np.lib.format.read_array_header_1_0(stream)
+        there, promised = info.file_size - stream.tell(), math.prod(shape) * dtype.itemsize
+    if dtype.kind not in "fiub":
+        raise ContentError(f"{name} must hold numbers, read without pickles, not {dtype}")
+    if promised != there:
+        raise ContentError(f"{name} promises {promised} bytes and has {there}")
+    with archive.open(info) as stream:
+        return np.lib.format.read_array(stream, allow_pickle=False)
 
 
-def _check_examples(name: str, x: np.ndarray) -> None:
-    if not isinstance(x, np.ndarray) or x.dtype.kind not in "fiub":
-        raise ContentError(
-            f"{name} must hold numbers [count, ...], not {getattr(x, 'dtype', 'bytes')}"
-        )
+def _check(part: str, x: np.ndarray, y: np.ndarray) -> None:
+    """Checks the examples and the labels of one part of the data."""
     if x.ndim < 2 or 0 in x.shape:
-        raise ContentError(f"{name} must hold numbers [count, ...], not {x.dtype} {list(x.shape)}")
-    if x.dtype.kind == "f" and (not np.isfinite(x).all() or float(np.abs(x).max()) > 1e30):
-        raise ContentError(f"{name} holds values that are not finite, or beyond 1e30")
-
-
-def _check_labels(name: str, y: np.ndarray, x: np.ndarray) -> None:
-    if not isinstance(y, np.ndarray) or y.ndim != 1 or y.dtype.kind not in "iu":
-        y = np.asarray(y)
-        raise ContentError(f"{name} must hold whole numbers [count], not {y.dtype} {list(y.shape)}")
+        raise ContentError(f"x_{part} must hold numbers [count, ...], not {list(x.shape)} of them")
+    # A NaN is the least and the largest of its array, and no comparison with it holds.
+    if x.dtype.kind == "f" and not -1e30 <= float(x.min()) <= float(x.max()) <= 1e30:
+        raise ContentError(f"x_{part} holds values that are not finite, or beyond 1e30")
+    if y.ndim != 1 or y.dtype.kind not in "iu":
+        raise ContentError(
+            f"y_{part} must hold whole numbers [count], not {y.dtype} {list(y.shape)}"
+        )
     if len(y) != len(x):
-        raise ContentError(f"{name} has {len(y)} labels for {len(x)} examples")
+        raise ContentError(f"y_{part} has {len(y)} labels for {len(x)} examples")
 
 
 def _count_classes(y_train: np.ndarray, y_test: np.ndarray) -> int:
-    classes = int(y_train.max()) + 1
-    for name, y in (("y_train", y_train), ("y_test", y_test)):
+    classes, named = int(y_train.max()) + 1, len(np.unique(y_train))
+    for part, y in (("train", y_train), ("test", y_test)):
         if y.min() < 0 or y.max() >= classes:
             raise ContentError(
-                f"{name} has labels from {y.min()} to {y.max()}; they must count from 0 up to the "
-                f"largest of y_train, {classes - 1}"
+                f"y_{part} has labels from {y.min()} to {y.max()}; they must count from 0 up to "
+                f"the largest of y_train, {classes - 1}"
             )
-    if classes > len(y_train) or classes < 2:
-        raise ContentError(f"y_train names {classes} classes for {len(y_train)} examples")
-    if 2 * len(np.unique(y_train)) < classes:
+    if not 2 <= classes <= min(len(y_train), 2 * named):
         raise ContentError(
-            f"y_train has labels up to {classes - 1}, and of these {len(np.unique(y_train))} alone "
-            "have examples; number the classes from 0"
+            f"y_train names {classes} classes, and of these {named} alone have examples; take two "
+            "or more, numbered from 0"
         )
     return classes
 
 
 def _empty_classes(y_train: np.ndarray, classes: int) -> str:
     """Returns what to say of classes without examples; nothing where each has some."""
-    empty = sorted({*range(classes)} - {*np.unique(y_train).tolist()})
+    empty = np.setdiff1d(range(classes), y_train)
     names = ", ".join(map(str, empty[:5])) + ", ..." * (len(empty) > 5)
-    return f" (no examples of {len(empty)} of {classes} classes: {names})" if empty else ""
+    return f" (no examples of {len(empty)} of {classes} classes: {names})" if len(empty) else ""

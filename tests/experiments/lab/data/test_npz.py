@@ -22,7 +22,7 @@ def test_classes_without_examples_are_told(tmp_path):
 
 
 def test_labels_that_are_no_numbering_are_refused(tmp_path):
-    with pytest.raises(UserError, match="of these 3 alone have examples; number the classes"):
+    with pytest.raises(UserError, match="of these 3 alone have examples; take two or more, numbered"):
         npz.read(save(tmp_path / "a.npz", [0, 17, 34] * 20))
 
 
