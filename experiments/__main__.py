@@ -19,7 +19,7 @@ def main(argv: list[str] | None = None) -> int:
         ]
         for name in COMMANDS:
             about = _module(name).STUDY.question if name in STUDIES else _module(name).__doc__
-            lines.append(f"  {name:12s}  {(about or '').partition(chr(10))[0]}")
+            lines.append(f"  {name:17s}  {(about or '').partition(chr(10))[0]}")
         return show_help("\n".join(lines))
     name, *flags = argv
     if name not in COMMANDS:

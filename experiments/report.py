@@ -33,7 +33,10 @@ def report(config: ReportConfig, _: Interrupts) -> None:
             f"reads {manifest.SCHEMA}; report with the version that made it"
         )
     if study not in STUDIES:
-        raise UserError(f"--workdir={workdir}: study {study!r}: {suggest(str(study), STUDIES)}")
+        raise UserError(
+            f"--workdir={workdir}: study {study!r}: {suggest(str(study), STUDIES)}; one of your "
+            "own draws itself again, by its own command"
+        )
     importlib.import_module(f"experiments.{study}").STUDY.tell(workdir)
 
 

@@ -20,13 +20,13 @@ from flax import linen as nn
 
 from resnet_jax.nn.functional import Array, Params
 from resnet_jax.nn.networks import ON_SHORTCUTS, SINKS, STAGE
-from resnet_jax.ops.normalization import BatchNorm
+from resnet_jax.ops.normalization import WITH_SCALE
 from resnet_jax.ops.precision import at_least_single
 
 RECORDS = "intermediates"
 
 #: The modules whose output is a layer's response, where they follow it.
-NORMS = (BatchNorm, nn.BatchNorm, nn.GroupNorm, nn.InstanceNorm, nn.LayerNorm, nn.RMSNorm)
+NORMS = (*WITH_SCALE, nn.BatchNorm, nn.GroupNorm, nn.InstanceNorm, nn.LayerNorm, nn.RMSNorm)
 
 Path = tuple[str, ...]
 

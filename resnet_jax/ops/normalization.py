@@ -163,3 +163,10 @@ class LayerNorm(nn.LayerNorm):
 
 #: Normalisations that have neither a scale nor a bias for each feature.
 WITHOUT_SCALE = (NoNorm, ScalarBias)
+
+#: The normalisations of this module, a new one among them.
+WITH_SCALE = tuple(
+    each
+    for each in [*vars().values()]
+    if isinstance(each, type) and each.__module__ == __name__ and each not in WITHOUT_SCALE
+)

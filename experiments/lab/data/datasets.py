@@ -52,7 +52,7 @@ def load(name: str, data_dir: str = "", holdout: int = 0, examples: int = 0) -> 
     if holdout < 0:
         raise UserError(f"--holdout={holdout}: take 0, which holds nothing out, or more")
     data = _held_out(_read(name, data_dir), name, holdout)
-    return _standardised(_first(data, name, examples))
+    return _standardised(_told_of_empty_classes(_first(data, name, examples)))
 
 
 def digest(data: Dataset) -> str:
@@ -109,7 +109,23 @@ def _first(data: Dataset, name: str, count: int) -> Dataset:
         )
     if not count:
         return data
+    there, named = len(np.unique(data.y_train)), len(np.unique(data.y_train[:count]))
+    if 2 * named < there or named < 2:
+        raise UserError(
+            f"--examples={count}: the first {count} of {name} have {named} of its {there} classes; "
+            "take more, or examples in random order"
+        )
     return data._replace(x_train=data.x_train[:count], y_train=data.y_train[:count])
+
+
+def _told_of_empty_classes(data: Dataset) -> Dataset:
+    """Returns the data set; its words tell which classes have no examples to train on."""
+    empty = np.setdiff1d(range(data.classes), data.y_train)
+    if not len(empty):
+        return data
+    names = ", ".join(map(str, empty[:5])) + ", ..." * (len(empty) > 5)
+    about = f"{data.about} (no examples of {len(empty)} of {data.classes} classes: {names})"
+    return data._replace(about=about)
 
 
 def _standardised(data: Dataset) -> Dataset:

@@ -34,8 +34,7 @@ def read(path: pathlib.Path) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.nda
         classes = _count_classes(y_train, y_test)
     except ContentError as error:
         raise UserError(f"--dataset={path}: {error}") from None
-    about = f"{path.name}{_empty_classes(y_train, classes)}"
-    return x_train, y_train, x_test, y_test, classes, about
+    return x_train, y_train, x_test, y_test, classes, path.name
 
 
 def _arrays(path: pathlib.Path) -> list[np.ndarray]:
@@ -112,10 +111,3 @@ def _count_classes(y_train: np.ndarray, y_test: np.ndarray) -> int:
             "or more, numbered from 0"
         )
     return classes
-
-
-def _empty_classes(y_train: np.ndarray, classes: int) -> str:
-    """Returns what to say of classes without examples; nothing where each has some."""
-    empty = np.setdiff1d(range(classes), y_train)
-    names = ", ".join(map(str, empty[:5])) + ", ..." * (len(empty) > 5)
-    return f" (no examples of {len(empty)} of {classes} classes: {names})" if len(empty) else ""

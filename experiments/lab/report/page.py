@@ -11,10 +11,7 @@ from typing import NamedTuple
 
 import jinja2
 
-FOOTER = (
-    "Drawn by resnet_jax from the tables beside this file; python -m experiments.report draws it "
-    "again."
-)
+FOOTER = "Drawn by resnet_jax from the tables next to this file; the same command draws it again."
 
 _TEMPLATES = jinja2.Environment(
     loader=jinja2.FileSystemLoader(pathlib.Path(__file__).parent / "templates"),

@@ -180,10 +180,8 @@ def _train(study: Study, experiment: "Experiment", store: Store, interrupts: Int
         try:
             study.tell(store.path)
         except Exception as error:
-            error.add_note(
-                f"the results are safe in {store.path}; "
-                f"python -m experiments.report --workdir={store.path} draws them again"
-            )
+            safe = f"the results are safe in {store.path}"
+            error.add_note(f"{safe}; the same command draws them again")
             raise
 
     sweep.train(study.name, experiment, store, interrupts, report, study.reading)

@@ -15,14 +15,21 @@ def save(path, labels, shape=(3,)):
 
 
 def test_classes_without_examples_are_told(tmp_path):
-    *_, classes, about = npz.read(save(tmp_path / "a.npz", [1, 2, 3, 4, 5] * 4))
+    *_, classes, about = datasets.load(str(save(tmp_path / "a.npz", [1, 2, 3, 4, 5] * 4)))
     assert classes == 6 and about == "a.npz (no examples of 1 of 6 classes: 0)"
-    *_, about = npz.read(save(tmp_path / "b.npz", [0, 1, 2] * 4))
+    *_, about = datasets.load(str(save(tmp_path / "b.npz", [0, 1, 2] * 4)))
     assert about == "b.npz"
 
 
+def test_examples_in_the_order_of_their_classes_lose_none_without_a_word(tmp_path):
+    path = str(save(tmp_path / "a.npz", [*[0] * 10, *[1] * 10, *[2] * 10, *[3] * 10]))
+    assert datasets.load(path, examples=30).about == "a.npz (no examples of 1 of 4 classes: 3)"
+    with pytest.raises(UserError, match="the first 10 of .* have 1 of its 4 classes; take more"):
+        datasets.load(path, examples=10)
+
+
 def test_labels_that_are_no_numbering_are_refused(tmp_path):
-    with pytest.raises(UserError, match="of these 3 alone have examples; take two or more, numbered"):
+    with pytest.raises(UserError, match="these 3 alone have examples; take two or more, numbered"):
         npz.read(save(tmp_path / "a.npz", [0, 17, 34] * 20))
 
 

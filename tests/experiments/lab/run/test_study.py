@@ -20,7 +20,7 @@ def test_whatever_happens_after_training_the_last_line_says_how_to_draw_again(tm
     *_, line, last = capsys.readouterr().err.splitlines()
     assert "a report that was not thought of" in line
     assert last == (
-        f"degradation: the results are safe in {tmp_path / 'run'}; python -m experiments.report "
-        f"--workdir={tmp_path / 'run'} draws them again"
+        f"degradation: the results are safe in {tmp_path / 'run'}; "
+        "the same command draws them again"
     )
     assert (tmp_path / "run" / layout.RESULTS).exists()
