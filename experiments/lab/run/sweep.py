@@ -149,7 +149,8 @@ class _Sweep:
 def _note_killed(lock: Lock, groups: Iterable[Group], store: Store) -> None:
     """Records a group as failed if the last process here was killed for lack of memory at it."""
     then, now = lock.before, memory.kills()
-    killed = then.get("boot") == now["boot"] and then.get("memory_kills") != now["memory_kills"]
+    comparable = all(then.get(name) == now[name] for name in ("boot", "counter"))
+    killed = comparable and then.get("memory_kills") != now["memory_kills"]
     for group in groups:
         if killed and group.name == then.get("at"):
             store.fail(group, "its process was killed, as the machine ran out of memory")

@@ -7,6 +7,8 @@ import platform
 import subprocess
 from typing import Any
 
+from experiments.lab.system import cgroups
+
 PACKAGES = ("resnet_jax", "jax", "jaxlib", "flax", "optax", "numpy", "scikit-learn")
 
 #: The fields of /proc/cpuinfo that describe a processor's abilities, on x86 and on ARM.
@@ -20,10 +22,9 @@ _TELLING = {"vendor_id", "cpu family", "model", "model name", "stepping", "flags
 
 
 def usable_cores() -> int:
-    """Returns the number of processor cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    """Returns the number of processor cores that this process may use, by affinity and quota."""
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return min(allowed or 1, cgroups.cores() or allowed or 1)
 
 
 def users_cache() -> pathlib.Path:

@@ -2,10 +2,11 @@
 
 import contextlib
 import os
-import pathlib
 import resource
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
+
+from experiments.lab.system import cgroups
 
 if TYPE_CHECKING:
     import jax
@@ -18,27 +19,10 @@ _SAVED = 4
 #: The memory of the rest of a process: Python, JAX, and its compiler at work.
 BASE_BYTES = 2**29
 
-#: Files in which Linux says how much memory a container may use, and how much it uses; and the file
-#: and field for how much of that is cached files, which can be dropped.
-_CONTAINERS = (
-    (
-        "/sys/fs/cgroup/memory.max",
-        "/sys/fs/cgroup/memory.current",
-        ("/sys/fs/cgroup/memory.stat", "inactive_file"),
-    ),
-    (
-        "/sys/fs/cgroup/memory/memory.limit_in_bytes",
-        "/sys/fs/cgroup/memory/memory.usage_in_bytes",
-        ("/sys/fs/cgroup/memory/memory.stat", "total_inactive_file"),
-    ),
-)
-#: Files that count processes killed for lack of memory: in the container, or else in all.
-_KILLS = (
-    "/sys/fs/cgroup/memory.events",
-    "/sys/fs/cgroup/memory/memory.oom_control",
-    "/proc/vmstat",
-)
-_BOOT = "/proc/sys/kernel/random/boot_id"
+_BOOT = "proc/sys/kernel/random/boot_id"
+
+#: The unit of /proc.
+_KIB = 1024
 
 
 def needed_bytes(footprint: "Footprint", runs: int, devices: Sequence["jax.Device"]) -> int:
@@ -78,19 +62,27 @@ def room(devices: Iterable["jax.Device"] = ()) -> Room:
     if any(limits):
         return Room(sum(limits), sum(limits))
     whole = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    whole = min([whole, *(limit for path, *_ in _CONTAINERS if (limit := _number_in(path)))])
-    free, used = _free_bytes(), _field("/proc/self/status", "VmRSS:")
+    whole = min([whole, *(group.limit for group in cgroups.memory()), *_address_space()[:1]])
+    free, used = _free_bytes(), _own("VmRSS:")
     now = min(whole, used + free) if free > 0 and used > 0 else whole
     return Room(max(whole - BASE_BYTES, 0), max(now - BASE_BYTES, 0))
 
 
 def _free_bytes() -> int:
     """Returns the bytes that are free in the machine or container; 0 if that is unknown."""
-    free = _field("/proc/meminfo", "MemAvailable:")
-    for limit_path, usage_path, cached in _CONTAINERS:
-        limit, usage = _number_in(limit_path), _number_in(usage_path)
-        free = min(free, limit - usage + _field(*cached, unit=1)) if limit and usage else free
-    return max(free, 0)
+    free = _KIB * cgroups.field(cgroups.ROOT / "proc/meminfo", "MemAvailable:")
+    return min([free, *(group.free for group in cgroups.memory()), *_address_space()[1:]])
+
+
+def _address_space() -> tuple[int, ...]:
+    """Returns what "ulimit -v" grants, and what of it is left; nothing if it grants all."""
+    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+    return () if limit == resource.RLIM_INFINITY else (limit, max(limit - _own("VmSize:"), 0))
+
+
+def _own(name: str) -> int:
+    """Returns the bytes of memory of a kind that this process has; 0 if that is unknown."""
+    return _KIB * cgroups.field(cgroups.ROOT / "proc/self/status", name)
 
 
 @contextlib.contextmanager
@@ -99,7 +91,7 @@ def bounded() -> Iterator[None]:
 
     Linux grants memory that it does not have; when this is used, it kills the largest process.
     """
-    free, used = _free_bytes(), _field("/proc/self/status", "VmData:")
+    free, used = _free_bytes(), _own("VmData:")
     before = resource.getrlimit(resource.RLIMIT_DATA)
     if free <= 0 or used <= 0:
         yield
@@ -119,30 +111,13 @@ def is_lack(error: BaseException) -> bool:
 
 
 def kills() -> dict:
-    """Returns the id of this boot, and how many processes have been killed for memory since."""
+    """Returns how many processes have been killed for memory, since which boot, and who counts."""
     try:
-        boot = pathlib.Path(_BOOT).read_text(encoding="ascii").strip()
+        boot = (cgroups.ROOT / _BOOT).read_text(encoding="ascii").strip()
     except OSError:
         boot = ""
-    path = next((path for path in _KILLS if pathlib.Path(path).exists()), _KILLS[-1])
-    return {"boot": boot, "memory_kills": _field(path, "oom_kill", unit=1)}
-
-
-def _number_in(path: str) -> int | None:
-    """Returns the number in a file; None if it holds none."""
-    try:
-        return int(pathlib.Path(path).read_text(encoding="ascii"))
-    except (OSError, ValueError):
-        return None
-
-
-def _field(path: str, name: str, unit: int = 1024) -> int:
-    """Returns the number after a name in a file, times the unit; 0 if there is none."""
-    with contextlib.suppress(OSError, ValueError):
-        for line in pathlib.Path(path).read_text(encoding="ascii").splitlines():
-            if line.split()[:1] == [name]:
-                return int(line.split()[1]) * unit
-    return 0
+    counter, count = cgroups.killed()
+    return {"boot": boot, "counter": counter, "memory_kills": count}
 
 
 def text(count: int) -> str:

@@ -55,14 +55,18 @@ def test_an_error_reaches_whoever_wants_the_result_and_stops_nobody_else():
 @pytest.mark.parametrize(
     ("then", "failed"),
     [
-        ({"boot": "b", "memory_kills": 3}, True),
-        ({"boot": "b", "memory_kills": 4}, False),  # killed, but for no want of memory
-        ({"boot": "before", "memory_kills": 3}, False),  # the machine has started anew since
+        ({"boot": "b", "counter": "c", "memory_kills": 3}, True),
+        # It was killed, but for no want of memory.
+        ({"boot": "b", "counter": "c", "memory_kills": 4}, False),
+        # The machine has started anew since, or another control group counts.
+        ({"boot": "before", "counter": "c", "memory_kills": 3}, False),
+        ({"boot": "b", "counter": "other", "memory_kills": 3}, False),
         ({}, False),
     ],
 )
 def test_a_group_whose_process_was_killed_for_memory_is_recorded(monkeypatch, then, failed):
-    monkeypatch.setattr(sweep.memory, "kills", lambda: {"boot": "b", "memory_kills": 4})
+    now = {"boot": "b", "counter": "c", "memory_kills": 4}
+    monkeypatch.setattr(sweep.memory, "kills", lambda: now)
     config = Config(depths=(4, 8), num_seeds=1)
     groups = [Group(cell, tuple(grid.runs(config, cell))) for cell in grid.cells(config)]
     said = []

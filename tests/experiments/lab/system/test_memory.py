@@ -1,3 +1,4 @@
+import resource
 import subprocess
 import sys
 from types import SimpleNamespace
@@ -43,14 +44,27 @@ def test_accelerators_count_their_own_memory():
     assert memory.room([cpu]).whole == memory.room().whole > 2**28
 
 
-def made_up(monkeypatch, tmp_path, free, container=None):
-    """A machine of 8 GiB with so much free, this process using a quarter, and its container."""
+def made_up(monkeypatch, root, free, group=None, address_space=resource.RLIM_INFINITY):
+    """A machine of 8 GiB with so much free, of which this process uses a quarter of one."""
     sizes = {"SC_PAGE_SIZE": 2**12, "SC_PHYS_PAGES": 2**21}
     monkeypatch.setattr(memory.os, "sysconf", sizes.__getitem__)
-    fields = {"MemAvailable:": free, "VmRSS:": 2**28, "inactive_file": 2**20}
-    monkeypatch.setattr(memory, "_field", lambda path, name, unit=1024: fields[name])
-    numbers = dict(zip(memory._CONTAINERS[0], container or (), strict=False))
-    monkeypatch.setattr(memory, "_number_in", numbers.get)
+    monkeypatch.setattr(memory.resource, "getrlimit", lambda _: (address_space, address_space))
+    files = {
+        "proc/meminfo": f"MemAvailable: {free // 1024} kB",
+        "proc/self/status": f"VmSize: {2**20} kB\nVmRSS: {2**18} kB",
+        "proc/self/cgroup": "0::/",
+    }
+    if group:
+        limit, used = group
+        files |= {
+            "sys/fs/cgroup/memory.max": f"{limit}",
+            "sys/fs/cgroup/memory.current": f"{used}",
+            "sys/fs/cgroup/memory.stat": f"inactive_file {2**20}",
+        }
+    for name, text in files.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(text)
+    monkeypatch.setattr(memory.cgroups, "ROOT", root)
     return memory.room()
 
 
@@ -60,8 +74,10 @@ def test_room_is_what_is_free_less_what_a_process_takes(monkeypatch, tmp_path):
     assert room(5 * gib) == (8 * gib - base, 5 * gib + own - base)
     assert room(8 * gib) == (8 * gib - base, 8 * gib - base)
     assert room(0) == (8 * gib - base, 8 * gib - base)  # nobody says
-    assert room(5 * gib, (4 * gib, 3 * gib)) == (4 * gib - base, gib + 2**20 + own - base)
     assert room(2**20) == (8 * gib - base, 0)
+    # A gigabyte of addresses is in use.
+    assert room(5 * gib, None, 3 * gib) == (3 * gib - base, 2 * gib + own - base)
+    assert room(5 * gib, (4 * gib, 3 * gib)) == (4 * gib - base, gib + 2**20 + own - base)
 
 
 def test_within_bounds_to_ask_for_too_much_fails():
