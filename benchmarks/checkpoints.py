@@ -1,10 +1,10 @@
-"""Our checkpoints against Orbax's: seconds, bytes, and what a flipped bit does.
+"""Compares our checkpoints with Orbax's: seconds, bytes, and the effect of a flipped bit.
 
     python benchmarks/checkpoints.py
 
-Both save the states of the default study's 64 runs of 64 layers (momentum), in turn, ROUNDS times.
-Then a bit is flipped somewhere in a small checkpoint of each, FLIPS times, and it is restored: is
-the damage refused, or are other numbers returned in silence?
+Both save the states of the default study's 64 runs of 64 layers (momentum), interleaved, ROUNDS
+times.  Then a random bit is flipped in a small checkpoint of each, FLIPS times, and the checkpoint
+is restored: is the damage refused, or are other numbers returned silently?
 """
 
 import logging
@@ -35,7 +35,7 @@ ROUNDS, FLIPS = 7, 200
 
 
 def states() -> tuple[Group, dict[str, np.ndarray]]:
-    """The arrays of a checkpoint of the default study's deepest cell."""
+    """Returns the arrays of a checkpoint of the default study's deepest cell."""
     config = Config()
     cell = list(grid.cells(config))[-1]
     group = Group(cell, tuple(grid.runs(config, cell)))
@@ -51,7 +51,7 @@ def timed(save: Callable[[], None]) -> float:
 
 
 def size(path: pathlib.Path) -> float:
-    """Megabytes of a file, or of all in a directory."""
+    """Returns the megabytes of a file, or of all files in a directory."""
     return sum(file.stat().st_size for file in [path, *path.rglob("*")] if file.is_file()) / 1e6
 
 
@@ -64,7 +64,7 @@ def flipped(content: bytes, chance: random.Random) -> bytes:
 def verdict(restore: Callable[[], dict], expected: dict) -> str:
     try:
         found = restore()
-    except BaseException:  # whatever it is, it was noticed
+    except BaseException:  # any error means that the damage was noticed
         return "refused"
     same = all(np.array_equal(found[name], expected[name]) for name in expected)
     return "unharmed" if same else "other numbers"

@@ -1,19 +1,19 @@
-"""A training step of the CIFAR networks: against PyTorch, and against stock Flax.
+"""Times a training step of the CIFAR networks, compared with PyTorch and with stock Flax.
 
     python benchmarks/convolutional_step.py [--torch_python=PATH]
 
 ResNet-20 and ResNet-56, images of 32x32x3 and 8x8x1, batch 128, momentum; a row a side, in
-milliseconds a step of one run:
+milliseconds per step of one run:
 
-    ours, n runs         n at once in one compiled program, by what studies take on this platform
-                         (map; on GPUs vmap, and map beside it)
+    ours, n runs         n runs in one compiled program, mapped as in studies on this platform
+                         (map; on GPUs vmap, and map for comparison)
     PyTorch eager        channels last, all threads
     PyTorch compile      the same with network and loss under torch.compile
     stock Flax           one run, nn.Conv, nn.BatchNorm and a loop over blocks (stock_flax.py)
-    GEMM-1024, triad     what the machine multiplies, and moves to and from memory
+    GEMM-1024, triad     the machine's rate of operations, and its memory bandwidth
 
-``ratio`` is to our first row, of the same rounds (above 1: slower than ours).  Stock Flax is so
-slow on CPU that it takes part in two rounds, at the depths of --stock_depths.
+``ratio`` is relative to our first row, in the same rounds (above 1: slower than ours).  Stock Flax
+is so slow on CPU that it takes part in only two rounds, at the depths of --stock_depths.
 """
 
 from measuring import Report, Side, gemm, numbers, parser, torches, triad
@@ -21,12 +21,12 @@ from populations import Trainee, random_data, settings
 from stock_flax import Stock
 
 BATCH, CHUNK = 128, 4
-#: Seconds that one measurement of a side is meant to take, at least one step.
+#: The intended seconds of one measurement of a side, which takes at least one step.
 LONG_ENOUGH = 1.0
 
 
 def ours(depth: int, shape: tuple[int, ...], runs: int, how: str) -> Side:
-    """A step of one run, among others in its program."""
+    """Returns a side whose unit is a step of one run, its share of the step of a population."""
     fields = {"family": "cifar", "batch_size": BATCH, "map": how}
     trainee = Trainee(settings(depth, runs, CHUNK, **fields), random_data(shape))
     steps = max(1, min(CHUNK, int(LONG_ENOUGH / trainee.step_seconds(1))))

@@ -1,4 +1,4 @@
-"""The sections of ``on_gpu.py``, each run by it as a process of its own."""
+"""Runs one section of ``on_gpu.py``, which starts a separate process for each."""
 
 import argparse
 import contextlib
@@ -16,20 +16,20 @@ import gpu_studies
 from measuring import PeerError, Torch, spread, text
 
 HERE = pathlib.Path(__file__).parent
-#: Seconds that compilers get, from the start of a section; what is not ready then is left out.
+#: The seconds that compilers get from the start of a section; cases not ready then are omitted.
 PATIENCE = 70
 IMAGE, ROW = (32, 32, 3), (64,)
 RESNET = {"kind": "step", "family": "cifar", "precision": "bfloat16", "map": "vmap"}
 DENSE = {"kind": "step", "width": 64, "map": "vmap", "shape": ROW, "chunk": 20}
-#: Which operations XLA records once and launches at once.
+#: The XLA flag for the operations that are recorded once and launched together.
 COMMAND_BUFFERS = "--xla_gpu_enable_command_buffer="
 BUFFERED = "FUSION,CUBLAS,CUBLASLT,CUDNN,CUSTOM_CALL,CONDITIONAL,WHILE"
-#: Of a case, what no column shows.
+#: The fields of a case that are not shown as columns.
 HIDDEN = ("kind", "shape", "shapes", "chunk", "family", "width", "profile", "batch")
 
 
 class Worker:
-    """A case in a process of its own; see ``gpu_workers.py``."""
+    """Runs a case in a separate process; see ``gpu_workers.py``."""
 
     def __init__(self, case: dict):
         self.case = case
@@ -48,7 +48,7 @@ class Worker:
         self._lines.put("")
 
     def is_ready(self, seconds: float) -> bool:
-        """Whether it says so in time; otherwise it is ended."""
+        """Returns whether the process reports ready in time; otherwise kills it."""
         try:
             ready = self._lines.get(timeout=max(seconds, 0.01)) == "ready"
         except queue.Empty:
@@ -58,13 +58,13 @@ class Worker:
         return ready
 
     def rows(self) -> Iterator[dict]:
-        """Measures; an error is a row too."""
+        """Starts the measurement and yields its rows; an error is a row too."""
         assert self._process.stdin
-        with contextlib.suppress(BrokenPipeError):  # it has failed, and said why
+        with contextlib.suppress(BrokenPipeError):  # it has failed, and its output says why
             print(file=self._process.stdin, flush=True)
         try:
             while line := self._lines.get(timeout=PATIENCE):
-                if line.startswith("{"):  # and not what a library has to say
+                if line.startswith("{"):  # and is not the output of a library
                     yield json.loads(line)
         except queue.Empty:
             self._process.kill()
@@ -72,14 +72,14 @@ class Worker:
 
 
 class Section:
-    """What a section is told, and where its rows go."""
+    """Holds the options of a section, and writes its rows."""
 
     def __init__(self, name: str, out: str, torch_python: str, quick: bool):
         self.name, self.quick, self.folder = name, quick, pathlib.Path(out)
         self._torch_python = torch_python
 
     def add(self, **row) -> None:
-        """A row, printed and written at once."""
+        """Prints a row, and writes it at once."""
         row = {"section": self.name, **{key: text(value) for key, value in row.items()}}
         with (self.folder / "on_gpu.jsonl").open("a", encoding="utf-8") as file:
             file.write(json.dumps(row) + "\n")
@@ -87,7 +87,7 @@ class Section:
 
     @contextlib.contextmanager
     def peer(self) -> Iterator[Torch | None]:
-        """PyTorch; None where there is none."""
+        """Yields PyTorch's process, or None if there is no PyTorch."""
         torch = None
         if self._torch_python:
             try:
@@ -97,7 +97,7 @@ class Section:
         yield torch
 
     def measure(self, cases: Iterable[dict], meanwhile: Callable[[], None] = lambda: None) -> None:
-        """Compiles all cases at the same time, then measures one after the other."""
+        """Compiles all cases at the same time, then measures them one after the other."""
         start, others = time.perf_counter(), threading.Thread(target=meanwhile, daemon=True)
         workers = [Worker(case) for case in cases]
         others.start()
@@ -118,12 +118,12 @@ class Section:
 
 
 def shown(case: dict) -> dict:
-    """A case as columns."""
+    """Returns a case as columns."""
     return {name: value for name, value in case.items() if name not in HIDDEN}
 
 
 def request_of(depth: int, shape: tuple, mode: str, precision: str) -> dict:
-    """What PyTorch is asked for."""
+    """Returns the request for PyTorch's process."""
     return {
         "what": "step", "depth": depth, "shape": shape, "width": 64, "batch": 128, "runs": 8,
         "mode": mode, "precision": precision,
@@ -131,7 +131,7 @@ def request_of(depth: int, shape: tuple, mode: str, precision: str) -> dict:
 
 
 def warm(torch: Torch | None, depth: int, shape: tuple, modes: dict) -> Callable[[], None]:
-    """Lets PyTorch compile what will be measured."""
+    """Returns a function that lets PyTorch compile all that will be measured."""
 
     def ask() -> None:
         for mode, precision in modes.items() if torch else ():
@@ -142,7 +142,7 @@ def warm(torch: Torch | None, depth: int, shape: tuple, modes: dict) -> Callable
 
 
 def peers(section: Section, torch: Torch, depth: int, shape: tuple, modes: dict) -> None:
-    """Milliseconds of a step of one run of PyTorch's, by mode and its precision."""
+    """Adds rows of PyTorch's milliseconds per step of one run, by mode and its precision."""
     for mode, precision in modes.items():
         row = {"depth": depth, "mode": f"PyTorch {mode}", "precision": precision}
         asked = request_of(depth, shape, mode, precision)
@@ -190,7 +190,7 @@ def dense(section: Section) -> None:
         {**of, "precision": "bfloat16"},
         *({**of, "runs": runs} for runs in (few, some)),
         {**of, "map": "map", "runs": few},
-        # Without command buffers, and with loops in them as well.
+        # Without command buffers, and with command buffers that include loops.
         {**of, "runs": few, "xla_flags": COMMAND_BUFFERS},
         {**of, "runs": few, "xla_flags": f"{COMMAND_BUFFERS}{BUFFERED}"},
         *({**of, "depth": depths[1], "runs": runs} for runs in (few, some, many)),

@@ -1,4 +1,4 @@
-"""Sections of ``on_gpu.py`` that launch whole studies, and the tests."""
+"""Runs the sections of ``on_gpu.py`` that launch whole studies or the tests."""
 
 import concurrent.futures
 import contextlib
@@ -16,7 +16,7 @@ IMAGE = (32, 32, 3)
 
 
 def launch(study: str, *flags: str) -> tuple[float, str]:
-    """Seconds of a study as a process, and what it printed last."""
+    """Runs a study as a process; returns its seconds, and its exit status and last output."""
     command = [sys.executable, "-m", f"experiments.{study}", *flags]
     start = time.perf_counter()
     done = subprocess.run(command, capture_output=True, text=True)
@@ -25,7 +25,7 @@ def launch(study: str, *flags: str) -> tuple[float, str]:
 
 
 def smoke(section) -> None:
-    """The quickest study, from start to figure."""
+    """Times the quickest study, from start to figure."""
     with tempfile.TemporaryDirectory() as folder:
         seconds, said = launch("degradation", "--preset=smoke", f"--workdir={folder}/smoke")
     section.add(study="smoke", seconds=seconds, status=said.splitlines()[0])
@@ -58,7 +58,7 @@ def studies(section) -> None:
 
 
 def bits(section) -> None:
-    """Each study whole, and killed after its first checkpoint and resumed; all at the same time."""
+    """Runs each study whole, and killed after its first checkpoint and resumed, all in parallel."""
     kinds = {
         "dense": ["--depths=32", "--steps=1500", "--batch_size=64"],
         "convolutional": [
@@ -77,11 +77,11 @@ def bits(section) -> None:
                 words = [*flags, *shared, switch]
                 compared.append(pool.submit(compare_bits, section, name, words, whole, resumed))
         for future in compared:
-            future.result()  # raises what went wrong
+            future.result()  # raises the exception of a thread that failed
 
 
 def compare_bits(section, name: str, flags: list[str], whole, resumed) -> None:
-    """A row on whether a study that was killed and resumed has the results of one that was not."""
+    """Adds a row on whether a study killed and resumed has the same results as one that was not."""
     command = [sys.executable, "-m", "experiments.degradation", *flags]
     _, said = launch("degradation", *flags, f"--workdir={whole}")
     nowhere = subprocess.DEVNULL

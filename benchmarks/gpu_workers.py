@@ -1,10 +1,10 @@
-"""One case of ``on_gpu.py``, in a process of its own: compiled, and measured when asked to.
+"""Compiles one case of ``on_gpu.py`` in a separate process, and measures it when asked to.
 
     python benchmarks/gpu_workers.py '{"kind": "step", "depth": 20, ...}'
 
 Prints ``ready`` when its programs are compiled, waits for a line, then measures and prints its rows
-as JSON.  So cases compile side by side and are measured one after the other; one whose compiler
-never ends can be killed and holds up nobody.  (XLA holds a lock on the card while it tries kernels,
+as JSON.  So cases compile in parallel and are measured one after the other; one whose compiler
+never ends can be killed and delays no other.  (XLA holds a lock on the card while it tries kernels,
 so that in one process all wait for the slowest.)
 """
 
@@ -29,9 +29,9 @@ from experiments.lab.config.grid import Group
 from resnet_jax.training import population
 
 BATCH, ROUNDS = 128, 5
-#: Seconds that one timing is meant to take.
+#: The intended seconds of one timing.
 LONG_ENOUGH = 0.15
-#: Kernels of a profile that are shown.
+#: The number of kernels of a profile that are shown.
 SHOWN = 12
 
 Rows = Iterator[dict]
@@ -39,13 +39,13 @@ Measure = Callable[[], Rows]
 
 
 def milliseconds(seconds: Callable[[], float], rounds: int = ROUNDS) -> dict[str, float]:
-    """Median, least and greatest of some timings, after one that is not counted."""
+    """Returns the median, least and greatest of some timings, after one that is not counted."""
     seconds()
     return measuring.spread("ms", [seconds() for _ in range(rounds)], 1e3)
 
 
 def configuration(case: dict):
-    """Configuration and data of a case, which has depth, runs, shape and a configuration's fields.
+    """Returns configuration and data of a case: depth, runs, shape, and a configuration's fields.
 
     ``exact`` is the precision of products in float32.
     """
@@ -58,7 +58,7 @@ def configuration(case: dict):
 
 
 def step(case: dict) -> Measure:
-    """Milliseconds of a step and run; operations by formula, in TFLOP/s."""
+    """Compiles a step; measures milliseconds per step and run, and TFLOP/s by formula."""
     trainee = Trainee(*configuration(case), begin=False)
 
     def measure() -> Rows:
@@ -74,7 +74,7 @@ def step(case: dict) -> Measure:
 
 
 def profiled(trainee: Trainee, steps: int = 4) -> Rows:
-    """The kernels that take most of a step; ``busy`` is above 1 where some run side by side."""
+    """Yields the kernels that take most of a step; ``busy`` above 1 means that some overlap."""
     seconds = trainee.step_seconds(steps)
     with tempfile.TemporaryDirectory() as folder:
         with jax.profiler.trace(folder):
@@ -87,7 +87,7 @@ def profiled(trainee: Trainee, steps: int = 4) -> Rows:
 
 
 def kernel_times(folder: pathlib.Path) -> dict[str, list]:
-    """Seconds and calls of each kernel that a profile recorded on the card."""
+    """Returns the seconds and calls of each kernel that a profile recorded on the card."""
     found: dict[str, list] = {}
     (file,) = folder.rglob("*.xplane.pb")
     for plane in jax.profiler.ProfileData.from_file(str(file)).planes:
@@ -100,9 +100,9 @@ def kernel_times(folder: pathlib.Path) -> dict[str, list]:
 
 
 def convolutions(case: dict) -> Measure:
-    """Milliseconds of each pass of 3x3 convolutions over runs in a form, what else it has left out.
+    """Measures milliseconds of each pass alone of 3x3 convolutions over runs, in one form.
 
-    Of images ``side`` x ``side`` with so many channels, for each of ``shapes``.
+    Images are ``side`` x ``side`` with ``channels`` channels, for each pair in ``shapes``.
     """
     form = mapping.FORMS[case["form"]]
     passes = {
@@ -132,7 +132,7 @@ def convolutions(case: dict) -> Measure:
 
 
 def loop(case: dict) -> Measure:
-    """A step in a loop of 20, whose length is an argument, or known to the compiler."""
+    """Measures a step in a loop of 20, whose length is an argument or known to the compiler."""
     config, dataset = configuration(case)
     runs, options = case["runs"], compilation.training_options(config)
     (cell,) = grid.cells(config)
@@ -156,7 +156,7 @@ def loop(case: dict) -> Measure:
 
 
 def memory(case: dict) -> Measure:
-    """Bytes as predicted from shapes, and the device's own peak after some steps."""
+    """Measures the device's peak bytes after some steps, next to the prediction from shapes."""
     config, dataset = configuration(case)
     (cell,), experiment = grid.cells(config), Experiment(config, dataset)
     here = -(-case["runs"] // experiment.mesh.size)

@@ -1,18 +1,18 @@
-"""What depth and the number of runs cost: compile time, program size, time, memory.
+"""Measures the cost of depth and of the number of runs: compile time, program size, time, memory.
 
     python benchmarks/growth.py
 
 growth_by_depth: dense networks of width 64 at depths from 10 to 10,000, two runs, batch 100, in
-processes of their own, which take turns: medians of seconds of compilation, instructions of the
-optimised program, milliseconds a step, microseconds a step, run and layer, the peak memory of the
-process, and the temporary memory that the compiler planned for.  Steps are measured ``steps`` a
-call: 20, or as many as take two seconds, but four at least, since new memory is cleared for each
-call.  ``gemm_gflops`` is the machine's own rate in the same process, right before.  Then
---remat_depths by all ways of rematerialisation.
+separate processes, interleaved: medians of the seconds of compilation, instructions of the
+optimised program, milliseconds per step, microseconds per step, run and layer, the peak memory of
+the process, and the temporary memory planned by the compiler.  A call takes ``steps`` steps: 20, or
+as many as take two seconds, but at least four, since new memory is cleared for each call.
+``gemm_gflops`` is the machine's rate, measured just before in the same process.  Then
+--remat_depths, with every kind of rematerialisation.
 
-growth_by_runs: populations of 1 to 32 runs of one depth, in turn in one process, in milliseconds a
-step and run; ``ratio`` is to the first row of a depth.  GEMM-1024 takes its turn with them, in
-milliseconds a product, and has no ratio.
+growth_by_runs: populations of 1 to 32 runs of one depth, interleaved in one process, in
+milliseconds per step and run; ``ratio`` is relative to the first row of a depth.  GEMM-1024 is
+interleaved with them, in milliseconds per product, and has no ratio.
 """
 
 import json
@@ -32,12 +32,12 @@ from experiments.lab.config import grid
 from experiments.lab.config.grid import Group
 
 WIDTH, BATCH, FEATURES = 64, 100, 64
-#: Seconds that the measured steps of a call are meant to take, and how few they are at least.
+#: The intended seconds of the measured steps of a call, and the least number of steps.
 LONG_ENOUGH, FEWEST = 2.0, 4
 
 
 def measured(depth: int, fields: dict) -> dict:
-    """All about two runs of a depth, in this process, which has done nothing else."""
+    """Measures two runs of a depth in this process, which must have done nothing else."""
     config = settings(depth, 2, 20, width=WIDTH, batch_size=BATCH, **fields)
     dataset = random_data((FEATURES,))
     trainee = Trainee(config, dataset)
@@ -46,7 +46,7 @@ def measured(depth: int, fields: dict) -> dict:
     steps = max(FEWEST, min(20, int(LONG_ENOUGH / trainee.step_seconds(1))))
     seconds = [trainee.step_seconds(steps) for _ in range(3)]
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    # Compiled once more, for what the compiler says of it; by now the peak is known.
+    # Compiled again for the compiler's text and memory plan; the peak is already known.
     (cell,) = grid.cells(config)
     group = Group(cell, tuple(grid.runs(config, cell)))
     program, _ = Experiment(config, dataset).population(group).lower()
@@ -65,7 +65,7 @@ def measured(depth: int, fields: dict) -> dict:
 
 
 def in_a_process(depth: int, fields: dict) -> dict:
-    """The same in a new process."""
+    """Runs :func:`measured` in a new process, and returns its answer."""
     command = [sys.executable, str(pathlib.Path(__file__)), "--child", json.dumps([depth, fields])]
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
@@ -74,9 +74,9 @@ def in_a_process(depth: int, fields: dict) -> dict:
 
 
 def depth_rows(cases: list[tuple[int, str]], rounds: int, report: Report) -> None:
-    """Processes of all depths and ways of rematerialisation in turn; rows of medians.
+    """Measures depths and kinds of rematerialisation, interleaved; adds rows of medians.
 
-    Ratios are to the first, of the same rounds.
+    Ratios are relative to the first case, in the same rounds.
     """
     taken: dict[tuple[int, str], list[dict]] = {case: [] for case in cases}
     for number in range(rounds):

@@ -1,8 +1,8 @@
-"""What all benchmarks share: sides measured in turn, tables, the machine's own rates, PyTorch.
+"""Provides the shared parts of benchmarks: interleaved timing, tables, machine rates, PyTorch.
 
-A *side* is something that takes seconds.  :func:`alternate` measures all sides of a comparison one
-after the other, again and again, and in the reverse order every other time, so that they see the
-same machine; ratios are of seconds measured in the same round.
+A *side* is something whose seconds are measured.  :func:`alternate` interleaves all sides of a
+comparison, in rounds whose order is reversed every other time, so that all see the same state of
+the machine; ratios are of seconds measured in the same round.
 """
 
 import argparse
@@ -28,21 +28,21 @@ from jax.sharding import NamedSharding, PartitionSpec  # noqa: E402
 
 from resnet_jax import runs_mesh  # noqa: E402
 
-#: The files that Linux describes a cache of a core by.
+#: The files in which Linux describes a cache of a core.
 _OF_A_CACHE = "level", "type", "size"
 
 
 class Side(NamedTuple):
-    """One side of a comparison.
+    """Describes one side of a comparison.
 
     Attributes:
-      name: of it.
-      seconds: measures one unit of its work.
-      operations: floating-point operations of a unit; 0 where they are not counted.
-      moved: bytes that a unit must at least read or write; 0 where they are not counted.
-      unit: sides of other units are no peers, and get no ratio.
-      rounds: that it takes part in at most.
-      first: seconds of the first unit, compilation included, once it was measured.
+      name: name of the side.
+      seconds: function that measures the seconds of one unit of its work.
+      operations: floating-point operations of a unit; 0 if they are not counted.
+      moved: bytes that a unit must at least read or write; 0 if they are not counted.
+      unit: name of the unit; sides with different units are not compared, and get no ratio.
+      rounds: the most rounds in which it takes part.
+      first: seconds of the first unit, compilation included, known once it was measured.
     """
 
     name: str
@@ -55,7 +55,7 @@ class Side(NamedTuple):
 
 
 def alternate(sides: Sequence[Side], rounds: int) -> list[list[float]]:
-    """Seconds of each side in each round."""
+    """Returns the seconds of each side in each round; sides are interleaved."""
     taken: list[list[float]] = [[] for _ in sides]
     for number in range(rounds):
         turns = list(zip(sides, taken, strict=True))
@@ -66,14 +66,14 @@ def alternate(sides: Sequence[Side], rounds: int) -> list[list[float]]:
 
 
 def seconds_of(function: Callable, *arguments) -> float:
-    """Seconds of one call, until its results are there."""
+    """Returns the seconds of one call, until its results are ready."""
     start = time.perf_counter()
     jax.block_until_ready(function(*arguments))
     return time.perf_counter() - start
 
 
 def gemm() -> Side:
-    """The machine's rate of operations: a product of 1024x1024 matrices in float32."""
+    """Returns a side for the machine's rate of operations: 1024x1024 products in float32."""
     matrix, times = jnp.ones((1024, 1024)), 5
     product = jax.jit(lambda a, b: a @ b)
     product(matrix, matrix).block_until_ready()
@@ -82,12 +82,12 @@ def gemm() -> Side:
 
 
 def triad() -> Side:
-    """The machine's memory bandwidth: a = b + 3·c of long arrays, on all devices."""
+    """Returns a side for the memory bandwidth: a = b + 3·c of long arrays, on all devices."""
     mesh = runs_mesh()
     split = NamedSharding(mesh, PartitionSpec("runs"))
-    length = mesh.size * 2**24  # 64 MiB an array and device, beyond all caches
+    length = mesh.size * 2**24  # 64 MiB per array and device, larger than all caches
     a, b, c = (jax.device_put(jnp.full(length, value), split) for value in (0.0, 1.0, 2.0))
-    # In place of the old a: new memory would be cleared by the system first.
+    # The result overwrites the old a: the system would first clear new memory.
     add = jax.jit(lambda a, b, c: b + 3 * c, donate_argnums=0, keep_unused=True)
     arrays = [add(a, b, c)]
 
@@ -101,11 +101,11 @@ def triad() -> Side:
 
 
 class PeerError(Exception):
-    """What PyTorch's process answers when a measurement failed there."""
+    """Reports that a measurement failed in PyTorch's process."""
 
 
 class Torch:
-    """PyTorch in a process of its own, with so many threads; see ``torch_peer.py``."""
+    """Runs PyTorch in a separate process with ``threads`` threads; see ``torch_peer.py``."""
 
     def __init__(self, python: str, threads: int):
         self.threads, self._asking = threads, threading.Lock()
@@ -116,10 +116,10 @@ class Torch:
         self.about = self.ask(what="device")
 
     def ask(self, **request) -> dict:
-        """The answer to a request.
+        """Returns the answer to a request.
 
         Raises:
-          PeerError: it failed; the process goes on.
+          PeerError: the request failed; the process goes on.
         """
         assert self._process.stdin and self._process.stdout
         with self._asking:  # one at a time, or answers would be swapped
@@ -133,7 +133,7 @@ class Torch:
         return answer
 
     def side(self, units: float, operations: float, mode: str, unit="step", **request) -> Side:
-        """A side whose unit of work is so many times what the request asks for."""
+        """Returns a side whose unit of work is ``units`` times that of the request."""
         first: list[float] = []
         threads = "1 thread" if self.threads == 1 else f"{self.threads} threads"
         where = threads if self.about["device"] == "cpu" else self.about["device"]
@@ -148,7 +148,7 @@ class Torch:
 
 
 def torches(python: str) -> list[Torch]:
-    """A process for each number of threads to try: one, and all; none without an interpreter."""
+    """Returns processes with one thread, if there are several cores, and all; [] for no Python."""
     if not python:
         return []
     everything = Torch(python, environment.usable_cores())
@@ -157,7 +157,7 @@ def torches(python: str) -> list[Torch]:
 
 
 def parser(about: str | None, rounds: int, **options) -> argparse.ArgumentParser:
-    """The options of all benchmarks; ``options`` are more of them, with defaults as text."""
+    """Returns a parser of the options of all benchmarks and of ``options``, defaults as text."""
     made = argparse.ArgumentParser(
         description=about, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -173,12 +173,12 @@ def parser(about: str | None, rounds: int, **options) -> argparse.ArgumentParser
 
 
 def numbers(text: str) -> list[int]:
-    """``"16,64"`` as integers."""
+    """Returns the integers in a text like ``"16,64"``."""
     return [int(word) for word in text.split(",") if word]
 
 
 class Report:
-    """A table that grows, printed and written at the end with what it was measured on."""
+    """Collects the rows of a table, and at the end prints and writes it with the environment."""
 
     def __init__(self, name: str, out: str, torches: Sequence[Torch] = (), unit: str = "ms"):
         self._unit = unit
@@ -193,7 +193,7 @@ class Report:
         self.on_gpu = jax.default_backend() != "cpu"
 
     def compare(self, case: dict, sides: Sequence[Side], rounds: int) -> None:
-        """Measures sides in turn, and adds a row for each; ratios are to the first of them."""
+        """Measures sides interleaved, and adds a row for each; ratios are relative to the first."""
         print(f"{self._name}: {case}: {len(sides)} sides, {rounds} rounds", flush=True)
         taken = alternate(sides, rounds)
         peak = max(
@@ -214,7 +214,7 @@ class Report:
             self.add(row)
 
     def add(self, row: dict) -> None:
-        """Adds a row, and shows it."""
+        """Adds a row, and prints it."""
         self._rows.append(row)
         print("  " + ", ".join(f"{k} {text(v)}" for k, v in row.items() if v != ""), flush=True)
 
@@ -236,7 +236,7 @@ class Report:
 
 
 def machine() -> dict:
-    """More of what the figures depend on; what cannot be found out is left out."""
+    """Returns more facts that timings depend on, except those that cannot be found out."""
     about = {"xla_flags": os.environ.get("XLA_FLAGS", "")}
     with contextlib.suppress(OSError, ValueError):
         pages = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
@@ -249,12 +249,12 @@ def machine() -> dict:
 
 
 def spread(name: str, values: Sequence[float], factor: float = 1.0) -> dict[str, float]:
-    """Median, least and greatest, as columns."""
+    """Returns the median, least and greatest of values, as columns."""
     found = statistics.median(values), min(values), max(values)
     names = name, f"{name}_min", f"{name}_max"
     return {key: factor * value for key, value in zip(names, found, strict=True)}
 
 
 def text(value) -> str:
-    """Numbers to four digits, where they are not whole."""
+    """Returns a value as text; floats have four significant digits."""
     return f"{value:.4g}" if isinstance(value, float) else f"{value}"

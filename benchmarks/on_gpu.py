@@ -1,26 +1,26 @@
-"""All that is to be known of a GPU, in one command of bounded time.
+"""Runs all GPU benchmarks and checks in one command of bounded time.
 
     python benchmarks/on_gpu.py [--seconds=480] [--sections=...] [--torch_python=PATH]
 
-Each section is a process of its own, ended when its share of the time is up; every row is printed
-and written (``on_gpu.jsonl``) as soon as it is known, so that nothing is lost then.  At the end all
-rows are printed once more and written as one JSON with what they were measured on.  Nothing is
-chosen here: docs/performance.md says what followed.
+Each section is a separate process, ended when its share of the time is up; every row is printed
+and written (``on_gpu.jsonl``) as soon as it is known, so that none is lost.  At the end all rows
+are printed again and written as one JSON file with a description of the machine.  Nothing is chosen
+here: docs/performance.md states the choices that followed.
 
     smoke         the quickest study, from start to figure
-    bits          studies killed and resumed come to the same bits, or not, with and without
-                  --deterministic, without programs kept from before
+    bits          whether studies killed and resumed give the same bits, with and without
+                  --deterministic, with no programs cached before
     tests         the library's quick tests
     resnet        a step of ResNet-20 and -56, 32x32, batch 128: forms, maps, precisions, PyTorch;
-                  and where the time of the usual one goes
-    dense         the same of dense networks of 64 and 256 layers, width 64
-    studies       the default study and digits_conv as processes, what he2015_cifar10 would take
-    memory        bytes as predicted and at their peak; 10,000 layers
+                  and a profile of the usual step
+    dense         the same for dense networks of 64 and 256 layers, width 64
+    studies       the default study and digits_conv as processes; a dry run of he2015_cifar10
+    memory        predicted and peak bytes; 10,000 layers
     convolutions  single 3x3 convolutions of 32 runs in every form, and each of their gradients
-    loops         a step in a loop whose number of turns is known to the compiler, or is not
+    loops         a step in a loop whose number of iterations the compiler knows, or does not
 
-Milliseconds are of a step and run.  PyTorch takes one run after the other, and is tried at its
-best: eager, compiled, as CUDA graphs, and vectorised by ``torch.func.vmap``.
+Milliseconds are per step and run.  PyTorch trains one run after the other, in each of its fast
+modes: eager, compiled, as CUDA graphs, and vectorised by ``torch.func.vmap``.
 """
 
 import argparse
@@ -33,7 +33,7 @@ import time
 
 HERE = pathlib.Path(__file__).parent
 
-#: Sections in the order of their worth, and the share of the time that each may take.
+#: The sections in order of importance, and the share of the time that each may take.
 SECTIONS = {
     "smoke": 25,
     "bits": 60,
@@ -48,22 +48,22 @@ SECTIONS = {
 
 
 def share(section: str, those_left: list[str], seconds: float) -> float:
-    """The seconds of a section, of what is left for it and those after it.
+    """Returns the seconds of a section, its share of those left for it and the sections after it.
 
-    So all of them fit, and what one leaves goes to the rest.
+    So all of them fit, and the time that one leaves goes to the others.
     """
     return seconds * SECTIONS[section] / sum(SECTIONS[name] for name in those_left)
 
 
 def rows_of(path: pathlib.Path) -> list[dict]:
-    """What sections have written so far."""
+    """Returns the rows that sections have written so far."""
     if not path.exists():
         return []
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
 def card() -> str:
-    """What the driver says of the card."""
+    """Returns the driver's description of the card; ``none`` without a driver."""
     query = ["nvidia-smi", "--query-gpu=name,memory.total,driver_version", "--format=csv,noheader"]
     try:
         return subprocess.run(query, capture_output=True, text=True).stdout.strip()
@@ -72,10 +72,10 @@ def card() -> str:
 
 
 def run(section: str, seconds: float, options: argparse.Namespace) -> None:
-    """One section in a process group of its own, which is ended when its time is up."""
+    """Runs one section in a separate process session, which is killed when its time is up."""
     command = [sys.executable, str(HERE / "gpu_sections.py"), section, options.out]
     command += [f"--torch_python={options.torch_python}", *["--quick"] * options.quick]
-    # Memory is taken as it is needed: PyTorch has its own process beside ours.
+    # Memory is not preallocated: PyTorch's process shares the card with ours.
     variables = {**os.environ, "XLA_PYTHON_CLIENT_PREALLOCATE": "false", "PYTHONUNBUFFERED": "1"}
     start = time.perf_counter()
     with (pathlib.Path(options.out) / f"{section}.log").open("w") as log:

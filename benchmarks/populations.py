@@ -1,4 +1,4 @@
-"""Our side: populations as studies compile and train them, on random data."""
+"""Compiles and trains populations as studies do, on random data."""
 
 import dataclasses
 
@@ -18,7 +18,7 @@ CLASSES = 10
 
 
 def random_data(shape: tuple[int, ...], examples: int = 1500) -> Dataset:
-    """Examples of a shape, a fifth as many in the test set."""
+    """Returns random examples of a shape, with a fifth as many in the test set."""
     random = np.random.RandomState(0)
     make = lambda count: (
         random.randn(count, *shape).astype(np.float32),
@@ -28,9 +28,9 @@ def random_data(shape: tuple[int, ...], examples: int = 1500) -> Dataset:
 
 
 def settings(depth: int, runs: int, chunk: int, **fields) -> Config:
-    """A study of one depth, with calls of ``chunk`` steps, half of its runs plain if they can be.
+    """Returns a study of one depth with chunks of ``chunk`` steps; of even runs, half are plain.
 
-    The fields are those of :class:`Config`.
+    Other fields are those of :class:`Config`.
     """
     weights = (1.0,) if runs % 2 else (0.0, 1.0)
     seeds, steps = runs // len(weights), chunk * MEASUREMENTS
@@ -39,17 +39,17 @@ def settings(depth: int, runs: int, chunk: int, **fields) -> Config:
 
 
 class Trainee:
-    """A group of runs in training.
+    """Trains a group of runs.
 
     Attributes:
-      counts: of its network.
-      runs: how many.
-      compile_seconds: of its programs.
-      chunk: steps of a call.
+      counts: layers, parameters and multiply-adds of its network.
+      runs: number of runs.
+      compile_seconds: seconds of compilation of its programs.
+      chunk: number of steps of a call.
     """
 
     def __init__(self, config: Config, dataset: Dataset, begin: bool = True):
-        """Compiles its programs, and takes its first step unless that is left to later."""
+        """Compiles the programs, and takes the first step if ``begin`` is true."""
         (cell,) = grid.cells(config)
         group = Group(cell, tuple(grid.runs(config, cell)))
         experiment = Experiment(config, dataset)
@@ -60,7 +60,7 @@ class Trainee:
         self._states = self._advance(None, 1, False)[0] if begin else None
 
     def step_seconds(self, steps: int | None = None) -> float:
-        """Mean seconds of the next steps of all runs."""
+        """Returns the mean seconds of the next steps, each of all runs."""
         steps = steps or self.chunk
 
         def advance():
@@ -70,10 +70,10 @@ class Trainee:
         return measuring.seconds_of(advance) / steps
 
     def side(self, name: str, batch: int, units: float = 1.0, steps: int | None = None) -> Side:
-        """A side whose unit of work is a step, of ``1 / units`` of the runs.
+        """Returns a side whose unit of work is the fraction ``units`` of a step of all runs.
 
         Operations are counted by formula: 6 for each multiply-add and example (forward, and twice
-        backward).  The least that is moved are weights and momenta, read and written.
+        backward).  The bytes that must be moved are weights and momenta, read and written.
         """
         share = self.runs * units
         return Side(

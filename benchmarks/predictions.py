@@ -1,14 +1,14 @@
-"""What a dry run tells, against what is then seen: seconds of cells, and bytes of programs.
+"""Compares the predictions of a dry run with measurements: seconds of cells, bytes of programs.
 
     python benchmarks/predictions.py
 
-predicted_seconds: a study (--flags: of one; by default the default study) is told by a dry run,
-with nothing known before, and then trained, with no program compiled before.  A row a cell:
-seconds of compilation and of training, told and seen, and their ratios; a last row of them all,
-and of the whole process.
+predicted_seconds: a study (of --flags; by default the default study) is predicted by a dry run,
+with no rates known before, and then trained, with no program compiled before.  A row for each cell:
+seconds of compilation and of training, predicted (``told``) and measured (``seen``), and their
+ratios; a last row for all cells, and for the whole process.
 
-predicted_memory: bytes that training a group takes on a device, told from shapes, and as the
-compiler plans for the program (arguments, results and temporary arrays), of cells of all kinds.
+predicted_memory: bytes that training a group takes on a device, predicted from shapes, and as the
+compiler plans for the program (arguments, results and temporary arrays), for all kinds of cells.
 """
 
 import csv
@@ -31,10 +31,10 @@ from experiments.lab.config.grid import Group
 from experiments.lab.cost.estimates import Estimates
 from experiments.lab.data import datasets
 
-#: Shapes of examples.
+#: The shapes of an example.
 ROW, SMALL, IMAGE = (64,), (8, 8, 1), (32, 32, 3)
 
-#: Depth, runs on all devices, shape of an example, and other fields of the configuration.
+#: For each cell: depth, runs on all devices, shape of an example, and other configuration fields.
 CELLS: dict[str, tuple[int, int, tuple[int, ...], dict]] = {
     "dense": (64, 64, ROW, {}),
     "dense, a run a device": (64, 2, ROW, {}),
@@ -52,9 +52,9 @@ CELLS: dict[str, tuple[int, int, tuple[int, ...], dict]] = {
 
 
 def told(config: Config) -> dict[tuple[str, ...], tuple[float, float]]:
-    """Of each cell seconds of compilation and training, by what is kept of rates.
+    """Predicts seconds of compilation and training for each cell, from the rates stored.
 
-    Cells go by their columns in a table.
+    The keys are the values of a cell's columns, as text.
     """
     experiment, found = Experiment(config, datasets.load(config.dataset)), list(grid.cells(config))
     estimates = Estimates(experiment, {cell: experiment.counts(cell) for cell in found})
@@ -68,7 +68,7 @@ def told(config: Config) -> dict[tuple[str, ...], tuple[float, float]]:
 
 
 def launch(flags: list[str]) -> float:
-    """Seconds of a study, from start to figure."""
+    """Returns the seconds of a study, from start to figure."""
     command = [sys.executable, "-m", "experiments.degradation", *flags]
     start = time.perf_counter()
     done = subprocess.run(command, capture_output=True, text=True)
@@ -79,7 +79,7 @@ def launch(flags: list[str]) -> float:
 
 def seconds_rows(flags: list[str], report: Report) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        os.environ["XDG_CACHE_HOME"] = folder  # ours as well, where rates are looked up
+        os.environ["XDG_CACHE_HOME"] = folder  # for this process too, which looks up rates there
         flags = [*flags, f"--workdir={folder}/study", "--compilation_cache=none"]
         measuring = launch([*flags, "--dry_run"])
         config = parse(Config(), flags)
@@ -109,7 +109,7 @@ def with_ratios(seconds: dict[str, float]) -> dict[str, float]:
 
 
 def memory_row(name: str) -> dict:
-    """Bytes on a device, as they are told and as the compiler plans."""
+    """Returns a row of bytes on a device, as predicted and as the compiler plans."""
     depth, runs, shape, fields = CELLS[name]
     config = settings(depth, runs, 20, **fields)
     experiment = Experiment(config, random_data(shape))

@@ -1,24 +1,24 @@
-"""Where a training step goes, by kinds of operations of the compiled program.
+"""Profiles a training step by the kinds of operations of the compiled program.
 
     python benchmarks/profile_step.py [--networks=dense-16,dense-64,dense-256,8x8-56,32x32-20]
 
-Programs as studies compile them: dense ones of eight runs, width 64 and batch 128, and CIFAR
-networks of two runs, batch 128, on random images.  A few steps are taken under JAX's profiler, and
-the time that each operation had for itself is added up by its kind:
+Programs are compiled as in studies: dense ones of eight runs, width 64 and batch 128, and CIFAR
+networks of two runs, batch 128, on random images.  A few steps run under JAX's profiler, and the
+exclusive time of each operation, without those inside it, is summed by its kind:
 
-    products             of matrices, and sums written as products or left to the same library
-    convolutions         left to XLA's own
+    products             of matrices, and sums written as products or computed by the same library
+    convolutions         those computed by XLA itself
     element by element   fusions of arithmetic
-    moved                copies, slices, stacks read and written, padding, patches put together
-    rest                 sorting, random numbers, and whatever has no kind above
+    moved                copies, slices, stacks read and written, padding, assembly of patches
+    rest                 sorting, random numbers, and all operations of no kind above
 
-``ms`` is processor time a step and run under the profiler, which adds some 0.3 μs an operation,
-``share`` that of all kinds, and ``calls`` how many operations; fusions go by what comes first in
-their names.  ``step_ms`` is the same step without the profiler, times devices: what the kinds leave
-of it is dispatch, waiting, and large operations that XLA cuts in two and hands to another thread,
-where the profiler does not see them.  Convolutions are kept on the thread that asked for them here,
-by a flag of XLA's, for the same reason.  ``at_gemm_ms`` is what the arithmetic would take at the
-rate of GEMM-1024.
+``ms`` is processor time per step and run under the profiler, which adds some 0.3 μs an operation,
+``share`` its share of all kinds, and ``calls`` the number of operations; the kind of a fusion is
+that of the first word in its name.  ``step_ms`` is the same step without the profiler, times
+devices; the rest of it, in no kind, is dispatch, waiting, and large operations that XLA splits and
+gives to another thread, which the profiler does not see.  For the same reason, an XLA flag keeps
+convolutions on the thread that calls them here.  ``at_gemm_ms`` is the time of the arithmetic at
+the rate of GEMM-1024.
 """
 
 import collections
@@ -39,14 +39,14 @@ from resnet_jax import runs_mesh  # noqa: E402
 
 BATCH, ROUNDS = 128, 5
 
-#: The first pattern that a name begins with gives its kind.
+#: The patterns of each kind; the first that matches the start of an operation's name counts.
 KINDS = {
     "products": r"ynn_fusion|dot|custom-call",
     "convolutions": r"conv(?!ert)",
     "moved": r"(wrapped_|bitcast_)*(copy|transpose|dynamic|concat|pad|broadcast|slice|reverse)",
     "element by element": r".*fusion|(wrapped_|bitcast_)*(reduce|add|multiply|subtract|maximum)",
 }
-#: Of operations that only contain or await others; what they contain has names of its own.
+#: The names of operations that only contain or await others; those inside are counted separately.
 _CONTAINERS = re.compile(r"while|call|conditional|ThunkExecutor|.*::|.*[$\[]|Wait")
 
 
@@ -55,7 +55,7 @@ def kind_of(name: str) -> str:
 
 
 def own_times(folder: pathlib.Path) -> Iterator[tuple[str, float]]:
-    """Names of operations and the seconds that each had for itself, of what a profile recorded."""
+    """Yields the name and exclusive seconds of every operation that a profile recorded."""
     (file,) = folder.rglob("*.xplane.pb")
     for plane in jax.profiler.ProfileData.from_file(str(file)).planes:
         for line in plane.lines:
@@ -75,7 +75,7 @@ def own_times(folder: pathlib.Path) -> Iterator[tuple[str, float]]:
 
 
 def network(name: str) -> tuple[Trainee, int]:
-    """One of ``--networks``, and the steps of a call."""
+    """Returns one of ``--networks``, and the number of steps of a call."""
     image, depth = name.split("-")
     if image == "dense":
         config = settings(int(depth), 8, 20, width=64, batch_size=BATCH, map="map")

@@ -1,19 +1,18 @@
-"""Single convolutions of 3x3 as the CIFAR networks have them: our lowerings against PyTorch's.
+"""Times single 3x3 convolutions of the CIFAR networks: our lowerings compared with PyTorch.
 
     python benchmarks/single_convolutions.py [--torch_python=PATH]
 
-The three shapes of stages of 32x32 and of 8x8 images, batch 128, stride 1; the pass forwards (that
-to the input's gradient is the same, of a kernel turned around) and that to the kernel's gradient.
-A row a side, in milliseconds a convolution:
+The shapes are those of the three stages for 32x32 and for 8x8 images, batch 128, stride 1.  The
+passes are the forward pass (that to the input's gradient is the same, with a reversed kernel) and
+the pass to the kernel's gradient.  A row a side, in milliseconds per convolution:
 
     direct, patches ...  our lowerings on CPU (resnet_jax.ops.forms), each in a compiled loop, one
-                         run a device at once; "chosen" is what a network gets
-    PyTorch              one run, channels last, with one thread and with all; for one thread
-                         the milliseconds are shared out over all cores, as if each ran one and
-                         none slowed the others
+                         run on each device at once; "chosen" is the lowering that networks use
+    PyTorch              one run, channels last, with one thread and with all; for one thread the
+                         milliseconds are divided by all cores, as if each ran one undisturbed
 
-``ratio`` is to the chosen lowering, of the same rounds (above 1: slower), and ``gflops`` by the
-count of the direct sum, so that formulations with fewer operations can exceed the machine's rate.
+``ratio`` is relative to the chosen lowering, in the same rounds (above 1: slower); ``gflops``
+counts the direct sum, so formulations with fewer operations can exceed the machine's rate.
 """
 
 import functools
@@ -29,15 +28,15 @@ from resnet_jax import runs_mesh
 from resnet_jax.ops import convolution, forms, lowerings, winograd
 
 BATCH, SIZE, MARGIN = 128, 3, (1, 1)
-#: Seconds that one measurement of a side is meant to take; of PyTorch's, at so many operations a
-#: second.
+#: The intended seconds of one measurement of a side, and the operations per second by which the
+#: number of PyTorch's calls is estimated.
 LONG_ENOUGH, TYPICAL_RATE = 0.1, 1e11
 
 Lowering = Callable[[jax.Array, jax.Array], jax.Array]
 
 
 def forwards(x: jax.Array) -> dict[str, Lowering]:
-    """Of images with a kernel; the first is what a network gets."""
+    """Returns the lowerings of images with a kernel; the first is the one that networks use."""
     found = {
         "chosen": functools.partial(forms._on_cpu, stride=1, padding=MARGIN),
         "direct": functools.partial(lowerings.direct, stride=1, padding=MARGIN),
@@ -55,16 +54,16 @@ def forwards(x: jax.Array) -> dict[str, Lowering]:
 
 
 def over_the_batch(x: jax.Array, dy: jax.Array) -> jax.Array:
-    """The weight gradient as a convolution: channels in the place of the batch, and vice versa.
+    """Computes the weight gradient as a convolution, with channels and batch exchanged.
 
-    No lowering of ours, as shifts are as fast or faster in whole steps.
+    It is no lowering of the library, since shifts are as fast or faster in whole steps.
     """
     dw = lowerings.direct(x.transpose(3, 1, 2, 0), dy.transpose(1, 2, 0, 3), 1, MARGIN)
     return dw.transpose(1, 2, 0, 3)
 
 
 def to_the_kernel(x: jax.Array) -> dict[str, Lowering]:
-    """Of images with the gradient of what they became; the first is what a network gets."""
+    """Returns the lowerings of images with an output gradient; the first is networks' own."""
     shifts: Lowering = functools.partial(forms._taps_on_cpu, padding=MARGIN)
     found = {"chosen": shifts, "over the batch": over_the_batch, "shifts": shifts}
     if x.shape[1] <= 2:
@@ -75,10 +74,10 @@ def to_the_kernel(x: jax.Array) -> dict[str, Lowering]:
 
 
 def looped(lowering: Lowering, x: jax.Array, other: jax.Array, times: int) -> Callable:
-    """A compiled loop of convolutions on each device, each of what the one before made.
+    """Returns a compiled loop of convolutions on each device.
 
-    So nothing can be taken out of the loop, and all of every result is needed.  What is made of
-    images has them added, which keeps numbers from growing or vanishing.
+    Forwards, each takes the result of the one before, to which the images are added to keep numbers
+    from growing or vanishing.  In both passes, the compiler can take nothing out of the loop.
     """
     forwards = other.shape[0] == SIZE
 
@@ -101,7 +100,7 @@ def looped(lowering: Lowering, x: jax.Array, other: jax.Array, times: int) -> Ca
 
 
 def side(name: str, lowering: Lowering, x: jax.Array, other: jax.Array, operations: float) -> Side:
-    """One of our lowerings; its unit is one convolution, of which each device does one at once."""
+    """Returns the side of a lowering of ours; its unit is a convolution, one a device at once."""
     once = looped(lowering, x, other, 1)
     seconds_of(once)
     times = max(1, int(LONG_ENOUGH / seconds_of(once)))

@@ -1,7 +1,7 @@
-"""The other peer: a CIFAR ResNet in stock Flax and Optax, as a user of them would write it.
+"""Trains a CIFAR ResNet in stock Flax and Optax, as their users would write it, to compare with.
 
-``nn.Conv`` and ``nn.BatchNorm``, a Python loop over the blocks, one run, and several steps in one
-compiled loop, as ours has them.
+It has ``nn.Conv`` and ``nn.BatchNorm``, a Python loop over the blocks, one run, and several steps
+in one compiled loop, as ours has.
 """
 
 import functools
@@ -46,7 +46,7 @@ class ResNet(nn.Module):
 
 
 class Stock:
-    """One run in training on random images; ``first`` are the seconds until its first step."""
+    """Trains one run on random images; ``first`` holds the seconds until its first step is done."""
 
     def __init__(self, depth: int, shape: tuple[int, ...], batch: int):
         self._net, self._optimizer = ResNet(depth), optax.sgd(0.01, momentum=0.9)
@@ -81,7 +81,7 @@ class Stock:
         return jax.lax.fori_loop(0, steps, step, state)
 
     def seconds(self, steps: int) -> float:
-        """Mean seconds of the next steps."""
+        """Returns the mean seconds of the next steps."""
         start = time.perf_counter()
         self._state = jax.block_until_ready(self._train(self._state, self._x, self._y, steps))
         return (time.perf_counter() - start) / steps

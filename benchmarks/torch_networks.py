@@ -1,4 +1,4 @@
-"""The peer's networks, written as PyTorch users write them: dense ones and those for CIFAR."""
+"""Defines dense and CIFAR networks as PyTorch users write them."""
 
 import torch
 from torch import nn
@@ -6,14 +6,14 @@ from torch.nn import functional
 
 
 def joined(z, a, shortcut_weight):
-    """The end of a block; as a plain and a residual network would have it, where that is known."""
+    """Joins branch and shortcut; a weight that is a number gives plain or residual code."""
     if isinstance(shortcut_weight, torch.Tensor):
         return z + shortcut_weight * a
     return z + a if shortcut_weight else z
 
 
 class PlainBatchNorm(nn.Module):
-    """Batch normalisation by the batch alone, without buffers: what ``torch.func`` can map."""
+    """Normalises by the batch's statistics, without buffers, so that ``torch.func`` can map it."""
 
     def __init__(self, width):
         super().__init__()

@@ -1,21 +1,21 @@
-"""The peer: PyTorch's side, for an interpreter that has it, asked for one measurement at a time.
+"""Measures PyTorch, in an interpreter that has it, one request at a time.
 
-Reads a request a line from standard input, as JSON, and answers with the seconds it took, so that
-a caller can take turns with it; :class:`measuring.Torch` is that caller.  A request names
+Reads one request a line from standard input, as JSON, and answers with the seconds it took, so that
+its caller, :class:`measuring.Torch`, can interleave it with other sides.  The fields of a request:
 
-    what     "step", of one run, or of all of them by torch.func.vmap; or "training": whole, a plain
-             and a residual run of each depth, halved; or "convolution": one of 3x3, by its "pass";
-             or "forget": all that was measured, and its memory
+    what     "step": of one run, or of all runs by torch.func.vmap; "training": whole trainings of a
+             plain and a residual run of each depth, halved; "convolution": one of 3x3, by its
+             "pass"; or "forget": drops all that was measured, and its memory
     mode     "eager", "compile" (torch.compile, the network and its loss) or "vmap"; on CUDA also
              "graphs" (replays of one captured step) or "compile_graphs" (torch.compile with them)
     precision
-             "float32", also where it is left out; "tf32": numbers of float32 are multiplied as
-             TensorFloat-32; or "bfloat16": network and loss are under torch.autocast, and
-             parameters of float32
+             "float32", the default; "tf32": float32 numbers are multiplied as TensorFloat-32; or
+             "bfloat16": network and loss are under torch.autocast, and parameters are float32
     depth or depths, shape (of an example), width (of dense layers), batch, steps, runs,
     measurements
 
-and the device is CUDA's where there is one.  What fails is answered with its "error", in one line.
+The device is CUDA's if there is one.  A request that fails is answered with its "error", in one
+line.
 """
 
 import argparse
@@ -32,24 +32,24 @@ from torch_networks import Cifar, Dense, PlainBatchNorm
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 CLASSES, EXAMPLES, MOMENTUM = 10, 1500, 0.9
-#: Steps after the first, before any is timed: torch.compile records its graphs in the second, and
-#: a GPU's clock rises with work.
+#: The steps after the first before any is timed: torch.compile records its graphs in the second,
+#: and a GPU's clock rises with work.
 WARM_UP = 10 if DEVICE == "cuda" else 3
-#: Whether numbers of float32 may be multiplied as TensorFloat-32.
+#: Whether float32 numbers may be multiplied as TensorFloat-32, by precision.
 TF32 = {"float32": False, "tf32": True, "bfloat16": True}
-#: What torch.compile calls the ways to compile.
+#: The modes of torch.compile, by the modes of requests.
 COMPILED = {"compile": "default", "compile_graphs": "reduce-overhead"}
 
 
 def switch(request):
-    """Sets the whole process's switches as a request wants them: another's may differ."""
+    """Sets the switches of the whole process for a request; other requests' may differ."""
     tf32 = TF32[request.get("precision", "float32")]
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = tf32
     torch.backends.cudnn.benchmark = len(request["shape"]) > 1
 
 
 def autocast(request):
-    """The context of network and loss; without a cache, which a captured step must not have."""
+    """Returns the context of network and loss; its cache is off, as a captured step requires."""
     enabled = request.get("precision") == "bfloat16"
     return torch.autocast(DEVICE, torch.bfloat16, enabled=enabled, cache_enabled=False)
 
@@ -60,7 +60,7 @@ def data(shape):
 
 
 def channels_last(x):
-    """Images ``[count, height, width, channels]`` as PyTorch names their axes; nothing is moved."""
+    """Returns images ``[count, height, width, channels]`` with PyTorch's axes; moves no data."""
     return x.permute(0, 3, 1, 2) if x.ndim == 4 else x
 
 
@@ -71,7 +71,7 @@ def network(depth, shape, width):
 
 
 def batches(x, y, size):
-    """Shuffled anew each epoch."""
+    """Yields batches, shuffled in each epoch."""
     while True:
         order = torch.randperm(len(x), device=DEVICE)
         for start in range(0, len(x) - size + 1, size):
@@ -84,7 +84,7 @@ def sgd(net, rate):
 
 
 def learner(request):
-    """A function that takes one step of one run by a batch, and the batches."""
+    """Returns a function that takes one step of one run on a batch, and the batches."""
     net, mode = network(request["depth"], request["shape"], request["width"]), request["mode"]
     optimizer = sgd(net, 0.001)
 
@@ -93,7 +93,7 @@ def learner(request):
             return functional.cross_entropy(net(x, 1.0), y)
 
     if mode in COMPILED:
-        torch._dynamo.config.recompile_limit = 1000  # the requests it is compiled for
+        torch._dynamo.config.recompile_limit = 1000  # more than the requests compiled for
         loss_of = torch.compile(loss_of, fullgraph=True, dynamic=False, mode=COMPILED[mode])
 
     def learn(x, y):
@@ -101,24 +101,24 @@ def learner(request):
             torch.compiler.cudagraph_mark_step_begin()
         loss_of(x, y).backward()
         optimizer.step()
-        optimizer.zero_grad(set_to_none=True)  # last: a captured step has to begin without any
+        optimizer.zero_grad(set_to_none=True)  # last: a captured step must begin without gradients
 
     return learn, batches(*data(request["shape"]), request["batch"])
 
 
 def stepper(request):
-    """A function that takes one step of one run: as everybody's loop has it."""
+    """Returns a function that takes one step of one run, as an ordinary loop would."""
     learn, each = learner(request)
     return lambda: learn(*next(each))
 
 
 def replays(learn, each):
-    """Steps, one whenever the next is asked for, by replays of one captured on the first."""
+    """Yields after each step, a replay of the CUDA graph captured in the first call."""
     static = [part.clone() for part in next(each)]
     here, side = torch.cuda.current_stream(), torch.cuda.Stream()
     side.wait_stream(here)
     with torch.cuda.stream(side):
-        for _ in range(WARM_UP):  # velocities, and what cuDNN finds out, are there afterwards
+        for _ in range(WARM_UP):  # creates velocities, and lets cuDNN choose its algorithms
             learn(*static)
     here.wait_stream(side)
     graph = torch.cuda.CUDAGraph()
@@ -132,12 +132,12 @@ def replays(learn, each):
 
 
 def replayer(request):
-    """A function that takes one step of one run by a CUDA graph."""
+    """Returns a function that takes one step of one run by a CUDA graph."""
     return functools.partial(next, replays(*learner(request)))
 
 
 def population_stepper(request):
-    """A function that takes one step of all runs, of dense networks, by ``torch.func.vmap``."""
+    """Returns a function that takes one step of all runs of dense networks by torch.func.vmap."""
     width, (features,) = request["width"], request["shape"]
     nets = [
         Dense(request["depth"], width, features, CLASSES, PlainBatchNorm).to(DEVICE)
@@ -168,7 +168,7 @@ def population_stepper(request):
 
 
 def train(request, depth, weight):
-    """One whole run by cosine's rate, measured on the training set as often as ours."""
+    """Trains a whole run with a cosine schedule, measured on the training set as often as ours."""
     net = network(depth, request["shape"], request["width"])
     x, y = data(request["shape"])
     steps, each = request["steps"], batches(x, y, request["batch"])
@@ -190,10 +190,10 @@ def train(request, depth, weight):
 
 
 def convolver(request):
-    """A function that takes one convolution of images, forwards or to the kernel's gradient."""
+    """Returns a function that computes one convolution of images, or its kernel's gradient."""
     channels, made = request["shape"][-1], {"device": DEVICE}
     if request.get("precision") == "bfloat16":
-        made["dtype"] = torch.bfloat16  # without conversions: those of a network are shared
+        made["dtype"] = torch.bfloat16  # no conversions: in a network these are shared
     x = channels_last(torch.randn(request["batch"], *request["shape"], **made))
     kernel = torch.randn(channels, channels, 3, 3, **made)
     kernel = kernel.to(memory_format=torch.channels_last)
@@ -205,7 +205,7 @@ def convolver(request):
 
 
 def timed(function, times):
-    """Mean seconds of several calls."""
+    """Returns the mean seconds of several calls."""
     wait = torch.cuda.synchronize if DEVICE == "cuda" else lambda: None
     wait()
     start = time.perf_counter()
@@ -225,14 +225,14 @@ def maker(request):
 
 
 def release():
-    """Frees the memory of what is referred to no longer, as far as can be."""
+    """Frees the memory of objects without references, as far as possible."""
     gc.collect()
     with contextlib.suppress(RuntimeError):  # the allocator refuses after a failed capture
         torch.cuda.empty_cache()
 
 
 def stepped(request, known):
-    """Seconds of a step or convolution; those that fail are not kept."""
+    """Measures a step or convolution, kept in ``known`` for later requests unless it fails."""
     key = json.dumps({**request, "steps": 0})
     begun, function = 0.0, known.pop(key, None)
     if not function:
@@ -264,7 +264,7 @@ def measured(request, known):
 def answer(request, known):
     try:
         return measured(request, known)
-    except Exception as error:  # of whatever kind: the next request may do better
+    except Exception as error:  # of any kind: the next request may succeed
         message = " ".join(str(error).split())[:200]
         return {"error": f"{type(error).__name__}: {message}"}
 

@@ -1,17 +1,16 @@
-"""Whole studies, as processes from start to figure, against the same trainings in PyTorch.
+"""Times whole studies, as processes from start to figure, and the same trainings in PyTorch.
 
     python benchmarks/whole_studies.py [--torch_python=PATH]
 
-The default study, and the preset digits_conv with one seed (--conv_seeds=4: the preset as it is,
-which takes long).  Rows of a study, in seconds:
+The studies are the default one, and the preset digits_conv with one seed (--conv_seeds=4: the whole
+preset, which takes long).  Rows of a study, in seconds:
 
-    ours, cold / warm    with an empty cache of compiled programs, and with what that left in it
+    ours, cold / warm    with an empty cache of compiled programs, and with the cache filled by it
     PyTorch eager        an ordinary loop, one run after the other: two runs of each depth, plain
                          and residual, are trained and measured as ours are, and multiplied
 
-``first_s`` is from the start of the process to the end of its first step.  What PyTorch would
-need for start-up, test set, tables and figures is given to it for nothing.  ``ratio`` is to the
-cold study.
+``first_s`` is from the start of the process to the end of its first step.  PyTorch's time does not
+include start-up, test set, tables and figures.  ``ratio`` is relative to the cold study.
 """
 
 import os
@@ -29,7 +28,8 @@ from experiments.lab.build.experiment import MEASUREMENTS
 from experiments.lab.config.commandline import parse
 from experiments.lab.config.config import Config
 
-#: A study that says when its first step was done; ``time.time()`` of the start is its argument.
+#: A program that runs a study and prints when its first step is done; its argument is the start,
+#: by ``time.time()``.
 PROGRAM = """
 import sys, time
 from experiments import degradation
@@ -63,7 +63,7 @@ sys.exit(degradation.main())
 
 
 class Study(NamedTuple):
-    """A study by its flags, and the shape of its examples."""
+    """Describes a study by its flags, and the shape of its examples."""
 
     name: str
     flags: tuple[str, ...]
@@ -71,12 +71,12 @@ class Study(NamedTuple):
 
     @property
     def config(self) -> Config:
-        """What it trains."""
+        """Returns its configuration."""
         return parse(Config(), list(self.flags))
 
 
 class Launches:
-    """Launches of a study, with a cache of compiled programs."""
+    """Launches a study again and again, with a cache of compiled programs."""
 
     def __init__(self, study: Study, folder: pathlib.Path):
         self._study, self._folder = study, folder
@@ -84,14 +84,14 @@ class Launches:
         self._first_steps: dict[str, list[float]] = {"cold": [], "warm": []}
 
     def side(self, kind: str) -> Side:
-        """Cold, or warm: with what the last cold launch left, so that needs to have been one."""
+        """Returns the side of cold launches, or of warm ones, which need a cold one before."""
         first = lambda: statistics.median(self._first_steps[kind])
         return Side(f"ours, {kind}", lambda: self._seconds(kind), unit="study", first=first)
 
     def _seconds(self, kind: str) -> float:
-        """Of a launch, from start to figure."""
+        """Returns the seconds of a launch, from start to figure."""
         self._count += 1
-        if kind == "cold":  # another cache, which is empty
+        if kind == "cold":  # with a new, empty cache
             self._cache = self._folder / f"cache {self._count}"
         flags = [*self._study.flags, f"--workdir={self._folder / str(self._count)}"]
         variables = dict(os.environ)
@@ -112,7 +112,7 @@ class Launches:
 
 
 def torch_side(study: Study, torch: Torch) -> Side:
-    """All runs of a study as a loop, from two of each depth."""
+    """Returns the side of a loop over all runs of a study, computed from two of each depth."""
     config = study.config
     runs = config.num_seeds * len(config.shortcut_weights) * len(config.learning_rates)
 
@@ -122,7 +122,7 @@ def torch_side(study: Study, torch: Torch) -> Side:
 
 
 def compare(study: Study, peers: list[Torch], rounds: int, report: Report) -> None:
-    """Measures a study, cold and warm, and its peers in turn."""
+    """Measures a study, cold and warm, interleaved with its peers."""
     with tempfile.TemporaryDirectory() as folder:
         launches = Launches(study, pathlib.Path(folder))
         sides = [launches.side("cold"), launches.side("warm")]
