@@ -1,6 +1,7 @@
 """Estimates how long groups of runs will take, from rates kept from one study to the next."""
 
 import contextlib
+import dataclasses
 import math
 import pathlib
 from collections.abc import Iterable, Sequence
@@ -50,7 +51,13 @@ class Estimates:
         self._experiment, self._config = experiment, experiment.config
         self._counts = counts
         self._rates = Rates(_users_rates()) if kept is None else kept
-        self._found: dict[str, Rate] = {}
+        self._found: dict[str, Rate | None] = {}
+        self._kinds: dict[tuple[Cell, int], tuple[dict, str]] = {}
+
+    @property
+    def steps(self) -> int:
+        """Returns the number of updates of each run."""
+        return self._config.steps
 
     def at_once(self, group: Group) -> int:
         """Returns how many runs of a group are vectorised on a device, which speeds up each."""
@@ -58,6 +65,17 @@ class Estimates:
 
     def kind(self, group: Group) -> dict:
         """Returns the kind of a group; see :func:`experiments.lab.cost.rates.kind`."""
+        return self._kind(group)[0]
+
+    def _kind(self, group: Group) -> tuple[dict, str]:
+        """Returns the kind of a group, and its digest; they are the same at all depths."""
+        key = dataclasses.replace(group.cell, depth=0), self.at_once(group)
+        if key not in self._kinds:
+            made = self._make_kind(group)
+            self._kinds[key] = made, manifest.digest(made)
+        return self._kinds[key]
+
+    def _make_kind(self, group: Group) -> dict:
         block, dataset = self._experiment.block, self._experiment.dataset
         own = getattr(block.module, "__qualname__", "own") if block else ""
         more = {
@@ -147,9 +165,9 @@ class Estimates:
 
     def keep_rate(self, kind: dict, rate: Rate) -> None:
         """Stores the rate of a kind; if that fails, it is only known within this process."""
-        self._found[manifest.digest(kind)] = rate
         with contextlib.suppress(OSError):
             self._rates.keep(kind, rate)
+        self._found[manifest.digest(kind)] = self._rates.get(kind) or rate
 
     def _calls(self, step: float, call: float = 0.0) -> float:
         """Returns how many calls train a group, from the seconds of a step and of an empty call.
@@ -163,8 +181,10 @@ class Estimates:
         return 1 + between + math.log(most, 4)
 
     def _rate(self, group: Group) -> Rate | None:
-        kind = self.kind(group)
-        return self._rates.get(kind) or self._found.get(manifest.digest(kind))
+        kind, digest = self._kind(group)
+        if digest not in self._found:
+            self._found[digest] = self._rates.get(kind)
+        return self._found[digest]
 
     def _adds(self, cell: Cell) -> int:
         return self._counts[cell].multiply_adds

@@ -43,9 +43,14 @@ class Presentation(NamedTuple):
 def publish(workdir: pathlib.Path, these: Presentation) -> None:
     """Writes a study's tables, figures and page, and prints what it found."""
     write(workdir, these)
+    notes = []
     for table in these.shown:
-        terminal.show_table(*_fitting(table, terminal.width()), table.title)
-    notes = [table.note for table in these.shown if table.note]
+        columns, rows = _fitting(table, terminal.width())
+        terminal.show_table(columns, rows, table.title)
+        left_out = [column for column in table.columns if column not in columns]
+        if left_out:
+            notes.append(f"A wider terminal shows {' and '.join(left_out)}, as does the report.")
+        notes += filter(None, [table.note])
     terminal.show_lines([*these.found, *notes, f"Tables, figures and report: {workdir}"])
 
 

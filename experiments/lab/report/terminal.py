@@ -63,5 +63,5 @@ def show_table(
 def show_lines(lines: Sequence[str]) -> None:
     """Prints sentences."""
     console = plain_console()
-    for line in lines:
-        console.print(line, markup=False, soft_wrap=True)
+    for line in lines:  # a terminal would break words, and files keep lines whole
+        console.print(line, markup=False, soft_wrap=not console.is_terminal)

@@ -16,6 +16,7 @@ from experiments.lab.config import grid
 from experiments.lab.config.grid import Cell, Group
 from experiments.lab.cost.estimates import Estimates
 from experiments.lab.cost.plan import Plan
+from experiments.lab.cost.remaining import Remaining
 from experiments.lab.run.trainee import Trainee, name_of
 from experiments.lab.store.checkpoints import Checkpoint
 from experiments.lab.store.store import Store
@@ -112,16 +113,16 @@ class _Sweep:
         compiled = functools.partial(
             compilation.compile_group, experiment=self.experiment, reading=reading
         )
-        layers = sum(group.cell.depth for group in groups)
-        with self.progress.shown(layers * (1 + self.experiment.config.steps)):
-            self.progress.now("compiling")
+        steps = {group: point.step for group, point in begun.items()}
+        remaining = Remaining(self.estimates, groups, steps)
+        with self.progress.shown():
             for group, ready in _one_ahead(compiled, groups):
                 if self.interrupts.asked:
                     raise Interrupted
+                name = name_of(group, self.experiment.config)
+                self.progress.now(f"{name}: compiling", remaining.compiling(group))
                 lock.say(at=group.name, **memory.kills())
-                self._train_group(
-                    group, ready, begun.pop(group, None), followed=group != groups[-1]
-                )
+                self._train_group(group, ready, begun.pop(group, None), remaining)
                 lock.say()
 
     def _train_group(
@@ -129,15 +130,17 @@ class _Sweep:
         group: Group,
         ready: "concurrent.futures.Future[CompiledGroup]",
         checkpoint: Checkpoint | None,
-        followed: bool,
+        remaining: Remaining,
     ) -> None:
         """Trains a group, or records that there was not enough memory for it."""
         try:
             compiled = ready.result()
             trainee = Trainee(compiled, self.experiment, self.store, self.interrupts, self.progress)
             with self.interrupts.deferred():
-                seconds = trainee.train(checkpoint)
-                self.estimates.keep(group, seconds, compiled.compile_seconds, followed)
+                seconds = trainee.train(checkpoint, functools.partial(remaining.training, group))
+                compiling = compiled.compile_seconds
+                self.estimates.keep(group, seconds, compiling, not remaining.is_last(group))
+                remaining.done(group, compiling, seconds)
         except (RuntimeError, MemoryError) as error:
             if not memory.is_lack(error):
                 raise

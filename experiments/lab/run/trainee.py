@@ -1,6 +1,7 @@
 """Trains one group of runs: calls of its program, measurements, checkpoints and results."""
 
 import time
+from collections.abc import Callable
 
 from experiments.lab.build.compilation import CompiledGroup
 from experiments.lab.build.experiment import CALL_SECONDS, Experiment
@@ -44,19 +45,23 @@ class Trainee:
         self._name = name_of(ready.group, experiment.config)
         self._checkpoint_seconds, self._stride = 0.0, 1
 
-    def train(self, checkpoint: Checkpoint | None) -> float:
+    def train(self, checkpoint: Checkpoint | None, left: Callable[[int, float], float]) -> float:
         """Trains to the last step, adds the results to the store, and returns seconds of training.
+
+        Args:
+          checkpoint: checkpoint from which to continue, if there is one.
+          left: function of the step, and of the seconds trained here, to those left in the study.
 
         Raises:
           Interrupted: an interrupt asked to stop before the last step; a checkpoint is written.
         """
-        now = self._begin(checkpoint)
+        begin = now = self._begin(checkpoint)
         saved, pause = time.perf_counter(), 0.0
         patience = self._experiment.config.checkpoint_seconds
         while now.step < self._steps:
-            self._progress.now(f"{self._name}: step {now.step} of {self._steps}")
-            before, now = now.step, self._further(now)
-            self._progress.done(self._group.cell.depth * (now.step - before))
+            rest = left(now.step, now.seconds - begin.seconds)
+            self._progress.now(f"{self._name}: step {now.step} of {self._steps}", rest)
+            now = self._further(now)
             if now.step == self._steps:
                 break
             due = time.perf_counter() - saved > max(patience, pause)
@@ -78,12 +83,10 @@ class Trainee:
                 self._store.set_aside(self._group, str(error), self._progress.say)
             else:
                 self._progress.say(f"{self._name}: goes on from step {now.step}")
-                self._progress.done(self._group.cell.depth * (1 + now.step))
                 return now
         start = time.perf_counter()
         states, metrics = self._ready.advance(None, 0, True)
         read = self._read_of(states, 0)
-        self._progress.done(self._group.cell.depth)
         return Course(states, 0, [(0, metrics)], time.perf_counter() - start, read)
 
     def _read_of(self, states: State, step: int) -> Readings:
@@ -131,7 +134,6 @@ class Trainee:
             "run_seconds": f"{now.seconds:.3f}",
             "checkpoint_seconds": f"{self._checkpoint_seconds:.3f}",
         }
-        self._progress.now("compiling the next")
         states = self._population.unpad(now.states)
         self._store.add(
             group,

@@ -78,5 +78,6 @@ def test_a_full_disk_is_no_figure_that_cannot_be_drawn(workdir):
 def test_a_narrow_terminal_leaves_out_what_only_a_wide_one_shows(workdir, capsys, monkeypatch):
     monkeypatch.setattr(presentation.terminal, "width", lambda: 80)
     presentation.publish(workdir, said({}))
-    assert "wide" not in capsys.readouterr().out
+    table, notes = capsys.readouterr().out.split("It does.")
+    assert "wide" not in table and "A wider terminal shows wide, as does the report." in notes
     assert "wide" in (workdir / layout.REPORT).read_text()
