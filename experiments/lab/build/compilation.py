@@ -44,11 +44,12 @@ def compile_group(
 ) -> CompiledGroup:
     """Compiles the programs of a group, and seals those that the compilation cache keeps."""
     start, config = time.perf_counter(), experiment.config
-    population = experiment.population(group)
+    network = experiment.network(group.cell)
+    training = experiment.training(group.cell, network)
+    population = experiment.population(group, training)
     advance = population.compile(training_options(config), brief_options(config))
     ready = CompiledGroup(group, population, advance, 0.0)
     if reading is not None:
-        network, training = experiment.network(group.cell), experiment.training(group.cell)
         of_run = reading.of(network, training, config)
         read = population.compile_reading(of_run, brief_options(config))
         ready = ready._replace(read=read, at=reading.at(config))

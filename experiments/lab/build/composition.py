@@ -29,10 +29,12 @@ class OwnBlock:
     Attributes:
       module: ``(width, blocks, parts, name[, stride]) -> module``; see :class:`resnet_jax.Block`.
       layers: weight layers on its main path, by which its network's depth is counted.
+      identity: what tells it from others; see :func:`experiments.lab.build.contract.identity`.
     """
 
     module: Callable[..., nn.Module]
     layers: int = 2
+    identity: str = ""
 
 
 def parts(variant: Variant) -> blocks.Parts:

@@ -19,6 +19,7 @@ from jax.interpreters import partial_eval
 
 from experiments.lab.build.experiment import Experiment
 from experiments.lab.config.grid import Cell
+from experiments.lab.config.variants import USUAL, Variant
 from experiments.lab.system.errors import UserError, printable
 from resnet_jax.nn.functional import from_linen
 
@@ -28,6 +29,9 @@ _CONTRACT = (
     "`width`{stride}, and makes its layers by its field `parts`: {layers}, parts.norm(), "
     "parts.activation"
 )
+
+#: A depth that all families' smallest networks with a block have less of.
+_ANY_DEPTH = 10_000
 
 #: The collections of variables that a network may have.
 _COLLECTIONS = {"params", "statistics"}
@@ -43,23 +47,35 @@ def name_of(block: Any) -> str:
 def identity(experiment: Experiment) -> str:
     """Returns what identifies the experiment's block: its name, and a digest of what it computes.
 
-    Networks of every variant are traced, at the smallest depth that has a block.  The digest covers
-    the traced program and its constants, and so closures, defaults, helpers and edits.
+    The digest covers the traced program of one network and its constants, and so closures,
+    defaults, helpers and edits.  The network is that of the usual variant, at the smallest depth
+    that has a block, whatever variants and depths the study has: these may be added later.  If the
+    block is not made for the usual variant, it is the study's first.
 
     Raises:
-      UserError: the block breaks its contract.
+      UserError: the block breaks its contract in a network of the study.
     """
     own = experiment.block
     assert own is not None
+    programs = {variant: _digest(experiment, variant) for variant in experiment.config.variants()}
+    try:
+        digest = programs.get(USUAL) or _digest(experiment, USUAL)
+    except UserError:
+        digest = next(iter(programs.values()))
+    return f"{name_of(own.module)} {digest[:12]}, {own.layers} layers"
+
+
+def _digest(experiment: Experiment, variant: Variant) -> str:
+    """Returns a digest of the smallest network of a variant that has a block."""
+    # The form of convolutions that a device prefers is not the block's.
+    experiment = experiment.but(convolution="stock")
+    config = experiment.config
+    depth = next(each for each in experiment.depths_up_to(_ANY_DEPTH) if each > 2)
+    cell = Cell(config.family, config.block_at(depth), depth, variant)
     whole = hashlib.sha256()
-    for variant in experiment.config.variants():
-        depths = experiment.depths_up_to(max(experiment.config.depths))
-        block = experiment.config.block_at(max(experiment.config.depths))
-        depth = next((each for each in depths if each > 2), depths[0])
-        cell = Cell(experiment.config.family, block, depth, variant)
-        for part in _program(experiment, cell):
-            whole.update(part)
-    return f"{name_of(own.module)} {whole.hexdigest()[:12]}, {own.layers} layers"
+    for part in _program(experiment, cell):
+        whole.update(part)
+    return whole.hexdigest()
 
 
 def _program(experiment: Experiment, cell: Cell) -> Iterator[bytes]:
@@ -85,11 +101,12 @@ def _program(experiment: Experiment, cell: Cell) -> Iterator[bytes]:
         raise broken(f"fails: {where}: {lines[0] if lines else ''}") from error
     count = len(jax.tree.leaves(params))
     _, used = partial_eval.dce_jaxpr(traced.jaxpr, [True] * len(traced.jaxpr.outvars))
-    if cell.depth > 2 and not used[count + 1]:
+    if not used[count + 1]:
         raise broken("does not use shortcut_weight, so that plain and residual ones are the same")
     yield re.sub(r"0x[0-9a-f]+", "", f"{traced} {jax.tree.structure(params)}").encode()
     for constant in _constants(traced):
-        yield np.asarray(constant).tobytes()
+        is_key = jax.dtypes.issubdtype(constant.dtype, jax.dtypes.prng_key)
+        yield np.asarray(jax.random.key_data(constant) if is_key else constant).tobytes()
 
 
 def _broken(experiment: Experiment, cell: Cell, what: str) -> UserError:

@@ -99,9 +99,9 @@ class Experiment:
         example = jax.ShapeDtypeStruct((1, *self.dataset.x_train.shape[1:]), np.float32)
         return counting.count(self.network(cell), example)
 
-    def training(self, cell: Cell) -> Training:
-        """Composes the training of each run of a cell."""
-        network, config, variant = self.network(cell), self.config, cell.variant
+    def training(self, cell: Cell, network: ResidualNetwork | None = None) -> Training:
+        """Composes the training of each run of a cell, of its network if that is built already."""
+        network, config, variant = network or self.network(cell), self.config, cell.variant
         optimizer = composition.optimizer(variant, sum(shape.blocks for shape in network.stages))
         warms_up = cell.depth >= config.warmup_depth
         shortcut_schedule = vocabulary.SHORTCUT_SCHEDULES.value(variant.shortcut_schedule)
@@ -117,10 +117,10 @@ class Experiment:
             self.running_statistics,
         )
 
-    def population(self, group: Group) -> Population:
+    def population(self, group: Group, training: Training | None = None) -> Population:
         """Returns the runs of a group, on the devices, as a population that is not compiled yet."""
-        data = Data(*self.dataset[:4])
-        return Population(self.training(group.cell), runs_of(group), data, self.mesh, self.tile)
+        data, training = Data(*self.dataset[:4]), training or self.training(group.cell)
+        return Population(training, runs_of(group), data, self.mesh, self.tile)
 
     def footprint(self, cell: Cell) -> Footprint:
         """Predicts the memory that a cell's runs take on a device, from shapes alone."""

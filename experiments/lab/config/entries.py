@@ -148,7 +148,7 @@ class Choice(NamedTuple, Generic[E]):
     @property
     def text(self) -> str:
         """Returns the choice in its canonical form: ``dropout`` becomes ``dropout:0.5``."""
-        numbers = "/".join(f"{number:g}" for number in self.numbers)
+        numbers = "/".join(f"{number!r}".removesuffix(".0") for number in self.numbers)
         return f"{self.entry.name}:{numbers}" if numbers else self.entry.name
 
     def value(self) -> Any:
@@ -199,7 +199,7 @@ class Names(Generic[E]):
         if not colon:
             return Choice(entry, entry.numbers)
         try:
-            numbers = tuple(float(number) for number in rest.split("/"))
+            numbers = tuple(float(number) + 0.0 for number in rest.split("/"))  # -0 becomes 0
         except ValueError:
             numbers = ()
         wanted = entry.numbers

@@ -77,13 +77,12 @@ class Estimates:
 
     def _make_kind(self, group: Group) -> dict:
         block, dataset = self._experiment.block, self._experiment.dataset
-        own = getattr(block.module, "__qualname__", "own") if block else ""
         more = {
             "tile": self.at_once(group),
             "statistics": self._experiment.running_statistics,
             "devices": [device.device_kind for device in self._experiment.devices],
             "jax": jax.__version__,
-            "own_block": own,
+            "own_block": block.identity if block else "",
         }
         shape = dataset.x_train.shape[1:]
         return rates.kind(group.cell, self._config, shape, dataset.classes, more)

@@ -53,23 +53,26 @@ def tell(study: str, experiment: Experiment, store: Store, interrupts: Interrupt
     probe = _Probe(experiment)
     estimates = Estimates(experiment, plan.counts)
     start, started = time.perf_counter(), time.process_time()
-    told = "their times kept from before"
+    told = "; their times kept from before" if groups else ""
     for kind, rate in probe.unknown(estimates, groups):
         if interrupts.asked:
             raise Interrupted
         estimates.keep_rate(kind, rate)
-        told = f"their times measured now, in {duration(time.perf_counter() - start)}, and kept"
+        took = duration(time.perf_counter() - start)
+        told = f"; their times measured now, in {took}, and kept"
     times = [estimates.of(group, begun.get(group, 0)) for group in groups]
     rows = list(_rows(plan, estimates, groups, times))
     _show(config, rows)
     around = started + estimates.report_seconds()
     seconds = around + sum(map(sum, times))
     runs, done = sum(row.runs for row in rows), len(store.finished)
+    before = f", {done:,} done before" * bool(done)
+    before += f", {len(failed):,} failed before (--retry_failed tries again)" * bool(failed)
     said = (
-        f"{study}: {runs:,} runs to train{f', {done:,} done before' if done else ''}; about "
+        f"{study}: {runs:,} runs to train{before}; about "
         f"{duration(seconds)} on {len(jax.devices())} × {jax.devices()[0].device_kind}, "
         f"{duration(around)} of them to start and report; {memory.text(plan.available)} of memory "
-        f"free; {told}. Nothing was trained."
+        f"free{told}. Nothing was trained."
     )
     terminal.show_lines([said])
 

@@ -129,17 +129,16 @@ def run(
     validate_data(config, dataset.x_train.shape[1:], len(dataset.x_train))
     start = lambda: _start(config, dataset, block, layers_per_block)
     # Only JAX can check a custom block; everything else is checked before it is imported.
-    experiment, identity = start() if block else (None, "")
+    experiment = start() if block else None
+    identity = experiment.block.identity if experiment and experiment.block else ""
     settings = settings_of(config, identity, datasets.digest(dataset))
     store = Store(workdir, study.name, settings, grid.all_runs(config), looks=config.dry_run)
-    experiment = experiment or start()[0]
+    experiment = experiment or start()
     return (_predict if config.dry_run else _train)(study, experiment, store, interrupts)
 
 
-def _start(
-    config: Config, dataset: "Dataset", block: Callable | None, layers: int
-) -> "tuple[Experiment, str]":
-    """Imports JAX, and returns the experiment, and what identifies a custom block.
+def _start(config: Config, dataset: "Dataset", block: Callable | None, layers: int) -> "Experiment":
+    """Imports JAX, and returns the experiment; a custom block in it has its identity.
 
     Raises:
       UserError: JAX cannot be started as asked, or the block breaks its contract.
@@ -149,9 +148,11 @@ def _start(
     from experiments.lab.build.composition import OwnBlock
     from experiments.lab.build.experiment import Experiment
 
-    own = OwnBlock(block, layers) if block else None
-    experiment = Experiment(config, dataset, own)
-    return experiment, contract.identity(experiment) if own else ""
+    if not block:
+        return Experiment(config, dataset)
+    own = OwnBlock(block, layers)
+    identity = contract.identity(Experiment(config, dataset, own))
+    return Experiment(config, dataset, dataclasses.replace(own, identity=identity))
 
 
 def _check(study: Study, config: Config, block: Callable | None, layers_per_block: int) -> None:

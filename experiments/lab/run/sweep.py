@@ -92,7 +92,7 @@ class _Sweep:
         groups = self.plan.groups(store.finished | failed, begun)
         self.plan.check(groups)
         steps = {group: point.step for group, point in begun.items()}
-        about = _what_runs(self.experiment, groups, self.plan.counts)
+        about = _what_runs(self.experiment, groups, self.plan.counts, len(store.finished))
         say(f"{self.study}: {about}{self.estimates.total(groups, steps)}")
         if config.precision != "float32" and jax.default_backend() == "cpu":
             say(f"{self.study}: --precision={config.precision} makes nothing faster on a CPU")
@@ -172,15 +172,20 @@ def _one_ahead(function: Callable, items: Iterable) -> Iterator[tuple]:
             yield last
 
 
-def _what_runs(experiment: Experiment, groups: list[Group], counts: dict[Cell, Counts]) -> str:
+def _what_runs(
+    experiment: Experiment, groups: list[Group], counts: dict[Cell, Counts], done: int
+) -> str:
     config, dataset, devices = experiment.config, experiment.dataset, jax.devices()
     total = len(grid.all_runs(config))
-    waiting = sum(len(group.runs) for group in groups)
-    done = f" ({total - waiting:,} of them done before)" if waiting < total else ""
+    failed = total - done - sum(len(group.runs) for group in groups)
+    before = [f"{done:,} of them done before"] * bool(done)
+    before += [f"{failed:,} failed before: --retry_failed tries again"] * bool(failed)
+    so_far = f" ({', '.join(before)})" if before else ""
+    cells = f"{len(counts)} cell{'s' * (len(counts) > 1)}"
     more = f", trained in {len(groups)} groups" if len(groups) > len(counts) else ""
     largest = max(count.parameters for count in counts.values())
     return (
         f"{dataset.about}, {len(dataset.x_train):,} training and {len(dataset.x_test):,} test "
-        f"examples; {total:,} runs{done} in {len(counts)} cells{more}, up to {largest:,} "
+        f"examples; {total:,} runs{so_far} in {cells}{more}, up to {largest:,} "
         f"parameters each; {len(devices)} × {devices[0].device_kind}"
     )

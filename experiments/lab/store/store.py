@@ -150,7 +150,12 @@ class Store:
             if record.failure and (retry_failed or self.finished.issuperset(record.runs)):
                 files.remove(path)
             elif record.failure:
-                self.failures[Group(record.runs[0].cell, record.runs)] = record.failure
+                self._take_failure(record)
+
+    def _take_failure(self, record: Record) -> None:
+        """Takes what a record says of runs that failed, if any of them is of this study."""
+        if not self._place.keys().isdisjoint(record.runs):
+            self.failures[Group(record.runs[0].cell, record.runs)] = record.failure
 
     def _set_aside(self, path: pathlib.Path, why: str, say: layout.Say) -> None:
         now = files.move(path, self.path / layout.DAMAGED)
@@ -182,7 +187,7 @@ class Store:
         ignore = lambda *_: None
         for _, record in layout.read_records(self.path, ignore):
             if record.failure:
-                self.failures[Group(record.runs[0].cell, record.runs)] = record.failure
+                self._take_failure(record)
             else:
                 self._tables.take(record)
         missing = self._place.keys() - self.finished

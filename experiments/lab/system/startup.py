@@ -39,11 +39,11 @@ def import_jax(
         programs.keep(kept)
     import jax
 
-    if compilation_cache == "none":
-        jax.config.update("jax_enable_compilation_cache", False)
+    jax.config.update("jax_enable_compilation_cache", compilation_cache != "none")
     _pin(jax.config)
     # For the whole process, since programs are compiled in another thread than this one.
-    asked = _own_matmul_precision() if matmul_precision == "default" else matmul_precision
+    before = _own_matmul_precision()
+    asked = before if matmul_precision == "default" else matmul_precision
     jax.config.update("jax_default_matmul_precision", asked)
     try:
         jax.config.update("jax_num_cpu_devices", cores)

@@ -68,9 +68,9 @@ def test_every_program_of_a_group_is_told(deterministic, monkeypatch):
 
     experiment = SimpleNamespace(
         config=config,
-        population=lambda _: Population(),
+        population=lambda *_: Population(),
         network=lambda _: None,
-        training=lambda _: None,
+        training=lambda *_: None,
     )
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
     reading = Reading(lambda _: (), lambda *_: None)

@@ -2,6 +2,7 @@
 
 import functools
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -13,7 +14,8 @@ from experiments.lab.build.experiment import Experiment
 from experiments.lab.config.config import Config
 from experiments.lab.data.datasets import Dataset
 from experiments.lab.system.errors import UserError
-from resnet_jax import Parts
+from resnet_jax import Block, Parts
+from resnet_jax.nn.blocks import BASIC
 
 X, Y = np.zeros((12, 8, 8, 1), np.float32), np.zeros(12, np.int32)
 DATASET = Dataset(X, Y, X[:4], Y[:4], 3, "zeros")
@@ -151,6 +153,37 @@ def test_every_variant_is_tried():
     identity(block_of(body))
     with pytest.raises(UserError, match="norm=none"):
         identity(block_of(body), norm=("batch", "none"))
+
+
+@pytest.mark.parametrize("family", ["dense", "cifar", "imagenet"])
+def test_more_variants_and_depths_leave_a_block_the_same(family):
+    """These may be added to a study later, so they cannot be what tells blocks apart."""
+    block, layers = (Mine, 1) if family == "dense" else (functools.partial(Block, layers=BASIC), 2)
+    depths = {"dense": (2, 3, 5), "cifar": (2, 8, 14), "imagenet": (18, 34)}[family]
+    of = lambda **more: identity(block, layers, family=family, **more)
+    assert (
+        of(depths=depths[:1])
+        == of(depths=depths)
+        == of(depths=depths[1:], norm=("none", "layer"))
+        == of(depths=depths, norm=("batch",), init=("he", "zero_last"), convolution="stock")
+    )
+
+
+def test_a_block_not_made_for_the_usual_variant_is_identified_by_the_first():
+    body = "assert self.parts.norm.__name__ == 'NoNorm'; " + LINEAR + END
+    first = identity(block_of(body), norm=("none",))
+    assert first == identity(block_of(body), norm=("none",), init=("he", "zero_last"))
+    other = body.replace("branch_weight", "2 * branch_weight")
+    assert first != identity(block_of(other), norm=("none",))
+
+
+def test_a_key_may_be_among_the_constants(monkeypatch):
+    found = []
+    for number in (1, 2, 1):
+        draw = lambda z, key=jax.random.key(number): z * jax.random.normal(key, ())
+        monkeypatch.setitem(globals(), "helper", draw)
+        found.append(identity(Mine))
+    assert found[0] == found[2] != found[1]
 
 
 def test_a_block_that_repeats_the_familys_own_is_fine():

@@ -58,6 +58,13 @@ def test_one_name_may_mean_two_things():
         vocabulary.SHORTCUT_SCHEDULES.parse("constant:0.5/0.5")
 
 
+def test_the_canonical_form_has_every_digit():
+    for number in (0.1, 0.1234567, 0.1234568, 1 / 3, 1e-7):
+        text = SHORTCUTS.parse(f"constant:{number!r}/1").text
+        assert SHORTCUTS.parse(text).numbers == (number, 1.0)
+    assert SHORTCUTS.parse("constant:-0/2.0").text == "constant:0/2"
+
+
 def test_an_unknown_name_is_refused_with_the_nearest():
     for name in ("default", "high", "highest"):
         MATMUL_PRECISIONS.parse(name)

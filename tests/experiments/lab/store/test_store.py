@@ -153,7 +153,9 @@ def test_a_failure_does_not_hold_back_fewer_runs(tmp_path):
     again = open_store(tmp_path)
     with again.opened(HERE, silent):
         assert again.failures == {deep: "no memory"} and again.finished == {*shallow.runs}
-    open_store(tmp_path, depths=(4,))
+    fewer = open_store(tmp_path, depths=(shallow.cell.depth,))
+    with fewer.opened(HERE, silent):
+        assert not fewer.failures  # everything that was asked for is done
     with open_store(tmp_path).opened(HERE, silent, retry_failed=True):
         pass
     assert not list((tmp_path / layout.RECORDS).glob("*.failed"))

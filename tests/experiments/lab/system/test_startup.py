@@ -35,6 +35,26 @@ def test_products_are_as_exact_as_asked_for_and_then_as_jax_has_them(own, seen):
     assert done.stdout.splitlines() == [seen, "highest True", "high False", seen]
 
 
+CACHES = """
+import sys
+from experiments.lab.system import startup
+
+for asked in ("none", sys.argv[1]):
+    startup.import_jax(1, asked, "highest")
+    import jax
+    print(jax.config.jax_enable_compilation_cache)
+startup.import_jax(1, "none", "default")
+print(jax.config.jax_default_matmul_precision)
+"""
+
+
+def test_a_study_after_another_in_one_process_has_its_own_settings(tmp_path):
+    command = [sys.executable, "-c", CACHES, str(tmp_path)]
+    environment = {**os.environ, "JAX_DEFAULT_MATMUL_PRECISION": "high"}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment)
+    assert done.stdout.splitlines() == ["False", "True", "high"], done.stderr
+
+
 def test_studies_of_small_differences_compute_products_in_full():
     studies = {name: importlib.import_module(f"experiments.{name}").STUDY for name in STUDIES}
     chosen = {name: study.defaults.matmul_precision for name, study in studies.items()}
