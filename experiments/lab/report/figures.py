@@ -53,6 +53,12 @@ def save(figure: Figure, directory: pathlib.Path, name: str) -> None:
         files.write_bytes(directory / f"{name}.{suffix}", content.getvalue())
 
 
+def remove(directory: pathlib.Path, name: str) -> None:
+    """Removes a figure, if it is there."""
+    for suffix in _METADATA:
+        files.remove(directory / f"{name}.{suffix}")
+
+
 def _show_that_nothing_is_finite(axes: Axes) -> None:
     """Says so where a logarithmic axis has nothing to show, as where every run diverged.
 

@@ -98,6 +98,7 @@ def _draw(folder: pathlib.Path, drawn: Mapping[str, Callable[[], Figure]]) -> di
             raise
         except Exception as error:
             reason = printable(f"{type(error).__name__}: {error}", most=200)
+            figures.remove(folder, name)  # as it was before
             failed[name] = f"The figure {name} cannot be drawn ({reason})."
             terminal.warn(f"warning: {failed[name]}")
     return failed

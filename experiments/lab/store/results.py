@@ -76,7 +76,8 @@ def _frames(
     except ContentError as error:
         made = _from_records(workdir, say)
         if not made.keys() >= readers.keys():
-            raise UserError(f"--workdir={workdir}: {error}") from None
+            failed = " ".join(["", *failures_of(workdir)])
+            raise UserError(f"--workdir={workdir}: {error}.{failed}".rstrip(".")) from None
         say(f"warning: {workdir}: {error}; its records are read instead")
         texts = [made[name] for name in readers]
     return [pd.read_csv(io.StringIO(text)) for text in texts]

@@ -56,6 +56,9 @@ def test_everything_is_written_and_told(workdir, capsys):
 
 
 def test_a_figure_that_cannot_be_drawn_leaves_a_line_and_its_neighbours(workdir, capsys):
+    presentation.publish(workdir, said({"one": drawn, "other": drawn, "third": drawn}))
+    assert (workdir / layout.FIGURES / "other.png").exists()
+    capsys.readouterr()
     presentation.publish(workdir, said({"one": drawn, "other": broken, "third": drawn}))
     warned = capsys.readouterr().err
     assert warned == ("warning: The figure other cannot be drawn (ValueError: no limits).\n")

@@ -161,6 +161,16 @@ def test_a_failure_does_not_hold_back_fewer_runs(tmp_path):
     assert not list((tmp_path / layout.RECORDS).glob("*.failed"))
 
 
+def test_where_all_runs_failed_the_report_says_so(tmp_path):
+    opened = open_store(tmp_path)
+    with pytest.raises(UserError, match="has no finished runs to report on yet$"):
+        tables_of(tmp_path, silent)
+    with opened.opened(HERE, silent):
+        opened.fail(groups()[1], "no memory")
+    with pytest.raises(UserError, match=r"to report on yet\. Depth 8: \d+ runs have no .*: no mem"):
+        tables_of(tmp_path, silent)
+
+
 def test_what_comes_out_after_all_clears_the_failure(tmp_path):
     deep = groups()[1]
     opened = open_store(tmp_path)
