@@ -81,7 +81,7 @@ class Dropout(nn.Module):
         return kept * a / (1 - self.rate)
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class Parts:
     """Holds what a network is composed of.
 
@@ -105,6 +105,15 @@ class Parts:
     shortcut: shortcuts.Shortcut = shortcuts.identity
     form: forms.Form = forms.BY_PLATFORM
     dtype: DTypeLike | None = None
+
+    def __repr__(self) -> str:
+        """Returns the parts that differ from the defaults, so that help and errors stay short."""
+        names = (
+            f"{field.name}={getattr(value, '__name__', value)}"
+            for field in dataclasses.fields(self)
+            if (value := getattr(self, field.name)) != field.default
+        )
+        return f"Parts({', '.join(names)})"
 
     def linear(self, features: int, **options) -> nn.Module:
         """Returns a dense layer to ``features``; it has a bias only if no normalisation does."""

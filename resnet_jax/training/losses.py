@@ -1,10 +1,15 @@
 """Computes losses: cross-entropy, and the fraction of examples that are classified wrongly."""
 
+from collections.abc import Callable
+
 import jax
 import jax.numpy as jnp
 import optax
 
 from resnet_jax.nn.functional import Array
+
+#: The number of examples whose mean loss is computed at a time, where there may be many.
+MEASURED_AT_ONCE = 500
 
 
 def _cross_entropies_by_comparison(logits: jax.Array, labels: Array) -> jax.Array:
@@ -42,3 +47,27 @@ def loss_and_error(logits: jax.Array, labels: Array) -> tuple[jax.Array, jax.Arr
     """
     losses, wrong = losses_and_errors(logits, labels)
     return losses.mean(), wrong.mean()
+
+
+def mean_loss_and_error(
+    predict: Callable[[Array], jax.Array], x: Array, y: Array
+) -> tuple[jax.Array, jax.Array]:
+    """Returns the mean cross-entropy in nats and the fraction of errors of any number of examples.
+
+    Args:
+      predict: function from some examples ``[chunk, ...]`` to their logits.
+      x: examples ``[count, ...]``.
+      y: labels, integers ``[count]``.
+    """
+    count = x.shape[0]
+    size = min(MEASURED_AT_ONCE, count)
+    rows = jnp.arange(-(-count // size) * size).reshape(-1, size)
+
+    def of_chunk(rows):
+        here = jnp.minimum(rows, count - 1)
+        losses, wrong = losses_and_errors(predict(x[here]), y[here])
+        real = rows < count  # the last chunk is padded with copies, which do not count
+        return jnp.where(real, losses, 0).sum(), (wrong & real).sum()
+
+    losses, wrong = jax.lax.map(of_chunk, rows)
+    return losses.sum() / count, wrong.sum() / count

@@ -142,6 +142,7 @@ class Population:
         compiled, start = program.compile(options), first.compile(start_options)
 
         def advance(states: State | None, steps: int, measure: bool):
+            """Advances all runs; see :meth:`Population.compile`."""
             states = start(*shared) if states is None else states
             states, metrics = compiled(states, *shared, np.int32(steps), np.bool_(measure))
             jax.block_until_ready(states)

@@ -18,7 +18,7 @@ import optax
 from resnet_jax.nn.functional import Array, Network, Params, Statistics
 from resnet_jax.training.augmentation import Augmentation
 from resnet_jax.training.batches import batch_indices
-from resnet_jax.training.losses import loss_and_error, losses_and_errors
+from resnet_jax.training.losses import loss_and_error, mean_loss_and_error
 
 _INIT, _BATCHES, _NOISE, _AUGMENTATION, _READINGS = range(5)  # purposes of a run's keys
 
@@ -27,9 +27,6 @@ _GENERATOR = "threefry2x32"
 
 #: The fraction of the running statistics and of the running error that a step keeps.
 _MEMORY = 0.9
-
-#: The number of examples that a measurement by running statistics takes at a time.
-MEASURED_AT_ONCE = 500
 
 
 class Run(NamedTuple):
@@ -41,12 +38,19 @@ class Run(NamedTuple):
 
 
 class Data(NamedTuple):
-    """Holds a dataset on the device: examples ``[count, ...]`` and integer labels ``[count]``."""
+    """Holds a dataset: examples ``[count, ...]`` and integer labels ``[count]``.
+
+    NumPy arrays serve as well as JAX arrays; a program that closes over them holds a copy.
+    """
 
     x_train: Array
     y_train: Array
     x_test: Array
     y_test: Array
+
+    def traced(self) -> "Data":
+        """Returns the same dataset as JAX arrays, which traced numbers can index."""
+        return Data(*map(jnp.asarray, self))
 
 
 class State(NamedTuple):
@@ -160,6 +164,7 @@ class Training:
 
     def start(self, run: Run, data: Data) -> State:
         """Returns the state before the first step."""
+        data = data.traced()
         params = self.network.init(_key(run, _INIT), data.x_train[:1])
         statistics = {}
         if self.running_statistics:  # they start from a batch, not from an arbitrary 0 and 1
@@ -183,6 +188,7 @@ class Training:
 
         ``steps`` may be traced, up to ``chunk``; how a training is cut into calls changes no bit.
         """
+        data = data.traced()
         count, first = data.x_train.shape[0], state.step
         indices = batch_indices(_key(run, _BATCHES), first, self.chunk, count, self.batch_size)
 
@@ -202,11 +208,11 @@ class Training:
         sets; see the attribute ``running_statistics``.  Shortcuts have the weight of the run's
         current step: at the end of a schedule, its final weight.
         """
-        weight = self.shortcut_weight(run, state.step)
+        data, weight = data.traced(), self.shortcut_weight(run, state.step)
         if self.running_statistics:
             predict = lambda x: self.network.predict(state.params, state.statistics, x, weight)
-            train_loss, train_error = _measure_in_pieces(predict, data.x_train, data.y_train)
-            test_loss, test_error = _measure_in_pieces(predict, data.x_test, data.y_test)
+            train_loss, train_error = mean_loss_and_error(predict, data.x_train, data.y_train)
+            test_loss, test_error = mean_loss_and_error(predict, data.x_test, data.y_test)
         else:
             logits, statistics = self.network.forward(state.params, data.x_train, weight, None)
             train_loss, train_error = loss_and_error(logits, data.y_train)
@@ -280,19 +286,3 @@ class Training:
             gradient_norm=gradient_norm,
             **warmth,
         )
-
-
-def _measure_in_pieces(predict: Callable, x: Array, y: Array) -> tuple[jax.Array, jax.Array]:
-    """Returns the mean loss and error of any number of examples, which it measures in chunks."""
-    x, y, count = jnp.asarray(x), jnp.asarray(y), x.shape[0]
-    size = min(MEASURED_AT_ONCE, count)
-    rows = jnp.arange(-(-count // size) * size).reshape(-1, size)
-
-    def piece(rows):
-        here = jnp.minimum(rows, count - 1)
-        losses, wrong = losses_and_errors(predict(x[here]), y[here])
-        real = rows < count  # the last chunk is padded with copies, which do not count
-        return jnp.where(real, losses, 0).sum(), (wrong & real).sum()
-
-    losses, wrong = jax.lax.map(piece, rows)
-    return losses.sum() / count, wrong.sum() / count

@@ -65,16 +65,20 @@ def tell(study: str, experiment: Experiment, store: Store, interrupts: Interrupt
     _show(config, rows)
     around = started + estimates.report_seconds()
     seconds = around + sum(map(sum, times))
-    runs, done = sum(row.runs for row in rows), len(store.finished)
-    before = f", {done:,} done before" * bool(done)
-    before += f", {len(failed):,} failed before (--retry_failed tries again)" * bool(failed)
+    runs = sum(row.runs for row in rows)
     said = (
-        f"{study}: {runs:,} runs to train{before}; about "
+        f"{study}: {runs:,} runs to train{_before(len(store.finished), len(failed))}; about "
         f"{duration(seconds)} on {len(jax.devices())} × {jax.devices()[0].device_kind}, "
         f"{duration(around)} of them to start and report; {memory.text(plan.available)} of memory "
         f"free{told}. Nothing was trained."
     )
     terminal.show_lines([said])
+
+
+def _before(done: int, failed: int) -> str:
+    """Returns what to say of runs that are not trained again."""
+    said = f", {done:,} done before" if done else ""
+    return said + (f", {failed:,} failed before (--retry_failed tries again)" if failed else "")
 
 
 class _Row(NamedTuple):

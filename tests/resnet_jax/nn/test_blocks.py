@@ -191,3 +191,9 @@ def test_layers_have_a_bias_only_without_normalisation(image):
         (normalization.NoNorm, {"kernel", "bias"}),
     ]:
         assert set(shapes(Block(2, parts=Parts(norm=norm), layers=layers), a)[first]) == expected
+
+
+def test_parts_print_what_differs_from_the_defaults():
+    assert repr(Parts()) == "Parts()"
+    changed = Parts(norm=normalization.LayerNorm, dtype=jnp.bfloat16)
+    assert repr(changed) == "Parts(norm=LayerNorm, dtype=bfloat16)"

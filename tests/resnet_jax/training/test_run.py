@@ -21,8 +21,8 @@ from resnet_jax.nn.blocks import BASIC
 from resnet_jax.nn.networks import StageShape, Stem
 from resnet_jax.ops import normalization
 from resnet_jax.training import augmentation as augmentations
+from resnet_jax.training import losses as losses_module
 from resnet_jax.training import optimizers
-from resnet_jax.training import run as training_module
 from resnet_jax.training.run import batch_indices
 
 
@@ -403,9 +403,9 @@ def test_measurement_by_hand():
 
 
 @pytest.mark.parametrize("at_once", [1, 7, 30, 500])
-def test_measuring_in_pieces_is_measuring_at_once(tiny_data, monkeypatch, at_once):
+def test_measuring_in_chunks_is_measuring_at_once(tiny_data, monkeypatch, at_once):
     """Thirty and ten examples, which seven does not divide."""
-    monkeypatch.setattr(training_module, "MEASURED_AT_ONCE", at_once)
+    monkeypatch.setattr(losses_module, "MEASURED_AT_ONCE", at_once)
     network = from_linen(dense_network(4, 4, 3))
     one = training(network, running_statistics=True)
     state = one.start(run(), tiny_data)
@@ -417,3 +417,15 @@ def test_measuring_in_pieces_is_measuring_at_once(tiny_data, monkeypatch, at_onc
         actual = getattr(metrics, f"{name}_loss"), getattr(metrics, f"{name}_error")
         np.testing.assert_allclose(actual, expected, rtol=1e-5)
         assert 0 < expected[1] < 1
+
+
+def test_numpy_arrays_serve_where_a_program_closes_over_them(tiny_data):
+    """As in a loop of one's own, which jits a function of the state alone."""
+    one = training(from_linen(dense_network(4, 4, 3)))
+    numpy = Data(*map(np.asarray, tiny_data))
+    state = jax.jit(lambda: one.start(run(), numpy))()
+    state = jax.jit(lambda state: one.advance(state, run(), numpy, 2))(state)
+    metrics = jax.jit(lambda state: one.measure(state, run(), numpy))(state)
+    same = one.advance(one.start(run(), tiny_data), run(), tiny_data, 2)
+    chex.assert_trees_all_close(state.params, same.params, atol=1e-5)
+    assert np.isfinite(metrics.train_loss)
