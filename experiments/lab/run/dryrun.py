@@ -50,16 +50,8 @@ def tell(study: str, experiment: Experiment, store: Store, interrupts: Interrupt
     failed = set() if config.retry_failed else {run for g in store.failures for run in g.runs}
     groups = plan.groups(store.finished | failed, begun)
     plan.check(groups)
-    probe = _Probe(experiment)
-    estimates = Estimates(experiment, plan.counts)
-    start, started = time.perf_counter(), time.process_time()
-    told = "; their times kept from before" if groups else ""
-    for kind, rate in probe.unknown(estimates, groups):
-        if interrupts.asked:
-            raise Interrupted
-        estimates.keep_rate(kind, rate)
-        took = duration(time.perf_counter() - start)
-        told = f"; their times measured now, in {took}, and kept"
+    estimates, started = Estimates(experiment, plan.counts), time.process_time()
+    told = _measure(experiment, estimates, groups, interrupts)
     times = [estimates.of(group, begun.get(group, 0)) for group in groups]
     rows = list(_rows(plan, estimates, groups, times))
     _show(config, rows)
@@ -73,6 +65,20 @@ def tell(study: str, experiment: Experiment, store: Store, interrupts: Interrupt
         f"free{told}. Nothing was trained."
     )
     terminal.show_lines([said])
+
+
+def _measure(
+    experiment: Experiment, estimates: Estimates, groups: list[Group], interrupts: Interrupts
+) -> str:
+    """Measures the rates that are unknown, and returns what to say of all of them."""
+    start, told = time.perf_counter(), "; their times kept from before" if groups else ""
+    for kind, rate in _Probe(experiment).unknown(estimates, groups):
+        if interrupts.asked:
+            raise Interrupted
+        estimates.keep_rate(kind, rate)
+        took = duration(time.perf_counter() - start)
+        told = f"; their times measured now, in {took}, and kept"
+    return told
 
 
 def _before(done: int, failed: int) -> str:
