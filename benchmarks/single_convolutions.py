@@ -41,11 +41,11 @@ def forwards(x: jax.Array) -> dict[str, Lowering]:
         "chosen": functools.partial(forms._on_cpu, stride=1, padding=MARGIN),
         "direct": functools.partial(lowerings.direct, stride=1, padding=MARGIN),
         "patches": functools.partial(lowerings.by_patches, stride=1, padding=MARGIN),
-        "columns": lambda x, kernel: forms._in_pieces(
-            lambda piece: lowerings.by_columns(piece, kernel, MARGIN), x, forms._PIECE
+        "columns": lambda x, kernel: forms._in_chunks(
+            lambda chunk: lowerings.by_columns(chunk, kernel, MARGIN), x, forms._CHUNK
         ),
-        "Winograd": lambda x, kernel: forms._in_pieces(
-            lambda piece: winograd.convolve_3x3(piece, kernel), x, forms._SMALL_PIECE
+        "Winograd": lambda x, kernel: forms._in_chunks(
+            lambda chunk: winograd.convolve_3x3(chunk, kernel), x, forms._SMALL_CHUNK
         ),
     }
     if x.shape[1] <= 2:

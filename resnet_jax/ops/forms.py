@@ -41,7 +41,7 @@ _MANY_CHANNELS = 32
 
 #: The most floats in the images of one chunk of a batch, so that intermediate arrays stay in a
 #: core's second-level cache; and the most for products of columns, which are fastest all at once.
-_SMALL_PIECE, _PIECE = 2**16, 2**17
+_SMALL_CHUNK, _CHUNK = 2**16, 2**17
 
 #: The most pixels in one partial sum of a kernel's gradient: accelerators need more such sums than
 #: they have multiprocessors.
@@ -86,12 +86,12 @@ def _of_phases(convolve: Callable, x: jax.Array, kernel: jax.Array, stride: int)
 def _at_once(taps_of: Callable) -> Callable:
     """Sums the kernel's gradient over chunks of the batch that are computed at the same time."""
 
-    def of_pieces(x, dy, padding):
-        pieces = _pieces(x.shape[0], _PIXELS // (dy.shape[1] * dy.shape[2]))
-        of_piece = functools.partial(taps_of, padding=padding)
-        return jax.vmap(of_piece)(_cut(x, pieces), _cut(dy, pieces)).sum(0)
+    def of_chunks(x, dy, padding):
+        chunks = _chunks(x.shape[0], _PIXELS // (dy.shape[1] * dy.shape[2]))
+        of_chunk = functools.partial(taps_of, padding=padding)
+        return jax.vmap(of_chunk)(_cut(x, chunks), _cut(dy, chunks)).sum(0)
 
-    return of_pieces
+    return of_chunks
 
 
 def _by_products(convolve: Callable, taps_of: Callable) -> Form:
@@ -208,14 +208,14 @@ PACKED = Form(_packed_value, _packed_gradients)
 # The form for CPUs.
 
 
-def _pieces(batch: int, most: int) -> int:
+def _chunks(batch: int, most: int) -> int:
     """Returns into how few equal chunks of at most ``most`` examples a batch can be cut."""
     counts = (count for count in range(1, batch + 1) if batch % count == 0)
     return next(count for count in counts if batch // count <= max(most, 1))
 
 
-def _cut(array: jax.Array, pieces: int) -> jax.Array:
-    return array.reshape(pieces, -1, *array.shape[1:])
+def _cut(array: jax.Array, chunks: int) -> jax.Array:
+    return array.reshape(chunks, -1, *array.shape[1:])
 
 
 def _suits_winograd(x: jax.Array, kernel: jax.Array, stride: int, padding: Padding) -> bool:
@@ -227,36 +227,36 @@ def _suits_winograd(x: jax.Array, kernel: jax.Array, stride: int, padding: Paddi
     )
 
 
-def _in_pieces(of_piece: Callable, x: jax.Array, most: int) -> jax.Array:
+def _in_chunks(of_chunk: Callable, x: jax.Array, most: int) -> jax.Array:
     """Maps images by a function, one chunk of the batch after the other."""
-    y = jax.lax.map(of_piece, _cut(x, _pieces(x.shape[0], most // x[0].size)))
+    y = jax.lax.map(of_chunk, _cut(x, _chunks(x.shape[0], most // x[0].size)))
     return y.reshape(x.shape[0], *y.shape[2:])
 
 
 def _on_cpu(x: jax.Array, kernel: jax.Array, stride: int, padding: Padding) -> jax.Array:
     if _suits_winograd(x, kernel, stride, padding):
-        return _in_pieces(lambda piece: winograd.convolve_3x3(piece, kernel), x, _SMALL_PIECE)
+        return _in_chunks(lambda chunk: winograd.convolve_3x3(chunk, kernel), x, _SMALL_CHUNK)
     pixels = -(-x.shape[1] // stride) * -(-x.shape[2] // stride)
     if pixels <= _SMALL_IMAGE or x.shape[-1] == 1:
         return lowerings.by_patches(x, kernel, stride, padding)
     if stride == 1 and pixels <= _MEDIUM_IMAGE and max(kernel.shape[2:]) < _MANY_CHANNELS:
-        by_columns = lambda piece: lowerings.by_columns(piece, kernel, padding)
-        return _in_pieces(by_columns, x, _PIECE)
+        by_columns = lambda chunk: lowerings.by_columns(chunk, kernel, padding)
+        return _in_chunks(by_columns, x, _CHUNK)
     return lowerings.direct(x, kernel, stride, padding)
 
 
 def _taps_on_cpu(x: jax.Array, dy: jax.Array, padding: Padding) -> jax.Array:
     """Sums the kernel's gradient at stride 1 over chunks of the batch, one after the other."""
-    most, size = _SMALL_PIECE // max(x[0].size, dy[0].size), sum(padding) + 1
-    pieces = _pieces(x.shape[0], most)
-    if pieces == 1:
+    most, size = _SMALL_CHUNK // max(x[0].size, dy[0].size), sum(padding) + 1
+    chunks = _chunks(x.shape[0], most)
+    if chunks == 1:
         return lowerings.taps_by_columns(x, dy, padding)
 
-    def add(total, piece):
-        return total + lowerings.taps_by_columns(*piece, padding), None
+    def add(total, chunk):
+        return total + lowerings.taps_by_columns(*chunk, padding), None
 
     start = jnp.zeros((size, size, x.shape[-1], dy.shape[-1]), x.dtype)
-    return jax.lax.scan(add, start, (_cut(x, pieces), _cut(dy, pieces)))[0]
+    return jax.lax.scan(add, start, (_cut(x, chunks), _cut(dy, chunks)))[0]
 
 
 def _widened(function: Callable, *arguments):

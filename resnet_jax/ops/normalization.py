@@ -19,7 +19,7 @@ from resnet_jax.ops.rematerialization import keep
 EPSILON = 1e-5
 
 #: The most rows that are summed at once, where the number of rows can be halved.
-_PIECE = 1024
+_CHUNK = 1024
 
 
 def _batch_mean(x: jax.Array) -> jax.Array:
@@ -40,11 +40,11 @@ def _mean_by_product(x: jax.Array) -> jax.Array:
     and deviation 1, the mean is off by 1e-4 (the rows' own rounding error) instead of by 5e-3.
     """
     rows, features = x.shape
-    pieces = 1
-    while rows % (2 * pieces) == 0 and rows // pieces > _PIECE:
-        pieces *= 2
-    ones = jnp.full((pieces, 1, rows // pieces), 1 / rows, x.dtype)
-    sums = jnp.matmul(ones, x.reshape(pieces, -1, features), precision=jax.lax.Precision.HIGHEST)
+    chunks = 1
+    while rows % (2 * chunks) == 0 and rows // chunks > _CHUNK:
+        chunks *= 2
+    ones = jnp.full((chunks, 1, rows // chunks), 1 / rows, x.dtype)
+    sums = jnp.matmul(ones, x.reshape(chunks, -1, features), precision=jax.lax.Precision.HIGHEST)
     return sums.sum(0)
 
 

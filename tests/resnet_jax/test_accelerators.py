@@ -142,8 +142,8 @@ def test_programs_lower_and_speak_to_nobody(name, platform):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("platform", PLATFORMS)
-def test_nor_do_augmentation_and_measuring_in_pieces(platform):
-    """They draw, and loop over pieces of the examples; the program is as quiet as others."""
+def test_nor_do_augmentation_and_measuring_in_chunks(platform):
+    """They draw, and loop over chunks of the examples; the program is as quiet as others."""
     augment = augmentation.compose([augmentation.crop, augmentation.flip, augmentation.cutout])
     fields = {"augmentation": augment, "running_statistics": True}
     program = traced(population(*cifar(Parts(form=forms.COLUMNS)), **fields))

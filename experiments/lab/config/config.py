@@ -43,8 +43,8 @@ class Config:
     )
     block: str = option(
         "auto",
-        "of convolutional networks: two 3x3 layers, or 1x1, 3x3, 1x1 with the stride in the first "
-        "layer as in the paper or in the 3x3; auto is basic, and for imagenet the paper's choice",
+        "blocks of convolutional networks: two 3x3 layers, or 1x1, 3x3, 1x1 with the stride in the "
+        "first layer as in the paper or in the 3x3; auto is basic, and for imagenet the paper's choice",
         names=vocabulary.BLOCKS,
     )
     depths: tuple[int, ...] = option(
@@ -149,7 +149,7 @@ class Config:
     examples: int = option(0, "training examples to take, the first so many; 0 takes all")
     augment: tuple[str, ...] = option(
         (),
-        "of training images: random crops after padding by 4, mirroring, square holes",
+        "random changes of training images: crops after padding by 4, mirroring, square holes",
         names=vocabulary.AUGMENTATIONS,
     )
     statistics: str = option(
@@ -181,8 +181,8 @@ class Config:
     )
     precision: str = option(
         "float32",
-        "of the layers' products and activations; parameters, their updates, normalisation, logits "
-        "and loss are float32 always. bfloat16 is for accelerators",
+        "type of the layers' products and activations; parameters, their updates, normalisation, "
+        "logits and loss are float32 always. bfloat16 is for accelerators",
         names=vocabulary.PRECISIONS,
     )
     matmul_precision: str = option(
@@ -208,12 +208,14 @@ class Config:
         False, "trains nothing, and tells what it would take: work, memory and time", SHELL
     )
     retry_failed: bool = option(
-        False, "tries again the runs that failed for lack of memory, which are else skipped", SHELL
+        False,
+        "tries again the runs that failed for lack of memory; otherwise they are skipped",
+        SHELL,
     )
     compilation_cache: str = option(
         "",
         "where compiled programs are kept for the next launch; by default in the user's cache "
-        "(JAX_COMPILATION_CACHE_DIR, where it is set), and with none not at all",
+        "(JAX_COMPILATION_CACHE_DIR, where it is set); none keeps none",
         SHELL,
     )
     checkpoint_seconds: float = option(

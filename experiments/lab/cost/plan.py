@@ -114,10 +114,10 @@ class Plan:
 
     def _tiled(self, cell: Cell, runs: list[RunKey]) -> list[Group]:
         """Returns the fewest groups of nearly equal size that each fit into memory."""
-        pieces = 1
-        while not self._fits(cell, -(-len(runs) // pieces), self._cut_to):
-            pieces += 1
-        size = -(-len(runs) // pieces)
+        parts = 1
+        while not self._fits(cell, -(-len(runs) // parts), self._cut_to):
+            parts += 1
+        size = -(-len(runs) // parts)
         return [
             Group(cell, tuple(runs[start : start + size]))
             for start in range(0, len(runs), max(size, 1))

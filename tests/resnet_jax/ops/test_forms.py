@@ -54,10 +54,10 @@ CHOICES = {
 @pytest.mark.parametrize("image", [(6, 8), (6, 7)])
 @pytest.mark.parametrize("stride", [1, 2])
 @pytest.mark.parametrize("batch", [1, 6, 7])
-def test_however_it_is_done_and_cut_into_pieces(float64, monkeypatch, batch, stride, image, choice):
-    """Into pieces of one or several images, also where the batch is prime."""
+def test_however_it_is_done_and_cut_into_chunks(float64, monkeypatch, batch, stride, image, choice):
+    """Into chunks of one or several images, also where the batch is prime."""
     most = 4 * image[0] * image[1] * 5  # numbers of at most four images
-    for name, value in {**CHOICES[choice], "_PIECE": most, "_SMALL_PIECE": most}.items():
+    for name, value in {**CHOICES[choice], "_CHUNK": most, "_SMALL_CHUNK": most}.items():
         monkeypatch.setattr(forms, name, value)
     x, kernel = arguments(3, image, batch)
     actual = value_and_gradients(convolve, x, kernel, stride)

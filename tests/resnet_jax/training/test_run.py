@@ -246,8 +246,8 @@ def test_chunks_change_no_bit(tiny_data):
     one = training()
     start = one.start(run(), tiny_data)
     whole = advance(one, start, run(), tiny_data, 8, 6)
-    pieces = advance(one, start, run(), tiny_data, 1, 5, 2, 4, 2)
-    chex.assert_trees_all_equal(whole, pieces)
+    chunks = advance(one, start, run(), tiny_data, 1, 5, 2, 4, 2)
+    chex.assert_trees_all_equal(whole, chunks)
     other = advance(one, one.start(run(1), tiny_data), run(1), tiny_data, 8, 6)
     assert not np.array_equal(other.params["head"]["kernel"], whole.params["head"]["kernel"])
 
