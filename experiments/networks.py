@@ -80,7 +80,7 @@ def tell(config: typing.Any, _: Interrupts) -> None:
     """Prints the table of networks.
 
     Raises:
-      UserError: The flags describe no network that exists.
+      UserError: the flags describe no network that exists.
     """
     rows = _asked(config)
     for row in rows:

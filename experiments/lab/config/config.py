@@ -44,7 +44,8 @@ class Config:
     block: str = option(
         "auto",
         "blocks of convolutional networks: two 3x3 layers, or 1x1, 3x3, 1x1 with the stride in the "
-        "first layer as in the paper or in the 3x3; auto is basic, and for imagenet the paper's choice",
+        "first layer as in the paper or in the 3x3; auto is basic, and for imagenet the paper's "
+        "choice",
         names=vocabulary.BLOCKS,
     )
     depths: tuple[int, ...] = option(
