@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from experiments.lab.config.config import SHELL, TRAINING, Config
+from experiments.lab.config.vocabulary import MAPS
 from experiments.lab.system import sealed
 from experiments.lab.system.errors import ContentError, UserError
 
@@ -50,6 +51,8 @@ def settings_of(config: Config, block: str, data: str) -> Settings:
     values = dataclasses.asdict(config)
     name = pathlib.PurePath(config.dataset).name
     values["dataset"] = name.encode("utf-8", "backslashreplace").decode()
+    if ":" in config.map:  # vmap:8.0 is vmap:8; the fields of variants are canonical already
+        values["map"] = MAPS.parse(config.map).text
     values = json.loads(json.dumps(values))
     more = {"own_block": block, "data_sha256": data}
     shown = [name for name, role in roles.items() if role != SHELL]

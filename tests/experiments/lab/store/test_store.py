@@ -122,6 +122,13 @@ def test_other_training_is_refused_with_the_difference(tmp_path):
         open_store(tmp_path, deterministic=not Config().deterministic)
 
 
+def test_another_spelling_of_a_setting_is_the_same_study(tmp_path):
+    fill(tmp_path, groups()[0], map="vmap:8")
+    open_store(tmp_path, map="vmap:8.0")
+    with pytest.raises(UserError, match="map is vmap:8 there, vmap:4 here"):
+        open_store(tmp_path, map="vmap:4")
+
+
 def test_a_begun_study_is_not_taken_over_either(tmp_path):
     opened = open_store(tmp_path)
     with opened.opened(HERE, silent):
